@@ -1,0 +1,96 @@
+"""Entry point of the ``sam2v`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+#: Subcommand -> what it does. Each is a module of this package with ``add_parser(subparsers)`` and ``run(args)``.
+COMMANDS: dict[str, str] = {
+    "demo": "track an object in a video made on the spot and write what comes out",
+    "track": "track prompted objects through a video",
+    "image": "segment objects in a picture",
+    "eval": "measure tracking quality on a data set",
+    "train": "train or fine-tune a model",
+    "download": "fetch released weights",
+    "models": "list the models and where their weights are",
+}
+
+_BAD_INPUT, _INTERRUPTED = 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_BAD_INPUT, f"sam2v: error: {message} (see '{self.prog} --help')\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+
+    Returns:
+        Exit code: 0 done, 2 bad input, 130 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parse(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else _BAD_INPUT
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("sam2v: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError) as error:
+        if args.traceback:
+            raise
+        print(f"sam2v: error: {_one_line(error)}", file=sys.stderr)
+        return _BAD_INPUT
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog="sam2v", description="Promptable video segmentation.")
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for command, summary in COMMANDS.items():
+        if command == asked:
+            importlib.import_module(f"sam2v.cli.{command}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(command, help=summary)
+    return parser.parse_args(argv)
+
+
+class _Version(argparse.Action):
+    """Prints the version; looked up only when asked for, since that imports torch."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import sam2v
+
+        print(f"sam2v {sam2v.__version__}")
+        parser.exit()
+
+
+def _one_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Ground truth in JSON files of run-length masks: SA-V's masklets and SA-1B's segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2v.data.annotations import Layout
+from sam2v.masks.rle import decode_rle, rle_area
+
+
+@dataclass(frozen=True)
+class SavMasklets:
+    """Masklets of one SA-V training video: a row of RLEs for every ``step``-th frame.
+
+    Attributes:
+        files: ID_manual.json, ID_auto.json or both. The ids of a second file follow after those of the first.
+        step: frames between annotated ones (6 fps over 24 fps: 4).
+    """
+
+    files: tuple[Path, ...]
+    step: int = 4
+
+    @property
+    def layout(self) -> Layout:
+        return "objects"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the video in pixels, as the first file says."""
+        return int(self._documents[0]["video_height"]), int(self._documents[0]["video_width"])
+
+    @property
+    def num_frames(self) -> int:
+        return int(self._documents[0]["video_frame_count"])
+
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        rows = min(len(document["masklet"]) for document in self._documents)
+        return tuple(range(0, self.num_frames, self.step))[:rows]
+
+    @cached_property
+    def mean_areas(self) -> dict[int, float]:
+        """Object id -> mean area in pixels over the frames where it is visible, as the files say."""
+        columns = self._columns.items()
+        return {obj: float(self._documents[doc]["masklet_size_abs"][col]) for obj, (doc, col) in columns}
+
+    def file(self, frame_idx: int) -> Path:
+        return self.files[0]
+
+    def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
+        wanted = {obj: rle for obj, rle in self._row(frame_idx).items() if objects is None or obj in objects}
+        found = {obj: self._guarded(decode_rle, obj, rle) for obj, rle in wanted.items()}
+        return {obj: mask for obj, mask in found.items() if mask.any()}
+
+    def areas(self, frame_idx: int) -> dict[int, int]:
+        found = {obj: self._guarded(rle_area, obj, rle) for obj, rle in self._row(frame_idx).items()}
+        return {obj: area for obj, area in found.items() if area}
+
+    def void(self, frame_idx: int) -> np.ndarray | None:
+        return None
+
+    def first_frames(self) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for index in self.annotated:
+            for obj in self.areas(index):
+                found.setdefault(obj, index)
+            if len(found) == len(self._columns):
+                break
+        return found
+
+    def object_name(self, obj_id: int) -> str:
+        return f"{obj_id:03d}"
+
+    @cached_property
+    def _documents(self) -> tuple[dict[str, Any], ...]:
+        keys = ("masklet", "masklet_id", "video_frame_count", "video_height", "video_width")
+        return tuple(read_json(path, keys) for path in self.files)
+
+    @cached_property
+    def _columns(self) -> dict[int, tuple[int, int]]:
+        """Object id -> (document, column of the masklet table)."""
+        columns: dict[int, tuple[int, int]] = {}
+        for index, document in enumerate(self._documents):
+            start = max(columns, default=-1) + 1
+            columns |= {start + int(obj): (index, col) for col, obj in enumerate(document["masklet_id"])}
+        return columns
+
+    def _row(self, frame_idx: int) -> dict[int, Mapping[str, Any]]:
+        row = frame_idx // self.step
+        return {
+            obj: rle
+            for obj, (doc, col) in self._columns.items()
+            if (rle := self._documents[doc]["masklet"][row][col]) is not None
+        }
+
+    def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
+        try:
+            return read(rle)
+        except ValueError as error:
+            raise ValueError(f"{self.files[self._columns[obj][0]]}: masklet {obj}: {error}") from error
+
+
+@dataclass(frozen=True)
+class SegmentFile:
+    """Segments of one SA-1B image; it has the single frame 0 and ids as in the file."""
+
+    path: Path
+
+    @property
+    def layout(self) -> Layout:
+        return "objects"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return int(self._document["image"]["height"]), int(self._document["image"]["width"])
+
+    def file(self, frame_idx: int) -> Path:
+        return self.path
+
+    def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
+        found = {}
+        for obj, rle in self._segments.items():
+            if objects is None or obj in objects:
+                found[obj] = self._guarded(decode_rle, obj, rle)
+        return {obj: mask for obj, mask in found.items() if mask.any()}
+
+    def areas(self, frame_idx: int) -> dict[int, int]:
+        found = {obj: self._guarded(rle_area, obj, rle) for obj, rle in self._segments.items()}
+        return {obj: area for obj, area in found.items() if area}
+
+    def void(self, frame_idx: int) -> np.ndarray | None:
+        return None
+
+    def first_frames(self) -> dict[int, int]:
+        return dict.fromkeys(self.areas(0), 0)
+
+    def object_name(self, obj_id: int) -> str:
+        return str(obj_id)
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return read_json(self.path, ("image", "annotations"))
+
+    @cached_property
+    def _segments(self) -> dict[int, Mapping[str, Any]]:
+        try:
+            return {int(item["id"]): item["segmentation"] for item in self._document["annotations"]}
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})"
+            ) from error
+
+    def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
+        try:
+            return read(rle)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: segment {obj}: {error}") from error
+
+
+def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
+    """A JSON object with at least the given keys. Raises OSError for no file, ValueError naming what is wrong
+    in it.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(document, dict) or not set(keys) <= set(document):
+        missing = ", ".join(key for key in keys if not isinstance(document, dict) or key not in document)
+        raise ValueError(f"{path}: the JSON object lacks {missing or 'its top level'}")
+    return document

@@ -1,0 +1,188 @@
+"""Score a folder of predictions against a folder of annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sam2v.evaluation import bits, folders, metrics
+from sam2v.evaluation.labels import VOID, LabelMap, present, read_labels
+from sam2v.evaluation.parts import Parts, fingerprint
+from sam2v.evaluation.protocol import Protocol, get_protocol
+from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
+from sam2v.evaluation.shards import Job, run_jobs
+
+CHUNK = 16  # frames a process takes at a time
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """One frame: (J, F) of every label that either map holds, and which of them the prediction and annotation
+    hold.
+    """
+
+    scores: Mapping[int, tuple[float, float]]
+    predicted: tuple[int, ...]
+    annotated: tuple[int, ...]
+
+
+def evaluate_folders(
+    pred: str | Path,
+    gt: str | Path,
+    *,
+    protocol: str | Protocol = "davis",
+    sequences: str | Path | Iterable[str] | None = None,
+    binary: bool | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+    parts: str | Path | None = None,
+    distributed: bool = True,
+) -> Evaluation:
+    """J and F of the PNG masks under `pred` against those under `gt`, per object, sequence and data set.
+
+    Both folders hold SEQUENCE/FRAME.png with label maps (pixel value = object number, 255 = void; palette or
+    grey), or 0 / 255 pictures of one object, or SEQUENCE/OBJECT/FRAME.png, one 0 / non-zero picture per
+    object. A data set's root works too (its Annotations folder is taken).
+
+    Args:
+        protocol: "davis" (objects of the first frame, first and last frame left out), "all-frames" (the same,
+            every frame), "youtube" (objects that enter later, scored after they enter; sparse annotations),
+            "sav" (every object, first and last annotation left out, sparse), or a `Protocol`.
+        sequences: names, "a,b", or a .txt file with a name a line; default: every folder in `gt`.
+        binary: True: non-zero is the one object; False: label maps; None: told by the first annotation of a
+            sequence.
+        workers: processes; None = one per core (0 or 1: this process). Under torchrun the ranks share the
+            sequences.
+        progress: show a bar when the output is a terminal.
+        parts: folder that keeps finished sequences, so that an interrupted run goes on; entries of changed
+            files are recomputed.
+        distributed: share the work with the other ranks of a torchrun job, all of which must make this call;
+            False: this process scores everything (rank 0 of a trainer).
+
+    Raises:
+        FileNotFoundError, OSError: missing folder, sequence, frame, or unreadable file (named).
+        ValueError: sizes or counts that differ, labels that the annotation does not have, a frame that is all
+            void.
+    """
+    protocol = get_protocol(protocol)
+    tracks = folders.plan(Path(pred), Path(gt), protocol, sequences, binary)
+    store = Parts(Path(parts)) if parts is not None else None
+    jobs = [_Job(name, found, protocol, store) for name, found in tracks.items()]
+    results = run_jobs(jobs, workers=workers, progress=progress, distributed=distributed)
+    return Evaluation(dict(zip(tracks, results, strict=True)))
+
+
+class _Job(Job[tuple[folders.Track, float], list[FrameScores], SequenceScores]):
+    """Scoring of one sequence, cut into chunks of frames."""
+
+    def __init__(
+        self, name: str, tracks: Sequence[folders.Track], protocol: Protocol, store: Parts | None
+    ) -> None:
+        self.name, self.tracks, self.protocol, self.store = name, tracks, protocol, store
+        self.size = sum(len(track.frames) for track in tracks)
+        self.key = fingerprint(tracks, protocol) if store is not None else ""
+
+    def chunks(self) -> list[tuple[tuple[folders.Track, float], int]]:
+        """Arguments of `work` with the number of frames in each."""
+        found = []
+        for track in self.tracks:
+            for start in range(0, len(track.frames), CHUNK):
+                frames = track.frames[start : start + CHUNK]
+                found.append(((replace(track, frames=frames), self.protocol.bound_th), len(frames)))
+        return found
+
+    @staticmethod
+    def work(argument: tuple[folders.Track, float]) -> list[FrameScores]:
+        """Score the frames of one chunk."""
+        track, bound_th = argument
+        return [score_frame(track, frame, bound_th) for frame in track.frames]
+
+    def load(self) -> SequenceScores | None:
+        """The sequence's scores from an earlier run over the same files."""
+        return self.store.load(self.name, self.key) if self.store is not None else None
+
+    def finish(self, results: list[list[FrameScores]]) -> SequenceScores:
+        """Put the chunks together, in their order."""
+        frames = iter([scores for chunk in results for scores in chunk])
+        objects: dict[str, ObjectScores] = {}
+        for track in self.tracks:
+            objects.update(_merge(track, [next(frames) for _ in track.frames], self.protocol))
+        first = self.tracks[0]
+        gt, pred = (first.gt, first.pred) if first.obj is None else (first.gt.parent, first.pred.parent)
+        scores = SequenceScores(self.name, objects, gt, pred, first.obj is not None)
+        if self.store is not None:
+            self.store.save(scores, self.key)
+        return scores
+
+
+def score_frame(track: folders.Track, frame: str, bound_th: float = metrics.BOUND_TH) -> FrameScores:
+    """Read one frame's two label maps and score every label that either holds."""
+    gt_file, pred_file = track.gt / f"{frame}.png", track.pred / f"{frame}.png"
+    gt, pred = read_labels(gt_file), read_labels(pred_file)
+    if gt.shape != pred.shape:
+        sizes = [f"{labels.shape[1]} x {labels.shape[0]}" for labels in (pred, gt)]
+        raise ValueError(f"{pred_file} is {sizes[0]} pixels but {gt_file} is {sizes[1]} (width x height)")
+    radius = metrics.boundary_radius(gt.shape, bound_th)
+    if track.binary:
+        pair = bits.pack(pred != 0, radius), bits.pack(gt != 0, radius)
+        return FrameScores({1: metrics.packed_scores(*pair, None, radius)}, (), (1,) if gt.any() else ())
+    return _score_labels(pred, gt, (pred_file, gt_file), track.labels, radius)
+
+
+def _score_labels(
+    pred: LabelMap, gt: LabelMap, files: tuple[Path, Path], labels: tuple[int, ...] | None, radius: int
+) -> FrameScores:
+    predicted, annotated = present(pred), present(gt)
+    void = None
+    if VOID in annotated:
+        annotated.remove(VOID)
+        ignored = gt == VOID
+        if ignored.all():
+            raise ValueError(f"{files[1]}: every pixel is void ({VOID}), so the frame cannot be scored")
+        void = bits.pack(ignored, radius)
+    # a 0 / 255 prediction of the only object
+    single = VOID if predicted == [VOID] and labels == (1,) else None
+    if single is not None:
+        predicted = [1]
+    if labels is not None and set(predicted) - set(labels):
+        surplus = sorted(set(predicted) - set(labels))
+        raise ValueError(
+            f"{files[0]}: holds {_listed(surplus)}, but the first annotation has objects 1 to"
+            f" {labels[-1]} only (objects that enter later: protocol youtube)"
+        )
+    scores = {}
+    for label in sorted({*predicted, *annotated}):
+        pair = bits.pack(pred == (single or label), radius), bits.pack(gt == label, radius)
+        scores[label] = metrics.packed_scores(*pair, void, radius)
+    return FrameScores(scores, tuple(predicted), tuple(annotated))
+
+
+def _merge(track: folders.Track, frames: list[FrameScores], protocol: Protocol) -> dict[str, ObjectScores]:
+    """Scores by object. A label that neither map of a frame holds is right there: J = F = 1."""
+    labels = track.labels
+    if labels is None:
+        labels = tuple(sorted({label for frame in frames for label in frame.annotated}))
+        for stem, frame in zip(track.frames, frames, strict=True):
+            if surplus := sorted(set(frame.predicted) - set(labels)):
+                file = track.pred / f"{stem}.png"
+                raise ValueError(f"{file}: holds {_listed(surplus)}, which no annotation in {track.gt} has")
+    objects = {}
+    for label in labels:
+        start = _first_frame(label, frames, protocol)
+        rows = [frame.scores.get(label, (1.0, 1.0)) for frame in frames[start:]]
+        if rows:
+            j, f = zip(*rows, strict=True)
+            objects[track.obj or str(label)] = ObjectScores(track.frames[start:], j, f)
+    return objects
+
+
+def _first_frame(label: int, frames: list[FrameScores], protocol: Protocol) -> int:
+    """Index of the first frame to score; under "after-first" it comes after the object's introduction."""
+    if protocol.frames != "after-first":
+        return 0
+    return next((index for index, frame in enumerate(frames) if label in frame.annotated), len(frames)) + 1
+
+
+def _listed(labels: list[int]) -> str:
+    return f"label{'s' * (len(labels) > 1)} {', '.join(map(str, labels[:6]))}{', ...' * (len(labels) > 6)}"

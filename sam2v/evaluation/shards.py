@@ -1,0 +1,157 @@
+"""Run jobs on a process pool and on the ranks of a torchrun job, with the results of a plain loop."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from sam2v.evaluation.ranks import default_workers, gather, rank_and_world, share
+
+Argument = TypeVar("Argument")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+class Job(Generic[Argument, Piece, Result]):
+    """A unit of work that belongs together (a sequence), cut into chunks that any process may take.
+
+    size: units of progress (frames). `work` must be a static method, so that a process can be handed it.
+    """
+
+    name: str
+    size: int
+
+    def chunks(self) -> list[tuple[Argument, int]]:
+        """Arguments of `work`, each with its number of units."""
+        raise NotImplementedError
+
+    @staticmethod
+    def work(argument: Any) -> Any:
+        """Do one chunk, in any process."""
+        raise NotImplementedError
+
+    def load(self) -> Result | None:
+        """The finished result of an earlier run, if there is one."""
+        return None
+
+    def finish(self, results: list[Piece]) -> Result:
+        """Make the result from the chunks' results, in the order of `chunks()`; here it may be kept."""
+        raise NotImplementedError
+
+
+class Bar(Protocol):
+    """What is used of a progress bar."""
+
+    def update(self, n: int) -> object:
+        """Add units."""
+
+
+def run_jobs(
+    jobs: Sequence[Job[Any, Any, Result]],
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    unit: str = "frame",
+    distributed: bool = True,
+) -> list[Result]:
+    """Results of all jobs in order, the same for every number of processes and ranks.
+
+    The first error stops the run and is raised (on every rank); jobs finished by then have been kept by
+    `finish`.
+    """
+    if workers is not None and workers < 0:
+        raise ValueError(f"the number of workers must be 0 or more, got {workers}")
+    rank, world = rank_and_world() if distributed else (0, 1)
+    mine = share([job.size for job in jobs], rank, world)
+    count = default_workers() if workers is None else workers
+    found: dict[int, Result] = {}
+    error: Exception | None = None
+    try:
+        found = _run_local(jobs, mine, count, progress and rank == 0, unit)
+    except Exception as failed:
+        if world == 1:
+            raise
+        error = failed
+    if world > 1:
+        found = gather(found, error)
+    return [found[index] for index in range(len(jobs))]
+
+
+def _run_local(
+    jobs: Sequence[Job[Any, Any, Result]], mine: list[int], workers: int, progress: bool, unit: str
+) -> dict[int, Result]:
+    found = {index: result for index in mine if (result := jobs[index].load()) is not None}
+    tasks = [
+        (index, chunk, argument, size)
+        for index in mine
+        if index not in found
+        for chunk, (argument, size) in enumerate(jobs[index].chunks())
+    ]
+    waiting = {index: sum(task[0] == index for task in tasks) for index in {task[0] for task in tasks}}
+    pieces: dict[int, dict[int, Any]] = {index: {} for index in waiting}
+    total = sum(jobs[index].size for index in mine)
+    with _results(jobs, tasks, workers) as results, _bar(total, progress, unit) as bar:
+        bar.update(sum(jobs[index].size for index in found))
+        for (index, chunk, _, size), piece in results:
+            pieces[index][chunk] = piece
+            if len(pieces[index]) == waiting[index]:
+                found[index] = jobs[index].finish([pieces[index][i] for i in range(waiting[index])])
+                del pieces[index]
+            bar.update(size)
+    return found
+
+
+_Task = tuple[int, int, Any, int]
+
+
+@contextmanager
+def _results(
+    jobs: Sequence[Job[Any, Any, Any]], tasks: list[_Task], workers: int
+) -> Iterator[Iterator[tuple[_Task, Any]]]:
+    """(task, result) pairs as they are done: in this process, or from a pool that is gone on leaving."""
+    if workers <= 1 or len(tasks) <= 1:
+        yield ((task, jobs[task[0]].work(task[2])) for task in tasks)
+        return
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=_context(), initializer=_ignore_interrupts
+    )
+    try:
+        # submitted before the progress bar exists: it starts a thread, and forked processes must not have any
+        futures: dict[Future[Any], _Task] = {pool.submit(jobs[task[0]].work, task[2]): task for task in tasks}
+        yield ((futures[future], future.result()) for future in as_completed(futures))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Fork where it is safe, because it starts at once; otherwise spawn."""
+    torch = sys.modules.get("torch")
+    gpu: Callable[[], bool] = torch.cuda.is_initialized if torch is not None else bool
+    forks = sys.platform.startswith("linux") and threading.active_count() == 1 and not gpu()
+    return multiprocessing.get_context("fork" if forks else "spawn")
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _bar(total: int, progress: bool, unit: str) -> Iterator[Bar]:
+    if not progress or not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit) as bar:
+        yield bar
+
+
+class _Silent:
+    def update(self, n: int) -> None:
+        """Nothing to show."""

@@ -1,0 +1,134 @@
+"""COCO run-length masks: encode and decode in plain NumPy.
+
+A COCO RLE is ``{"size": [height, width], "counts": ...}``: lengths of alternating runs of background and
+object, the first one background, down the columns (column-major order). ``counts`` is either that list of
+numbers ("uncompressed") or a short ASCII string: every number but the first three is written as its
+difference to the number two before it, in groups of five bits, lowest first, a sixth bit saying that more
+groups follow, 48 added to make it printable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+_OFFSET = 48  # code of the character "0"
+_MORE = 32  # sixth bit: another group follows
+_SIGN = 16  # highest of the five data bits
+_MAX_GROUPS = 7  # 35 bits hold any difference between two counts of a mask smaller than 2**34 pixels
+
+
+def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict[str, Any]:
+    """The COCO RLE of an H x W mask, bool or integer (anything but 0 is object).
+
+    Returns ``{"size": [H, W], "counts": str}``, ready for json; with ``compressed=False`` counts is a list of
+    int. Raises TypeError for a floating mask (threshold logits first), ValueError for one that is not
+    two-dimensional.
+    """
+    array = _as_mask(mask)
+    height, width = array.shape
+    flat = array.T.reshape(-1)
+    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lead = [0, 0] if flat[0] else [0]  # an object at the first pixel: a background run of length 0 before it
+    counts = np.diff(np.concatenate([lead, starts, [flat.size]]))
+    return {"size": [height, width], "counts": _pack(counts) if compressed else counts.tolist()}
+
+
+def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
+    """The H x W bool mask of a COCO RLE; ``counts`` may be str, bytes or a list of run lengths.
+
+    Raises ValueError, with the fault, for a malformed value (a missing key, a bad character, runs that do not
+    add up).
+    """
+    (height, width), counts = _parse(rle)
+    values = np.arange(counts.size) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
+
+
+def rle_area(rle: Mapping[str, Any]) -> int:
+    """Number of object pixels of a COCO RLE, without decoding it. Raises as :func:`decode_rle`."""
+    return int(_parse(rle)[1][1::2].sum())
+
+
+def _as_mask(mask: np.ndarray | torch.Tensor) -> np.ndarray:
+    array = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"a mask is H x W with at least one pixel, this one has shape {array.shape}")
+    if array.dtype.kind not in "bui":
+        raise TypeError(f"a mask is bool or integer, this one is {array.dtype}; compare logits with 0 first")
+    return array != 0
+
+
+def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
+    """((height, width), int64 run lengths), checked."""
+    if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
+        raise ValueError(f"a COCO RLE is a dict with 'size' and 'counts', got {_brief(rle)}")
+    size, counts = rle["size"], rle["counts"]
+    if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+        raise ValueError(f"size of a COCO RLE is [height, width], positive integers, got {_brief(size)}")
+    height, width = int(size[0]), int(size[1])
+    runs = _unpack(counts) if isinstance(counts, str | bytes) else _checked_list(counts)
+    if runs.size == 0 or runs.min() < 0 or int(runs.sum()) != height * width:
+        raise ValueError(
+            f"runs of a COCO RLE of size {height} x {width} must add up to {height * width} pixels "
+            f"and none may be negative; these add up to {int(runs.sum())}"
+        )
+    return (height, width), runs
+
+
+def _checked_list(counts: Any) -> np.ndarray:
+    runs = np.asarray(counts)
+    if runs.ndim != 1 or runs.dtype.kind not in "ui":
+        raise ValueError(f"counts of a COCO RLE is a string or a list of integers, got {_brief(counts)}")
+    return runs.astype(np.int64)
+
+
+def _pack(counts: np.ndarray) -> str:
+    """int64 run lengths -> compressed string."""
+    deltas = counts.astype(np.int64)
+    deltas[3:] -= counts[1:-2]
+    magnitude = np.where(
+        deltas < 0, ~deltas, deltas
+    )  # a signed number fits n groups if this is below 2**(5 n - 1)
+    groups = np.ones(deltas.size, np.int64)
+    for bits in range(4, 5 * _MAX_GROUPS, 5):
+        groups += magnitude >= 1 << bits
+    ends = np.cumsum(groups)
+    place = np.arange(ends[-1]) - np.repeat(
+        ends - groups, groups
+    )  # which group of its number each character is
+    codes = (np.repeat(deltas, groups) >> (5 * place)) & (_MORE - 1)
+    codes[place < np.repeat(groups, groups) - 1] |= _MORE
+    return (codes + _OFFSET).astype(np.uint8).tobytes().decode("ascii")
+
+
+def _unpack(text: str | bytes) -> np.ndarray:
+    """Compressed string -> int64 run lengths (not yet checked against a size)."""
+    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    codes = np.frombuffer(raw, np.uint8).astype(np.int64) - _OFFSET
+    if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & _MORE:
+        raise ValueError(f"not a compressed COCO RLE string: {_brief(text)}")
+    last = np.flatnonzero((codes & _MORE) == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    groups = last - first + 1
+    if groups.max() > _MAX_GROUPS:
+        raise ValueError(
+            f"not a compressed COCO RLE string (a number of {groups.max()} groups): {_brief(text)}"
+        )
+    place = np.arange(codes.size) - np.repeat(first, groups)
+    numbers = np.add.reduceat((codes & (_MORE - 1)) << (5 * place), first)
+    negative = (codes[last] & _SIGN) != 0
+    numbers -= np.where(negative, np.int64(1) << (5 * groups), 0)
+    numbers[1::2] = np.cumsum(
+        numbers[1::2]
+    )  # undo the differences; the chains start at 1 and 2, 0 stands alone
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

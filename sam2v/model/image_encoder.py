@@ -1,0 +1,58 @@
+"""Image encoder: the trunk and a feature-pyramid neck (SAM 2 paper, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2v.config import ModelConfig
+from sam2v.model.hiera import Hiera
+
+
+class Lateral(nn.Module):
+    """1x1 convolution of one level."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map B x Cin x H x W to B x C x H x W."""
+        return self.conv(x)
+
+
+class Neck(nn.Module):
+    """Feature pyramid: lateral convolutions, numbered from the coarsest level, and one top-down sum.
+
+    Args:
+        trunk_channels: channels of the trunk's stages, finest first.
+        channels: C of every output level.
+    """
+
+    def __init__(self, trunk_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(Lateral(width, channels) for width in reversed(trunk_channels))
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Map the four stages to the levels at strides 4, 8 and 16.
+
+        The stride-32 level only feeds the stride-16 one: no other level receives anything from above.
+        """
+        stride32, stride16, stride8, stride4 = (conv(x) for conv, x in zip(self.convs, reversed(maps), strict=True))
+        from_above = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest").to(stride16.dtype)
+        return stride4, stride8, stride16 + from_above
+
+
+class ImageEncoder(nn.Module):
+    """Trunk and neck."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.trunk = Hiera(config.trunk)
+        self.neck = Neck(self.trunk.channels, config.hidden_dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map normalised images B x 3 x H x W to levels B x C x H/s x W/s for s = 4, 8, 16."""
+        return self.neck(self.trunk(images))

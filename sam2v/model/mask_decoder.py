@@ -1,0 +1,153 @@
+"""Mask decoder: a two-way transformer between prompt tokens and image features (SAM 2 paper, section 4, appendix D.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2v.config import DecoderConfig
+from sam2v.nn.attention import Attention
+from sam2v.nn.layers import MLP, ChannelNorm
+
+
+class DecodedMasks(NamedTuple):
+    """Raw output of the decoder: mask 0 answers a clear prompt, the others an ambiguous one.
+
+    masks: B x M x 4h x 4w logits. iou: B x M in [0, 1]. tokens: B x M x C. object_score: B x 1 logits.
+    """
+
+    masks: Tensor
+    iou: Tensor
+    tokens: Tensor
+    object_score: Tensor
+
+
+class TwoWayLayer(nn.Module):
+    """Tokens attend to themselves and to the image, then the image attends to the tokens.
+
+    Args:
+        channels: C.
+        config: heads and MLP width.
+        first: the first layer's self-attention sees plain tokens and replaces them.
+    """
+
+    def __init__(self, channels: int, config: DecoderConfig, first: bool) -> None:
+        super().__init__()
+        heads, inner = config.num_heads, channels // 2
+        self.first = first
+        self.self_attn = Attention(channels, heads)
+        self.cross_attn_token_to_image = Attention(channels, heads, inner)
+        self.cross_attn_image_to_token = Attention(channels, heads, inner)
+        self.mlp = MLP((channels, config.mlp_dim, channels))
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.norm3, self.norm4 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Update tokens B x N x C and image B x cells x C; the position codes have the same shapes."""
+        if self.first:
+            tokens = self.self_attn(tokens, tokens, tokens)
+        else:
+            placed = tokens + token_pos
+            tokens = tokens + self.self_attn(placed, placed, tokens)
+        tokens = self.norm1(tokens)
+        image_keys = image + image_pos
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pos, image_keys, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = image + self.cross_attn_image_to_token(image_keys, tokens + token_pos, tokens)
+        return tokens, self.norm4(image)
+
+
+class TwoWayTransformer(nn.Module):
+    """Two-way layers and a last look of the tokens at the image."""
+
+    def __init__(self, channels: int, config: DecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayLayer(channels, config, first=i == 0) for i in range(config.depth))
+        self.final_attn_token_to_image = Attention(channels, config.num_heads, channels // 2)
+        self.norm_final_attn = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, image: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Update tokens B x N x C (they are their own position code) and image B x cells x C."""
+        token_pos = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, token_pos, image_pos)
+        look = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
+        return self.norm_final_attn(tokens + look), image
+
+
+class MaskDecoder(nn.Module):
+    """Predict masks, their IoU and whether the object is there.
+
+    Args:
+        channels: C of the stride-16 features; strides 8 and 4 have C/4 and C/8.
+        config: depth, heads, number of masks.
+    """
+
+    def __init__(self, channels: int, config: DecoderConfig) -> None:
+        super().__init__()
+        count = config.num_multimask_outputs + 1
+        self.transformer = TwoWayTransformer(channels, config)
+        self.obj_score_token = nn.Embedding(1, channels)
+        self.iou_token = nn.Embedding(1, channels)
+        self.mask_tokens = nn.Embedding(count, channels)
+        # the two convolutions that bring the finer levels in are applied once per image, see project_fine_levels
+        self.conv_s0, self.conv_s1 = nn.Conv2d(channels, channels // 8, 1), nn.Conv2d(channels, channels // 4, 1)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
+            ChannelNorm(channels // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
+        )
+        heads = (MLP((channels, channels, channels, channels // 8)) for _ in range(count))
+        self.output_hypernetworks_mlps = nn.ModuleList(heads)
+        self.iou_prediction_head = MLP((channels, channels, channels, count))
+        self.pred_obj_score_head = MLP((channels, channels, channels, 1))
+
+    def project_fine_levels(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduce the neck's finer levels to the decoder's channels: B x C/8 x 4h x 4w and B x C/4 x 2h x 2w."""
+        return self.conv_s0(stride4), self.conv_s1(stride8)
+
+    def forward(
+        self, image: Tensor, stride8: Tensor, stride4: Tensor, sparse: Tensor, dense: Tensor, image_pos: Tensor
+    ) -> DecodedMasks:
+        """Decode B prompts.
+
+        Args:
+            image: B (or 1) x C x h x w conditioned stride-16 features.
+            stride8, stride4: B (or 1) x C/4 x 2h x 2w and B (or 1) x C/8 x 4h x 4w projected finer levels.
+            sparse: B x N x C prompt tokens, N may be 0. dense: B x C x h x w mask embedding.
+            image_pos: 1 x C x h x w position code.
+        """
+        batch, (h, w) = len(sparse), image.shape[-2:]
+        own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
+        cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C
+        tokens, cells = self.transformer(tokens, cells, image_pos.flatten(2).transpose(1, 2).to(cells.dtype))
+        score_token, iou_token, mask_tokens = tokens[:, 0], tokens[:, 1], tokens[:, 2 : 2 + len(self.mask_tokens.weight)]
+
+        up8, norm, act, up4 = self.output_upscaling
+        fine = act(norm(up8(cells.transpose(1, 2).unflatten(2, (h, w))) + stride8))
+        fine = F.gelu(up4(fine) + stride4)  # B x C/8 x 4h x 4w
+        kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
+        masks = (torch.stack(kernels, dim=1) @ fine.flatten(2)).unflatten(2, fine.shape[-2:])
+        return DecodedMasks(
+            masks, self.iou_prediction_head(iou_token).sigmoid(), mask_tokens, self.pred_obj_score_head(score_token)
+        )
+
+
+def stability_score(logits: Tensor, delta: float) -> Tensor:
+    """Overlap of a mask cut slightly above and slightly below zero (Kirillov et al. 2023).
+
+    Args:
+        logits: ... x H x W.
+        delta: offset of the two cuts in logits.
+
+    Returns:
+        ... in [0, 1]: pixels above +delta per pixel above -delta, 1 where there is none.
+    """
+    inner = (logits > delta).flatten(-2).sum(-1).float()
+    outer = (logits > -delta).flatten(-2).sum(-1).float()
+    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)

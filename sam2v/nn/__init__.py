@@ -1,0 +1,1 @@
+"""Building blocks of the network: attention, rotary positions, position codes and small layers."""

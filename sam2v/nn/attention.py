@@ -1,0 +1,47 @@
+"""Multi-head attention over token sequences."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int = 1, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention.
+
+    Args:
+        q: B x Lq x C queries. k: B x Lk x C keys. v: B x Lk x Cv values. B = 1 is broadcast.
+        heads: number of heads the channels are split into.
+        bias: B x 1 x Lq or 1 x Lk, added to the attention logits (-inf hides a key), or None.
+        dropout: rate on the attention weights.
+
+    Returns:
+        B x Lq x Cv.
+    """
+    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))  # B x heads x L x C/heads
+    batch = max(len(q), len(k))
+    q, k, v = (t.expand(batch, -1, -1, -1) for t in (q, k, v))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+    return out.transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Attention with learned projections of queries, keys, values and output.
+
+    Args:
+        channels: C of queries and output.
+        heads: number of heads.
+        inner: channels inside, C by default.
+        memory_channels: channels of keys and values before projection, C by default.
+    """
+
+    def __init__(self, channels: int, heads: int = 1, inner: int | None = None, memory_channels: int | None = None) -> None:
+        super().__init__()
+        inner, source = inner or channels, memory_channels or channels
+        self.heads = heads
+        self.q_proj, self.out_proj = nn.Linear(channels, inner), nn.Linear(inner, channels)
+        self.k_proj, self.v_proj = nn.Linear(source, inner), nn.Linear(source, inner)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C."""
+        return self.out_proj(attend(self.q_proj(q), self.k_proj(k), self.v_proj(v), self.heads))

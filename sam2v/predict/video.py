@@ -1,0 +1,321 @@
+"""Promptable video segmentation (SAM 2 paper, sections 3 and 4)."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+from sam2v.masks.result import MaskletFrame
+from sam2v.memory import MemoryPolicy
+from sam2v.model.network import Sam2Network
+from sam2v.tracking.engine import Engine, NoPromptError
+from sam2v.tracking.live import LiveFrames
+from sam2v.tracking.options import VideoOptions
+from sam2v.tracking.prompts import ArrayLike, check_index, mask_prompt, point_prompt
+from sam2v.tracking.session import DEFAULT_MEMORY_BUDGET, Session
+
+_DIRECTIONS = ("forward", "reverse", "both")
+
+
+class ObjectScores(NamedTuple):
+    """How sure the model is of one mask: predicted IoU in [0, 1], and the object score logit (> 0: the object is there)."""
+
+    iou: float
+    object_score: float
+
+
+class VideoPredictor:
+    """Segment objects through a video from points, boxes and masks on any of its frames.
+
+    One predictor serves any number of sessions, also at once from several threads: everything about a video is in the
+    session that :meth:`init_state` returns.
+
+    Args:
+        model: a network from :func:`sam2v.load_model`.
+        policy: which memories a frame reads; None takes the reference's rule with the options below.
+        **options: see :class:`sam2v.tracking.options.VideoOptions`.
+
+    Raises:
+        TypeError: an unknown option, or a value of the wrong type.
+    """
+
+    def __init__(self, model: Sam2Network, *, policy: MemoryPolicy | None = None, **options: Any) -> None:
+        if not isinstance(model, Sam2Network):
+            raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
+        self.model = model
+        self.options = VideoOptions.from_keywords(**options)
+        self._engine = Engine(model, self.options, policy)
+
+    @classmethod
+    def from_pretrained(cls, name: str = "sam2v_nano", *, policy: MemoryPolicy | None = None, **options: Any) -> VideoPredictor:
+        """Load a model by name and wrap it; takes the options of both :func:`sam2v.load_model` and this class."""
+        from sam2v.weights.load import split_load_options
+
+        load, rest = split_load_options(options)
+        from sam2v.weights.load import load_model
+
+        return cls(load_model(name, **load), policy=policy, **rest)
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    def init_state(
+        self,
+        source: Any = None,
+        *,
+        history: str | None = None,
+        memory_budget: int | None = DEFAULT_MEMORY_BUDGET,
+        num_frames: int | None = None,
+        window: int = 8,
+    ) -> Session:
+        """Open a video and return its session. Frames are decoded when they are needed.
+
+        Args:
+            source: a video file, a folder of frames, an array T x H x W x 3 (uint8), a list of frames or an iterator of
+                frames; None for a live stream, whose frames arrive through :meth:`track`.
+            history: "full" keeps every result readable, so that a refinement pass from any frame equals the reference;
+                "window" keeps only what can still be read. None: "full" where the source can seek, else "window".
+            memory_budget: bytes of results that "full" keeps in memory; beyond, they move to a temporary file. None: no limit.
+            num_frames: for a live stream, its length if it is known. Videos of fewer than 16 frames read fewer object
+                pointers, as in the reference, which a stream can only do when it knows.
+            window: for a live stream, how many of the newest frames can be prompted.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: the source cannot be read; the message says why.
+        """
+        if source is None:
+            return Session(LiveFrames(window), num_frames, history or "window", memory_budget)
+        from sam2v.video.sources import open_source
+
+        if num_frames is not None:
+            raise ValueError("num_frames is for live streams; the source knows its own length")
+        frames = open_source(source)
+        default = "full" if frames.is_seekable else "window"
+        return Session(frames, frames.known_length(), history or default, memory_budget)
+
+    def reset_state(self, state: Session) -> None:
+        """Forget all objects and results of a session; its video stays open."""
+        with state.lock:
+            state.reset()
+
+    # -- prompts -------------------------------------------------------------------------------------------------------
+
+    def add_points(
+        self,
+        state: Session,
+        frame_idx: int,
+        obj_id: int,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        clear_old_points: bool = True,
+        normalize_coords: bool = True,
+    ) -> MaskletFrame:
+        """Prompt an object with points, a box, or both, on any frame.
+
+        A new ``obj_id`` adds an object, also in mid-track. On a frame where the object already has a mask (predicted or
+        given), that mask is refined.
+
+        Args:
+            points: P x 2 (x, y) in pixels of the video. labels: P of 1 (object) and 0 (not the object); None means all 1.
+            box: (x0, y0, x1, y1) in pixels of the video.
+            clear_old_points: replace the object's earlier points on this frame instead of adding to them.
+            normalize_coords: True for pixels, False for coordinates in [0, 1].
+
+        Returns:
+            All objects' masks on this frame; unpacks as (frame_idx, obj_ids, masks).
+
+        Raises:
+            ValueError, TypeError: something is wrong with the prompt or the frame index. The session is unchanged.
+        """
+        with state.lock:
+            frame_idx, obj_id = state.check_frame(frame_idx), check_index(obj_id, "obj_id")
+            if box is not None and not clear_old_points:
+                raise ValueError("a box starts afresh: it needs clear_old_points=True")
+            size = self._readable(state, frame_idx)
+            prompt = point_prompt(points, labels, box, size, self.model.config.image_size, normalize_coords)
+            known = state.tracks.get(obj_id)
+            if not clear_old_points and known and frame_idx in known.points:
+                prompt = known.points[frame_idx].joined(prompt)
+            self._engine.prompt_points(state, obj_id, frame_idx, prompt)
+            return self._engine.result(state, frame_idx)
+
+    def add_box(self, state: Session, frame_idx: int, obj_id: int, box: ArrayLike, normalize_coords: bool = True) -> MaskletFrame:
+        """Prompt an object with a box (x0, y0, x1, y1); see :meth:`add_points`."""
+        return self.add_points(state, frame_idx, obj_id, box=box, normalize_coords=normalize_coords)
+
+    def add_mask(self, state: Session, frame_idx: int, obj_id: int, mask: ArrayLike) -> MaskletFrame:
+        """Give an object's mask on a frame: H x W booleans or numbers (positive = object), covering the whole frame.
+
+        The mask is taken as it is and replaces the object's points on this frame; points added afterwards refine it.
+
+        Raises:
+            ValueError, TypeError: something is wrong with the mask or the frame index. The session is unchanged.
+        """
+        with state.lock:
+            frame_idx, obj_id = state.check_frame(frame_idx), check_index(obj_id, "obj_id")
+            self._readable(state, frame_idx)
+            plane = mask_prompt(mask, self.model.config.image_size)
+            self._engine.prompt_mask(state, obj_id, frame_idx, plane)
+            return self._engine.result(state, frame_idx)
+
+    # the reference's names
+    add_new_points_or_box = add_points
+    add_new_points = add_points
+    add_new_mask = add_mask
+
+    def clear_all_prompts_in_frame(self, state: Session, frame_idx: int, obj_id: int) -> MaskletFrame:
+        """Take back an object's prompts on a frame and return the masks that remain there.
+
+        What the prompts produced stays as an ordinary result until the frame is tracked again.
+        """
+        with state.lock:
+            frame_idx, track = state.check_frame(frame_idx), state.track(obj_id)
+            self._engine.clear_prompts(track, frame_idx)
+            return self._engine.result(state, frame_idx)
+
+    def remove_object(self, state: Session, obj_id: int, strict: bool = False) -> tuple[list[int], list[MaskletFrame]]:
+        """Remove an object and leave the others as they are.
+
+        Returns:
+            The remaining ids, and the remaining masks on the frames where the object had prompts.
+
+        Raises:
+            KeyError: the object is unknown and ``strict`` is True; otherwise that is no error.
+        """
+        with state.lock:
+            if check_index(obj_id, "obj_id") not in state.tracks and not strict:
+                return state.obj_ids, []
+            track = state.track(obj_id)
+            if len(state.tracks) == 1:
+                state.reset()
+                return [], []
+            track.bank.clear()
+            del state.tracks[obj_id]
+            return state.obj_ids, [self._engine.result(state, f) for f in track.prompted_frames()]
+
+    # -- tracking ------------------------------------------------------------------------------------------------------
+
+    def propagate_in_video(
+        self,
+        state: Session,
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+        direction: str | None = None,
+    ) -> Iterator[MaskletFrame]:
+        """Track all objects through the video and yield each frame's masks.
+
+        Args:
+            start_frame_idx: where to start; None starts at the earliest prompted frame.
+            max_frame_num_to_track: frames to go from the start, which itself is yielded too: N gives N + 1 frames.
+            reverse: go towards the beginning.
+            direction: "forward", "reverse" or "both" (forward from the start, then backwards from the frame before it);
+                overrides ``reverse``.
+
+        Yields:
+            :class:`MaskletFrame`, which unpacks as (frame_idx, obj_ids, masks); masks are N x 1 x H x W logits.
+
+        Raises:
+            NoPromptError: (a RuntimeError and ValueError) no object has a prompt, or one of them has none.
+            ValueError, TypeError: wrong frame index, count or direction.
+        """
+        if direction is None:
+            direction = "reverse" if reverse else "forward"
+        if direction not in _DIRECTIONS:
+            raise ValueError(f"direction must be one of {', '.join(_DIRECTIONS)}, got {direction!r}")
+        if max_frame_num_to_track is not None:
+            max_frame_num_to_track = check_index(max_frame_num_to_track, "max_frame_num_to_track")
+            if max_frame_num_to_track < 0:
+                raise ValueError(f"max_frame_num_to_track must not be negative, got {max_frame_num_to_track}")
+        if start_frame_idx is not None:
+            start_frame_idx = state.check_frame(start_frame_idx)
+        return self._propagate(state, start_frame_idx, max_frame_num_to_track, direction)
+
+    def _propagate(self, state: Session, start: int | None, most: int | None, direction: str) -> Iterator[MaskletFrame]:
+        with state.lock:
+            self._engine.remember_prompts(state)
+        if start is None:
+            start = min(frame for track in state.tracks.values() for frame in track.bank.conditioning)
+        if direction == "reverse" and start == 0:
+            warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
+        if direction != "reverse":
+            yield from self._walk(state, _forward(state, start, most), reverse=False)
+        if direction != "forward" and start > 0:
+            first = start - 1 if direction == "both" else start
+            last = 0 if most is None else max(0, start - most)
+            yield from self._walk(state, range(first, last - 1, -1), reverse=True)
+
+    def _walk(self, state: Session, frames: Iterable[int], reverse: bool) -> Iterator[MaskletFrame]:
+        for frame_idx in self._engine.read_ahead(state, frames):
+            with state.lock:
+                if not state.tracks:
+                    raise NoPromptError("all objects were removed while tracking")
+                self._engine.remember_prompts(state)
+                self._engine.step(state, frame_idx, reverse)
+                result = self._engine.result(state, frame_idx)
+            yield result
+
+    def track(self, state: Session, frame: Any) -> MaskletFrame:
+        """Take a live stream's next frame and track all objects to it.
+
+        Args:
+            state: a session from ``init_state(None)``.
+            frame: H x W x 3 uint8 array (also grey or RGBA), 3 x H x W tensor or PIL image.
+
+        Returns:
+            The objects' masks on this frame, N = 0 before the first prompt. Prompts may then go to this frame and to
+            earlier ones still in the window.
+
+        Raises:
+            ValueError, TypeError: not a frame, or of another size than the earlier ones. The session is unchanged.
+        """
+        from sam2v.video.frames import as_frame
+
+        with state.lock:
+            if not isinstance(state.frames, LiveFrames):
+                raise ValueError("track() is for live streams: open them with init_state(None)")
+            pixels = as_frame(frame)
+            if state.num_frames is not None and state.frames.count >= state.num_frames:
+                raise ValueError(f"the stream was announced with {state.num_frames} frames and has ended")
+            if state.tracks:
+                self._engine.remember_prompts(state)
+            frame_idx = state.frames.append(pixels)
+            if state.tracks:
+                for track in state.tracks.values():
+                    for prompted in track.bank.conditioning:
+                        track.passed.setdefault(prompted, False)
+                self._engine.step(state, frame_idx, reverse=False)
+            return self._engine.result(state, frame_idx)
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def result(self, state: Session, frame_idx: int) -> MaskletFrame:
+        """The masks that are known on a frame, without computing anything new."""
+        with state.lock:
+            return self._engine.result(state, state.check_frame(frame_idx))
+
+    def scores(self, state: Session, frame_idx: int) -> dict[int, ObjectScores]:
+        """Predicted IoU and object score of every object that has a result on a frame, by object id."""
+        with state.lock:
+            frame_idx = state.check_frame(frame_idx)
+            known = ((obj_id, track.entry(frame_idx)) for obj_id, track in state.tracks.items())
+            return {i: ObjectScores(float(e.iou), float(e.score)) for i, e in known if e is not None}
+
+    def _readable(self, state: Session, frame_idx: int) -> tuple[int, int]:
+        """The video's size, once it is sure that this frame can be read for a prompt."""
+        self._engine.check_readable(state, frame_idx)
+        return state.size
+
+
+def _forward(state: Session, start: int, most: int | None) -> Iterable[int]:
+    """Frames from ``start`` to the end, or ``most`` frames further at the longest."""
+    ends = [] if most is None else [start + most + 1]
+    if isinstance(state.frames, LiveFrames):
+        ends.append(state.frames.count)
+    elif state.num_frames is not None:
+        ends.append(state.num_frames)
+    return range(start, min(ends)) if ends else itertools.count(start)

@@ -1,0 +1,1 @@
+"""Tracking: prompts, tracks, sessions and the engine that steps a frame."""

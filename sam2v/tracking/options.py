@@ -1,0 +1,63 @@
+"""Options of video tracking, as one typed value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sam2v.memory import RecentFramesPolicy
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How masks and memories are handled. Names are those of the reference implementation.
+
+    Attributes:
+        non_overlap_masks: in the masks returned, give every pixel to one object at most.
+        fill_hole_area: fill background components of at most this many pixels of the low-resolution mask (a quarter of the
+            network's input size); 0 fills nothing.
+        remove_speck_area: likewise remove foreground components.
+        add_all_frames_to_correct_as_cond: a frame that is prompted after it was tracked becomes a conditioning frame, so that
+            the correction lasts. False reproduces the reference's default, where the next propagation over the frame forgets it.
+        max_cond_frames_in_attn: conditioning frames read at most, the closest ones; -1 reads all.
+        memory_temporal_stride_for_eval: distance between the recent frames that are read.
+        binarize_mask_from_pts_for_mem_enc: harden the masks of prompted frames before they are remembered.
+        dynamic_multimask_via_stability: let the best of the three ambiguous masks replace an unstable single mask.
+    """
+
+    non_overlap_masks: bool = False
+    fill_hole_area: int = 8
+    remove_speck_area: int = 0
+    add_all_frames_to_correct_as_cond: bool = True
+    max_cond_frames_in_attn: int = -1
+    memory_temporal_stride_for_eval: int = 1
+    binarize_mask_from_pts_for_mem_enc: bool = True
+    dynamic_multimask_via_stability: bool = True
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, kind = getattr(self, option.name), type(option.default)
+            if type(value) is not kind:
+                raise TypeError(f"{option.name} must be {kind.__name__}, got {value!r}")
+        for name in ("fill_hole_area", "remove_speck_area"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    @classmethod
+    def from_keywords(cls, **options: Any) -> VideoOptions:
+        """Options from keyword arguments.
+
+        Raises:
+            TypeError: an unknown name (the known ones are listed) or a wrong type.
+        """
+        known = [f.name for f in fields(cls)]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
+        return cls(**options)
+
+    def default_policy(self, num_maskmem: int, max_obj_ptrs: int) -> RecentFramesPolicy:
+        """The reference's memory rule with these options."""
+        return RecentFramesPolicy(
+            num_maskmem, max_obj_ptrs, self.max_cond_frames_in_attn, self.memory_temporal_stride_for_eval
+        )

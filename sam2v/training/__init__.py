@@ -1,0 +1,1 @@
+"""Training: losses, simulated prompts, the unroll of a clip, and the loop around them."""

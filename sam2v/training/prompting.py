@@ -1,0 +1,144 @@
+"""Simulated users: which prompts a clip gets, and where they click (SAM 2 paper, appendix D.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2v.model.prompt_encoder import BOX_END, BOX_START
+
+MASK, CLICK, BOX = 0, 1, 2
+
+
+@dataclass
+class PromptConfig:
+    """How prompts are simulated.
+
+    Attributes:
+        point_share: probability that a clip starts from points instead of masks; images always do.
+        box_share: of those, the probability of a box instead of a click.
+        max_initial: initial conditioning frames at most: the first and random others.
+        max_corrected: frames of a clip that starts from points which receive corrections, at most.
+        corrections: extra clicks on such a frame, one after the other.
+        truth_share: probability that a correction is clicked in the truth instead of the error.
+        box_jitter, box_jitter_pixels: corners move by up to this share of the side, and this many pixels, at most.
+        reverse_share: probability that a clip runs backwards.
+    """
+
+    point_share: float = 0.5
+    box_share: float = 0.5
+    max_initial: int = 2
+    max_corrected: int = 2
+    corrections: int = 7
+    truth_share: float = 0.1
+    box_jitter: float = 0.1
+    box_jitter_pixels: float = 20.0
+    reverse_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What happens to a batch of clips; frames are places in the order in which they are processed.
+
+    Attributes:
+        reverse: the clips run backwards.
+        initial: frames prompted before tracking starts, the first one being 0.
+        corrected: frames that receive corrections.
+        kinds: MASK, CLICK or BOX per clip.
+        steps: pretended distance in frames from each frame to the one before it (the first value is unused).
+    """
+
+    reverse: bool
+    initial: tuple[int, ...]
+    corrected: tuple[int, ...]
+    kinds: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def plan_clips(rng: np.random.Generator, clip_rngs: list[np.random.Generator], frames: int, config: PromptConfig) -> ClipPlan:
+    """Draw a plan: ``rng`` decides what the batch has in common, a clip's own generator the kind of its prompts."""
+    reverse = bool(rng.uniform() < config.reverse_share) and frames > 1
+    count = 1 + int(rng.integers(0, min(config.max_initial, frames)))
+    initial = (0, *sorted(rng.permutation(np.arange(1, frames))[: count - 1].tolist()))
+    corrected: tuple[int, ...] = ()
+    if config.max_corrected > 0 and config.corrections > 0:
+        most = int(rng.integers(1, config.max_corrected + 1))
+        others = rng.permutation([t for t in range(frames) if t not in initial]).tolist()
+        corrected = tuple(sorted([*initial, *others][:most]))
+    kinds = []
+    for own in clip_rngs:
+        points, box = own.uniform(size=2)
+        starts_from_points = points < config.point_share or frames == 1
+        kinds.append((BOX if box < config.box_share else CLICK) if starts_from_points else MASK)
+    return ClipPlan(reverse, initial, corrected, tuple(kinds), (1,) * frames)
+
+
+def click_in(region: Tensor, share: Tensor) -> Tensor:
+    """A pixel of each region, uniformly.
+
+    Args:
+        region: N x H x W bool; where one is empty, its whole image counts.
+        share: N values in [0, 1).
+
+    Returns:
+        N x 2 float (x, y), whole pixels: the network adds the half that leads to their centres.
+    """
+    flat = region.flatten(1)
+    flat = flat | ~flat.any(dim=1, keepdim=True)
+    rank = flat.cumsum(dim=1)
+    wanted = (share.to(flat.device) * rank[:, -1]).floor().long().clamp(max=rank[:, -1] - 1) + 1
+    index = torch.searchsorted(rank, wanted[:, None])[:, 0]
+    width = region.shape[-1]
+    return torch.stack([index % width, index // width], dim=1).float()
+
+
+def correcting_click(guess: Tensor, truth: Tensor, draws: Tensor, truth_share: float) -> tuple[Tensor, Tensor]:
+    """A click on each object's error: positive where it was missed, negative where it was invented.
+
+    Args:
+        guess, truth: N x H x W bool.
+        draws: N x 2 uniform numbers: whether to click in the truth instead, and where.
+        truth_share: probability of the former.
+
+    Returns:
+        coords N x 1 x 2 (x, y) in pixels, labels N x 1 int64. Where nothing is wrong the click confirms: it lands in the
+        object, or, for an absent object, outside as a negative one.
+    """
+    wrong = guess != truth
+    perfect = ~wrong.flatten(1).any(dim=1)
+    in_truth = ((draws[:, 0] < truth_share).to(truth.device) | perfect) & truth.flatten(1).any(dim=1)
+    coords = click_in(torch.where(in_truth[:, None, None], truth, wrong), draws[:, 1])
+    x, y = coords.long().unbind(1)
+    labels = truth[torch.arange(len(truth), device=truth.device), y, x].long()
+    return coords[:, None], labels[:, None]
+
+
+def jittered_boxes(truth: Tensor, draws: Tensor, share: float, pixels: float) -> tuple[Tensor, Tensor]:
+    """Boxes around N x H x W masks, their corners moved; an empty mask gets the whole image.
+
+    Args:
+        draws: N x 4 uniform numbers.
+
+    Returns:
+        coords N x 2 x 2 (x, y) in pixels, labels N x 2 int64.
+    """
+    height, width = truth.shape[-2:]
+    low_x, high_x = _span(truth.any(dim=1))
+    low_y, high_y = _span(truth.any(dim=2))
+    box = torch.stack([low_x, low_y, high_x, high_y], dim=1).float()
+    side = torch.stack([high_x - low_x, high_y - low_y], dim=1).float().repeat(1, 2)
+    box = box + (2 * draws.to(box) - 1) * (side * share).clamp(max=pixels)
+    limit = box.new_tensor([width, height, width, height])
+    box = torch.minimum(box.clamp_min(0), limit)
+    labels = torch.tensor([BOX_START, BOX_END], device=truth.device).expand(len(truth), 2)
+    return box.view(-1, 2, 2), labels
+
+
+def _span(line: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last True of N x L; the whole line where there is none."""
+    line = line | ~line.any(dim=1, keepdim=True)
+    first = line.int().argmax(dim=1)
+    return first, line.shape[1] - line.flip(1).int().argmax(dim=1)

@@ -1,0 +1,93 @@
+"""A record of what has been written, one JSON line per entry, which survives being interrupted at any moment."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors of the disk inside the block become one OSError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or 0, f"cannot write {path}: {reason}") from error
+
+
+class Journal:
+    """Lines that are complete or absent.
+
+    Args:
+        path: the file; made on the first entry.
+        resume: continue with what is there (a line torn by an interruption is cut off); else start afresh.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+        if not resume:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            self._cut_torn_line()
+
+    def append(self, entry: dict[str, Any]) -> int:
+        """Write one line through to the file and return where it starts. OSError leaves the file as it was."""
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        with writing(self.path):
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - stays open between entries
+            start = self._file.seek(0, os.SEEK_END)
+            written = self._file.write(line)
+            if written != len(line):  # the disk took a part of it
+                self._file.truncate(start)
+                self._file.write(line)  # raises what is wrong
+        return start
+
+    def entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(where it starts, entry) of every line."""
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as file:
+            start = 0
+            for line in file:
+                yield start, json.loads(line)
+                start += len(line)
+
+    def rewrite(self, entries: list[dict[str, Any]]) -> None:
+        """Replace all lines at once."""
+        self.close()
+        partial = self.path.with_name(self.path.name + ".part")
+        lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries]
+        with writing(self.path):
+            try:
+                partial.write_text("".join(lines))
+                partial.replace(self.path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _cut_torn_line(self) -> None:
+        good = 0
+        with open(self.path, "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n") or not _is_json(line):
+                    break
+                good += len(line)
+        os.truncate(self.path, good)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,132 @@
+"""Reading ahead: the next frames are decoded and prepared in a thread of their own while the network
+works.
+"""
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import numpy as np
+from typing_extensions import Self
+
+from sam2v.video.base import EndOfVideo, FrameSource
+
+T = TypeVar("T")
+
+
+class Prefetcher(Generic[T]):
+    """Iterates over (frame index, prepared frame), a few frames ahead of the consumer.
+
+    It ends when the indices do, or at the end of the video. An error while reading is raised where the
+    consumer asks for that frame, after all frames before it. Leaving a `with` block, `close()`, or dropping
+    the object stops the thread.
+
+    Args:
+        source: where frames come from.
+        indices: which frames, in the order they are wanted; may be endless.
+        prepare: what to do with each frame in the thread, e.g. preprocessing; by default the frame itself.
+        depth: how many frames may wait, at least 1.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        indices: Iterable[int],
+        prepare: Callable[[np.ndarray], T] | None = None,
+        depth: int = 3,
+    ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._channel: _Channel[tuple[int, T]] = _Channel(depth)
+        # the thread knows the channel, not this object: an object that is dropped can so be collected and
+        # stop it
+        arguments = (self._channel, source, iter(indices), prepare)
+        self._thread = threading.Thread(target=_read, args=arguments, name="sam2v-prefetch", daemon=True)
+        self._finalizer = weakref.finalize(self, self._channel.close)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        return self
+
+    def __next__(self) -> tuple[int, T]:
+        return self._channel.get()
+
+    def close(self) -> None:
+        """Stop reading and wait for the thread. Frames that were waiting are dropped."""
+        self._finalizer()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Channel(Generic[T]):
+    """A bounded queue with an end, which may be an error, and which either side may close."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> bool:
+        """Wait for room; False if nobody wants more."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._depth or self._ended)
+            if self._ended:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def get(self) -> T:
+        """Wait for an item. StopIteration at the end; an error is raised once."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._items) or self._ended)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        raise error or StopIteration
+
+    def end(self, error: BaseException | None = None) -> None:
+        """No more items; those waiting can still be taken."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._items.clear()
+            self._ended = True
+            self._changed.notify_all()
+
+
+def _read(
+    channel: "_Channel[tuple[int, T]]",
+    source: FrameSource,
+    indices: Iterator[int],
+    prepare: Callable[[np.ndarray], T] | None,
+) -> None:
+    try:
+        for index in indices:
+            frame = source[index]
+            if not channel.put((index, prepare(frame) if prepare else frame)):  # type: ignore[arg-type]
+                return
+    except EndOfVideo:
+        channel.end()
+    except BaseException as error:
+        channel.end(error)
+    else:
+        channel.end()

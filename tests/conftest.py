@@ -1,0 +1,49 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from golden.weights import manifests, weights_by_rule
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _steady_threads() -> None:
+    """The same number of threads everywhere, so that sums are taken in the same order."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Recorded fixtures kept with the tests."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder of larger fixtures and media that are not in the repository; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("SAM2V_SHARED") or ROOT.parent / "shared")
+    if not (folder / "golden").is_dir():
+        pytest.skip("needs the folder of shared fixtures (environment variable SAM2V_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def official_state_dict() -> Callable[..., dict[str, torch.Tensor]]:
+    """Function (config, salt="") -> state dict with the released names and shapes, filled by the golden rule."""
+    return lambda config, salt="": weights_by_rule(manifests()[config], salt)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty weights cache, and none of the user's settings."""
+    for variable in ("SAM2V_OFFLINE", "SAM2V_WEIGHTS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SAM2V_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,0 +1,201 @@
+"""Video files: every frame under its number, by any road, in every container; damaged files."""
+
+import struct
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from video.clips import number_of, numbered_frame, write_sound, write_video
+
+from sam2v.video.sources import EndOfVideo, VideoFile, open_source
+
+BFRAMES = {"bf": "3", "g": "10", "preset": "medium"}
+KINDS = {
+    "mp4": {"options": BFRAMES},
+    "mov": {"options": {"g": "1000", "bf": "2", "preset": "medium"}},
+    "mkv": {"options": BFRAMES},
+    "ts": {"options": BFRAMES},
+    "webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8", "g": "12"}},
+    "avi": {"codec": "mpeg4", "options": {"g": "12"}},
+    "gif": {"codec": "gif", "pix_fmt": "rgb8", "rate": 10},
+}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / f"clip.{request.param}"
+    return write_video(path, 40, **KINDS[request.param])
+
+
+def test_frames_in_order(clip: Path) -> None:
+    with VideoFile(clip) as source:
+        assert len(source) == 40
+        assert source.size == (32, 64)
+        assert source.fps == pytest.approx(10 if clip.suffix == ".gif" else 25)
+        assert [number_of(frame) for frame in source] == list(range(40))
+        assert len(source) == 40
+
+
+def test_backward_and_jumping_give_the_frames_of_reading_onward(clip: Path) -> None:
+    with VideoFile(clip) as source:
+        onward = [frame.copy() for frame in source]
+    order = [39, 38, 37, 36, 0, 20, 19, 5, 6, 31, 12, 12, 11, 39, 1, *range(30, 8, -1)]
+    with VideoFile(clip, cache_bytes=5 * onward[0].nbytes) as source:
+        for index in order:
+            np.testing.assert_array_equal(source[index], onward[index], err_msg=f"frame {index}")
+
+
+def test_behind_the_end(clip: Path) -> None:
+    with VideoFile(clip) as source, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for index in (40, 41, 4000):
+            with pytest.raises(EndOfVideo, match="40"):
+                source[index]
+        assert number_of(source[39]) == 39 and number_of(source[-40]) == 0
+        with pytest.raises(EndOfVideo):
+            source[-41]
+        with pytest.raises(TypeError, match="integer"):
+            source["1"]  # type: ignore[index]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(gaps=st.lists(st.integers(1, 400), min_size=29, max_size=29), order=st.permutations(list(range(30))))
+def test_variable_frame_rate(tmp_path: Path, gaps: list[int], order: list[int]) -> None:
+    times = np.cumsum([0, *gaps]).tolist()
+    path = write_video(tmp_path / "vfr.mp4", 30, times=times, options={"g": "7", "bf": "2", "preset": "fast"})
+    with VideoFile(path, cache_bytes=0) as source:
+        assert len(source) == 30
+        assert [number_of(source[index]) for index in order] == order
+
+
+def test_hidden_reference_frames_are_not_counted(video: Callable[..., Path]) -> None:
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "5", "b": "200k"}
+    with VideoFile(video("vp8.webm", 60, codec="libvpx", options=options)) as source:
+        assert len(source) == 60
+        assert [number_of(source[index]) for index in (59, 3, 40, 20)] == [59, 3, 40, 20]
+        assert [number_of(frame) for frame in source] == list(range(60))
+
+
+@pytest.mark.parametrize("size", [(33, 65), (31, 64), (2, 2)])
+def test_odd_sizes(video: Callable[..., Path], size: tuple[int, int]) -> None:
+    fast = {"deadline": "realtime", "cpu-used": "8"}
+    path = video("odd.webm", 5, size=size, codec="libvpx-vp9", options=fast)
+    with VideoFile(path) as source:
+        assert source.size == size and source[3].shape == (*size, 3)
+
+
+MATRICES = {  # a, b, c, d of the display matrix, and what a player then shows
+    "upright": ((1, 0, 0, 1), lambda x: x),
+    "turned 90 clockwise": ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+    "turned 180": ((-1, 0, 0, -1), lambda x: np.rot90(x, 2)),
+    "turned 90 counterclockwise": ((0, -1, 1, 0), lambda x: np.rot90(x)),
+    "mirrored": ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    "transposed": ((0, 1, 1, 0), lambda x: x.transpose(1, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("turn", list(MATRICES))
+def test_rotation_is_applied(video: Callable[..., Path], turn: str) -> None:
+    path = video("turned.mp4", 4, options={"qp": "0"})
+    with VideoFile(path) as source:
+        upright = source[2].copy()
+    data = bytearray(path.read_bytes())
+    (a, b, c, d), shown = MATRICES[turn]
+    matrix = data.index(b"tkhd") + 4 + 4 + 8 + 4 + 4 + 4 + 8 + 8
+    data[matrix : matrix + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    expected = shown(upright)
+    with VideoFile(path) as source:
+        assert source.size == expected.shape[:2]
+        np.testing.assert_array_equal(source[2], expected)
+
+
+def test_opening_reads_a_fraction_of_the_packets(video: Callable[..., Path]) -> None:
+    with VideoFile(video("long.mp4", 250, options={"g": "20", "preset": "ultrafast"})) as source:
+        assert len(source) == 250
+        source[3]
+        assert len(source._index) < 100
+
+
+def test_cut_short_with_its_index_in_front(video: Callable[..., Path]) -> None:
+    """What can be decoded is there, then a warning and the end."""
+    options = {"g": "10", "preset": "ultrafast"}
+    path = video("cut.mp4", 60, options=options, container_options={"movflags": "faststart"})
+    data = path.read_bytes()
+    start = data.index(b"mdat")
+    path.write_bytes(data[: start + (len(data) - start) // 2])
+    with VideoFile(path) as source:
+        assert len(source) == 60
+        with pytest.warns(UserWarning, match="announces 60 frames, but only"):
+            numbers = [number_of(frame) for frame in source]
+        assert 15 < len(numbers) < 45 and numbers == list(range(len(numbers)))
+        assert len(source) == len(numbers)
+        assert number_of(source[7]) == 7
+        with pytest.raises(EndOfVideo, match=f"has {len(numbers)}"):
+            source[len(numbers)]
+    with VideoFile(path) as source, pytest.warns(UserWarning), pytest.raises(EndOfVideo):
+        source[59]
+
+
+def test_a_damaged_stretch_keeps_the_numbers_in_place(video: Callable[..., Path]) -> None:
+    path = video("hurt.ts", 60, options={"g": "10", "preset": "ultrafast"})
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3 // 188 * 188
+    for packet in range(third, third + 188 * 4, 188):
+        data[packet + 4 : packet + 188] = bytes(184)
+    path.write_bytes(data)
+    with VideoFile(path) as source, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = list(source)
+        assert number_of(frames[2]) == 2 and number_of(frames[-1]) == 59
+
+
+def test_unusable_files_say_what_is_wrong(video: Callable[..., Path], tmp_path: Path) -> None:
+    empty, text, beheaded = tmp_path / "empty.mp4", tmp_path / "text.mp4", video("beheaded.mp4", 30)
+    empty.write_bytes(b"")
+    text.write_text("this is no video\n" * 50)
+    beheaded.write_bytes(beheaded.read_bytes()[:-1500])  # its index was at the end
+    sound = write_sound(tmp_path / "sound.mp4")
+    for path, error, message in [
+        (tmp_path / "none.mp4", FileNotFoundError, "no such file"),
+        (empty, ValueError, "empty"),
+        (text, ValueError, "not a video"),
+        (beheaded, ValueError, "not a video that can be read, or cut off"),
+        (sound, ValueError, "no video stream"),
+    ]:
+        with pytest.raises(error, match=message) as caught:
+            open_source(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_two_threads_read_one_source(video: Callable[..., Path]) -> None:
+    wrong: list[int] = []
+    with VideoFile(video("shared.mp4", 60, options={"g": "12"}), cache_bytes=0) as source:
+
+        def read(order: list[int]) -> None:
+            wrong.extend(index for index in order if number_of(source[index]) != index)
+
+        orders = [list(range(0, 60, 2)), list(range(59, 0, -2)), list(range(60))]
+        threads = [threading.Thread(target=read, args=(order,)) for order in orders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_closed_source_refuses(video: Callable[..., Path]) -> None:
+    source = VideoFile(video(count=5))
+    source.close()
+    source.close()
+    with pytest.raises(ValueError, match="closed"):
+        source[0]
+
+
+def test_numbers_survive_compression() -> None:
+    assert [number_of(numbered_frame(k)) for k in range(256)] == list(range(256))
