@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sam2v.masks.result import MaskletFrame, show
-    from sam2v.predict.image import ImagePredictor
-    from sam2v.predict.video import VideoPredictor
-    from sam2v.weights.load import list_models, load_model, save_checkpoint
+    from sam2v.masks.result import MaskletFrame as MaskletFrame
+    from sam2v.masks.result import show as show
+    from sam2v.predict.image import ImagePredictor as ImagePredictor
+    from sam2v.predict.video import VideoPredictor as VideoPredictor
+    from sam2v.weights.load import list_models as list_models
+    from sam2v.weights.load import load_model as load_model
+    from sam2v.weights.load import save_checkpoint as save_checkpoint
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,9 @@
 """Typed configuration of the network.
 
-A model file (``configs/model/*.yaml``) names only what differs from the defaults below. Files and overrides are read with
-OmegaConf and Hydra's override grammar; Hydra's global state is never touched, so sam2v can live inside a Hydra application.
+A model file (``configs/model/*.yaml``) names only what differs from the defaults below. Files and overrides are read
+with
+OmegaConf and Hydra's override grammar; Hydra's global state is never touched, so sam2v can live inside a Hydra
+application.
 """
 
 from __future__ import annotations
@@ -149,7 +151,7 @@ def read_typed_section(path: Path, section: str, schema: type, overrides: Sequen
         merged = OmegaConf.merge(root, tree)
         for key, value in parse_overrides(overrides):
             OmegaConf.update(merged, key, value, merge=True, force_add=False)
-        return OmegaConf.to_object(merged[section])
+        return OmegaConf.to_object(merged)[section]  # type: ignore[index, call-overload]
     except OmegaConfBaseException as error:
         key = f" (at '{error.full_key}')" if getattr(error, "full_key", None) else ""
         raise ValueError(f"{path}: {_first_line(error)}{key}") from None
@@ -191,17 +193,55 @@ def _find_model_file(name_or_path: str | Path) -> Path:
 
 def _validate(config: ModelConfig) -> None:
     trunk, memory = config.trunk, config.memory
-    _require(config.image_size > 0 and config.image_size % 32 == 0, "image_size", config.image_size, "a positive multiple of 32")
-    _require(config.hidden_dim > 0 and config.hidden_dim % 32 == 0, "hidden_dim", config.hidden_dim, "a positive multiple of 32")
-    _require(len(trunk.stages) == 4 and min(trunk.stages) > 0, "trunk.stages", trunk.stages, "four positive numbers")
-    _require(len(trunk.windows) == 4 and min(trunk.windows) > 0, "trunk.windows", trunk.windows, "four positive numbers")
-    _require(all(w % 2 == 0 for w in trunk.windows[:3]), "trunk.windows", trunk.windows, "even sides in the first three stages")
+    _require(
+        config.image_size > 0 and config.image_size % 32 == 0,
+        "image_size",
+        config.image_size,
+        "a positive multiple of 32",
+    )
+    _require(
+        config.hidden_dim > 0 and config.hidden_dim % 32 == 0,
+        "hidden_dim",
+        config.hidden_dim,
+        "a positive multiple of 32",
+    )
+    _require(
+        len(trunk.stages) == 4 and min(trunk.stages) > 0,
+        "trunk.stages",
+        trunk.stages,
+        "four positive numbers",
+    )
+    _require(
+        len(trunk.windows) == 4 and min(trunk.windows) > 0,
+        "trunk.windows",
+        trunk.windows,
+        "four positive numbers",
+    )
+    _require(
+        all(w % 2 == 0 for w in trunk.windows[:3]),
+        "trunk.windows",
+        trunk.windows,
+        "even sides in the first three stages",
+    )
     blocks = sum(trunk.stages)
     _require(
-        all(0 <= i < blocks for i in trunk.global_blocks), "trunk.global_blocks", trunk.global_blocks, f"block indices below {blocks}"
+        all(0 <= i < blocks for i in trunk.global_blocks),
+        "trunk.global_blocks",
+        trunk.global_blocks,
+        f"block indices below {blocks}",
     )
-    _require(len(trunk.pos_embed_size) == 2 and min(trunk.pos_embed_size) > 0, "trunk.pos_embed_size", trunk.pos_embed_size, "two sizes")
-    _require(trunk.embed_dim % trunk.num_heads == 0, "trunk.embed_dim", trunk.embed_dim, "a multiple of trunk.num_heads")
+    _require(
+        len(trunk.pos_embed_size) == 2 and min(trunk.pos_embed_size) > 0,
+        "trunk.pos_embed_size",
+        trunk.pos_embed_size,
+        "two sizes",
+    )
+    _require(
+        trunk.embed_dim % trunk.num_heads == 0,
+        "trunk.embed_dim",
+        trunk.embed_dim,
+        "a multiple of trunk.num_heads",
+    )
     _require(memory.mem_dim % 4 == 0 and config.hidden_dim % memory.mem_dim == 0, "memory.mem_dim", memory.mem_dim,
              "a multiple of 4 that divides hidden_dim")  # fmt: skip
     _require(memory.num_maskmem >= 2, "memory.num_maskmem", memory.num_maskmem, "at least 2")

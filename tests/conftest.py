@@ -9,6 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from golden.weights import manifests, weights_by_rule
+from hypothesis import HealthCheck, settings
+
+# Examples take as long as they take on a busy machine, and are the same in every run.
+settings.register_profile(
+    "sam2v", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sam2v")
 
 ROOT = Path(__file__).resolve().parent.parent
 

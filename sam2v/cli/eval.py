@@ -23,14 +23,12 @@ def _add_score(commands: Any) -> None:
     parser = commands.add_parser(
         "score",
         help="J&F of any method's PNG folders",
-        description="J&F of PRED/SEQUENCE/FRAME.png (label maps, or 0 / 255 pictures of one object; or one folder"
-        " per object) against GT, with the DAVIS toolkit's conventions. Values are printed in percent and written"
-        " as fractions.",
+        description="J&F of PRED/SEQUENCE/FRAME.png (label maps, or 0 / 255 pictures of one object; or one"
+        " folder per object) against GT, with the DAVIS toolkit's conventions. Values are printed in percent"
+        " and written as fractions.",
     )
     parser.add_argument("pred", type=Path, metavar="PRED", help="folder of predicted sequences")
-    parser.add_argument(
-        "gt", type=Path, metavar="GT", help="folder of annotated sequences, or a data set's root"
-    )
+    parser.add_argument("gt", type=Path, metavar="GT", help="folder of annotated sequences, or a data set's root")
     add_scoring(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run_score)
@@ -41,8 +39,8 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol",
         default="davis",
-        help="davis (default: objects of the first frame, first and last frame left out), all-frames (the same,"
-        " every frame), youtube (objects that enter later; sparse annotations), sav",
+        help="davis (default: objects of the first frame, first and last frame left out), all-frames (the"
+        " same, every frame), youtube (objects that enter later; sparse annotations), sav",
     )
     parser.add_argument(
         "--frames", choices=("inner", "all", "after-first"), help="frames to score, if not the protocol's"
@@ -54,9 +52,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--binary", action="store_true", default=None, help="every non-zero pixel is the one object"
-    )
+    kind.add_argument("--binary", action="store_true", default=None, help="every non-zero pixel is the one object")
     kind.add_argument(
         "--labels", action="store_false", dest="binary", default=None, help="pixel values are object numbers"
     )
@@ -64,9 +60,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write means and every object's statistics")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per object")
     parser.add_argument("--frames-csv", type=Path, metavar="FILE", help="write a row per object and frame")
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw bars per sequence and J&F over frames"
-    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw bars per sequence and J&F over frames")
     parser.add_argument("--worst", type=Path, metavar="FILE", help="draw a contact sheet of the worst frames")
     parser.add_argument(
         "--images",
@@ -74,9 +68,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="frames to draw the contact sheet on: DIR/SEQUENCE/FRAME.jpg",
     )
-    parser.add_argument(
-        "--meta", type=Path, metavar="FILE", help="YouTube-VOS meta.json with the objects' categories"
-    )
+    parser.add_argument("--meta", type=Path, metavar="FILE", help="YouTube-VOS meta.json with the objects' categories")
     parser.add_argument(
         "--seen", type=Path, metavar="FILE", help="categories seen in training: train meta.json or .txt"
     )
@@ -103,9 +95,7 @@ def score_and_report(args: argparse.Namespace, pred: Path, gt: Path) -> int:
     from sam2v.evaluation.score import evaluate_folders
 
     if (args.meta is None) != (args.seen is None):
-        raise ValueError(
-            "--meta and --seen go together: the objects' categories, and which of them training saw"
-        )
+        raise ValueError("--meta and --seen go together: the objects' categories, and which of them training saw")
     parts = args.json.with_name(args.json.name + ".parts") if args.json else None
     evaluation = evaluate_folders(
         pred,

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import sam2v
+
 #: Subcommand -> what it does. Each is a module of this package with ``add_parser(subparsers)`` and ``run(args)``.
 COMMANDS: dict[str, str] = {
     "demo": "track an object in a video made on the spot and write what comes out",
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="sam2v", description="Promptable video segmentation.")
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    parser.add_argument("--version", action="version", version=f"sam2v {sam2v.__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
@@ -71,19 +73,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         else:
             subparsers.add_parser(command, help=summary)
     return parser.parse_args(argv)
-
-
-class _Version(argparse.Action):
-    """Prints the version; looked up only when asked for, since that imports torch."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        import sam2v
-
-        print(f"sam2v {sam2v.__version__}")
-        parser.exit()
 
 
 def _one_line(error: BaseException) -> str:

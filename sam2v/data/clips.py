@@ -33,22 +33,16 @@ class Clip:
     def __post_init__(self) -> None:
         frames, masks = self.frames, self.masks
         if frames.dtype != torch.uint8 or masks.dtype != torch.bool:
-            raise TypeError(
-                f"clip {self.name}: frames are uint8 and masks bool, got {frames.dtype} and {masks.dtype}"
-            )
+            raise TypeError(f"clip {self.name}: frames are uint8 and masks bool, got {frames.dtype} and {masks.dtype}")
         if frames.ndim != 4 or frames.shape[1] != 3 or masks.ndim != 4:
             raise ValueError(
                 f"clip {self.name}: frames are T x 3 x H x W and masks T x M x H x W, "
                 f"got {tuple(frames.shape)} and {tuple(masks.shape)}"
             )
         if frames.shape[-2:] != masks.shape[-2:]:
-            raise ValueError(
-                f"clip {self.name}: masks of {_size(masks)} pixels on frames of {_size(frames)} (H x W)"
-            )
+            raise ValueError(f"clip {self.name}: masks of {_size(masks)} pixels on frames of {_size(frames)} (H x W)")
         if len(frames) != len(masks) or len(frames) == 0:
-            raise ValueError(
-                f"clip {self.name}: {len(frames)} frames and masks for {len(masks)}; at least 1, equal"
-            )
+            raise ValueError(f"clip {self.name}: {len(frames)} frames and masks for {len(masks)}; at least 1, equal")
         if masks.shape[1] == 0:
             raise ValueError(f"clip {self.name}: no object; a clip to learn from has at least one")
 

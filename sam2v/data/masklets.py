@@ -154,9 +154,7 @@ class SegmentFile:
         try:
             return {int(item["id"]): item["segmentation"] for item in self._document["annotations"]}
         except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})"
-            ) from error
+            raise ValueError(f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})") from error
 
     def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
         try:

@@ -182,7 +182,7 @@ class Records(Sequence[Record], Generic[Record]):
 
     def __init__(self, names: Sequence[str], make: Callable[[str], Record]) -> None:
         self.names = tuple(names)
-        self._make = make
+        self._make: Callable[[str], Record] = make
 
     def __len__(self) -> int:
         return len(self.names)

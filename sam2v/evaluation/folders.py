@@ -86,9 +86,7 @@ def png_stems(folder: Path) -> list[str]:
 
 def _sequence_names(gt: Path, sequences: str | Path | Iterable[str] | None) -> list[str]:
     if sequences is None:
-        names = sorted(
-            entry.name for entry in os.scandir(gt) if entry.is_dir() and not entry.name.startswith(".")
-        )
+        names = sorted(entry.name for entry in os.scandir(gt) if entry.is_dir() and not entry.name.startswith("."))
         if not names:
             raise ValueError(f"{gt}: holds no sequence folders; expected {gt}/SEQUENCE/00000.png")
         return names
@@ -161,8 +159,5 @@ def _objects(
     first = present(read_labels(gt / f"{stems[0]}.png"))
     highest = max((value for value in first if value != VOID), default=0)
     if highest == 0:
-        raise ValueError(
-            f"{gt / stems[0]}.png: annotates no object; objects that enter after the first frame are scored by"
-            " protocol youtube"
-        )
+        raise ValueError(f"{gt / stems[0]}.png: annotates no object (objects that enter later: protocol youtube)")
     return tuple(range(1, highest + 1)), False

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 VOID = 255
-_HIGHEST_GREY_LABEL = (
-    64  # a grey picture with 255 and values above this is a mask with soft edges, not a label map
-)
+_HIGHEST_GREY_LABEL = 64  # a grey picture with 255 and values above this is a mask with soft edges, not a label map
 LabelMap = npt.NDArray[np.integer]
 
 
@@ -68,6 +66,6 @@ def _check_palette(path: Path, palette: list[int], array: LabelMap) -> None:
     black = [index for index in present(array) if index < len(colours) and not colours[index].any()]
     if black:
         raise ValueError(
-            f"{path}: its palette paints index 0 {tuple(palette[:3])} and index {black[0]} black, so indices are not"
-            " object numbers (0 is background); save the label map itself as a P or L picture"
+            f"{path}: its palette paints index 0 {tuple(palette[:3])} and index {black[0]} black, so indices are"
+            " not object numbers (0 is background); save the label map itself as a P or L picture"
         )

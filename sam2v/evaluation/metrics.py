@@ -39,9 +39,7 @@ class Statistics:
 def boundary_radius(shape: tuple[int, int], bound_th: float = BOUND_TH) -> int:
     """Tolerance in pixels for an image of (height, width): values of 1 and more are pixels already."""
     if not bound_th > 0:
-        raise ValueError(
-            f"bound_th must be positive (a share of the diagonal, or pixels from 1 on), got {bound_th}"
-        )
+        raise ValueError(f"bound_th must be positive (a share of the diagonal, or pixels from 1 on), got {bound_th}")
     return math.ceil(bound_th if bound_th >= 1 else bound_th * math.hypot(*shape))
 
 
@@ -82,9 +80,7 @@ def frame_scores(
     return packed_scores(bits.pack(pred, radius), bits.pack(gt, radius), packed_void, radius)
 
 
-def packed_scores(
-    pred: bits.Packed, gt: bits.Packed, void: bits.Packed | None, radius: int
-) -> tuple[float, float]:
+def packed_scores(pred: bits.Packed, gt: bits.Packed, void: bits.Packed | None, radius: int) -> tuple[float, float]:
     """(J, F) of masks packed with a padding of `radius`; what `frame_scores` computes, for callers that pack
     once.
     """
@@ -137,9 +133,7 @@ def mean_iou(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> float:
 
 def mean_over(statistics_list: Sequence[Statistics]) -> Statistics:
     """Average every statistic over objects."""
-    columns = np.asarray([(s.mean, s.recall, s.decay) for s in statistics_list], dtype=np.float64).reshape(
-        -1, 3
-    )
+    columns = np.asarray([(s.mean, s.recall, s.decay) for s in statistics_list], dtype=np.float64).reshape(-1, 3)
     return Statistics(*(_nanmean(column) for column in columns.T))
 
 
@@ -148,17 +142,13 @@ def _nanmean(values: npt.NDArray[np.generic]) -> float:
     return float(known.mean()) if known.size else math.nan
 
 
-def _checked(
-    pred: npt.ArrayLike, gt: npt.ArrayLike, void: npt.ArrayLike | None
-) -> tuple[Mask, Mask, Mask | None]:
+def _checked(pred: npt.ArrayLike, gt: npt.ArrayLike, void: npt.ArrayLike | None) -> tuple[Mask, Mask, Mask | None]:
     """Boolean arrays of one H x W."""
     arrays = [np.asarray(item) for item in (pred, gt, void) if item is not None]
     for name, array in zip(("prediction", "truth", "void"), arrays, strict=False):
         if array.ndim != 2 or array.size == 0:
             raise ValueError(f"the {name} must be an H x W mask, got shape {array.shape}")
         if array.shape != arrays[0].shape:
-            raise ValueError(
-                f"the {name} is {array.shape} but the prediction is {arrays[0].shape} (height, width)"
-            )
+            raise ValueError(f"the {name} is {array.shape} but the prediction is {arrays[0].shape} (height, width)")
     masks = [array if array.dtype == np.bool_ else array != 0 for array in arrays]
     return masks[0], masks[1], masks[2] if void is not None else None

@@ -40,9 +40,7 @@ class Parts:
             entry = json.loads(self.path(name).read_text())
             if entry["key"] != key:
                 return None
-            objects = {
-                obj: ObjectScores(*(tuple(part) for part in found)) for obj, found in entry["objects"].items()
-            }
+            objects = {obj: ObjectScores(*(tuple(part) for part in found)) for obj, found in entry["objects"].items()}
             return SequenceScores(name, objects, Path(entry["gt"]), Path(entry["pred"]), entry["per_object"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -61,8 +59,6 @@ def fingerprint(tracks: Sequence[Track], protocol: Protocol) -> str:
             seen.append(str(folder.resolve()))
             wanted = {f"{frame}.png" for frame in track.frames}
             with os.scandir(folder) as entries:
-                found = [
-                    (e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name in wanted
-                ]
+                found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name in wanted]
             seen += sorted(found)
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()

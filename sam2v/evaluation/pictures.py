@@ -57,9 +57,7 @@ def plot(evaluation: Evaluation, path: str | Path) -> None:
     drawn.savefig(path, dpi=120)
 
 
-def worst_frames(
-    evaluation: Evaluation, count: int = 12, per_sequence: int = 3
-) -> list[tuple[str, str, float]]:
+def worst_frames(evaluation: Evaluation, count: int = 12, per_sequence: int = 3) -> list[tuple[str, str, float]]:
     """The (sequence, frame, J&F) of the lowest J&F, at most `per_sequence` of one sequence, worst first."""
     found = []
     for name, sequence in evaluation.sequences.items():

@@ -33,9 +33,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for name, kind in (("frames", Frames), ("objects", Objects)):
             if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
 
 
 PROTOCOLS = {
@@ -46,9 +44,7 @@ PROTOCOLS = {
 }
 
 
-def get_protocol(
-    protocol: str | Protocol, frames: Frames | None = None, bound_th: float | None = None
-) -> Protocol:
+def get_protocol(protocol: str | Protocol, frames: Frames | None = None, bound_th: float | None = None) -> Protocol:
     """Look a convention up by name, with single settings changed. Raises ValueError for an unknown name."""
     if isinstance(protocol, str):
         if protocol not in PROTOCOLS:

@@ -120,9 +120,7 @@ class Evaluation:
         with _csv(Path(path)) as rows:
             rows.writerow(["sequence", "object", "frame", "J", "F"])
             for name, obj, scores in self.objects():
-                rows.writerows(
-                    (name, obj, *row) for row in zip(scores.frames, scores.j, scores.f, strict=True)
-                )
+                rows.writerows((name, obj, *row) for row in zip(scores.frames, scores.j, scores.f, strict=True))
 
     def table(self) -> str:
         """Per-sequence table in percent: a row per object where a sequence has several, and the mean over

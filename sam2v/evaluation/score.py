@@ -76,9 +76,7 @@ def evaluate_folders(
 class _Job(Job[tuple[folders.Track, float], list[FrameScores], SequenceScores]):
     """Scoring of one sequence, cut into chunks of frames."""
 
-    def __init__(
-        self, name: str, tracks: Sequence[folders.Track], protocol: Protocol, store: Parts | None
-    ) -> None:
+    def __init__(self, name: str, tracks: Sequence[folders.Track], protocol: Protocol, store: Parts | None) -> None:
         self.name, self.tracks, self.protocol, self.store = name, tracks, protocol, store
         self.size = sum(len(track.frames) for track in tracks)
         self.key = fingerprint(tracks, protocol) if store is not None else ""

@@ -118,9 +118,7 @@ def _results(
     if workers <= 1 or len(tasks) <= 1:
         yield ((task, jobs[task[0]].work(task[2])) for task in tasks)
         return
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=_context(), initializer=_ignore_interrupts
-    )
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context(), initializer=_ignore_interrupts)
     try:
         # submitted before the progress bar exists: it starts a thread, and forked processes must not have any
         futures: dict[Future[Any], _Task] = {pool.submit(jobs[task[0]].work, task[2]): task for task in tasks}

@@ -30,7 +30,8 @@ def seen_unseen(evaluation: Evaluation, categories: Categories, seen: Collection
     known = set(seen)
     found: dict[str, float] = {}
     for part, wanted in (("seen", True), ("unseen", False)):
-        j, f = evaluation.statistics({key for key, name in categories.items() if (name in known) == wanted})
+        chosen = {key for key, name in categories.items() if (name in known) == wanted}
+        j, f = evaluation.statistics(chosen)
         found |= {f"J_{part}": j.mean, f"F_{part}": f.mean}
     return {**found, "overall": sum(found.values()) / len(found)}
 

@@ -1,4 +1,5 @@
-"""The memory bank: typed entries per object and frame, policies that choose what is read, and a store of bounded size."""
+"""The memory bank: typed entries per object and frame, policies that choose what is read, and a store of bounded
+size."""
 
 from sam2v.memory.bank import MemoryBank
 from sam2v.memory.entry import MemoryEntry

@@ -11,7 +11,8 @@ from sam2v.memory.store import EntryStore
 class MemoryBank:
     """Entries of one object: conditioning frames (prompted) and tracked frames.
 
-    A frame is in one of the two at most after :meth:`settle`. Conditioning frames keep the order in which they were added.
+    A frame is in one of the two at most after :meth:`settle`. Conditioning frames keep the order in which they were
+    added.
 
     Args:
         obj_id: whose entries they are.
@@ -60,7 +61,8 @@ class MemoryBank:
         return entry is not None
 
     def forget_outside(self, current: int, maps: int, pointers: int) -> None:
-        """Keep only what lies within reach of frame ``current``: memories ``maps`` frames away, the rest ``pointers`` away."""
+        """Keep only what lies within reach of frame ``current``: memories ``maps`` frames away, the rest
+        ``pointers`` away."""
         for frame_idx in self.tracked_frames():
             distance = abs(current - frame_idx)
             entry = self.tracked(frame_idx)

@@ -21,7 +21,8 @@ class Selection:
     """What one object reads for one frame.
 
     Attributes:
-        maps: memories with the row of the temporal table each is read with (0 = one frame away, last row = conditioning).
+        maps: memories with the row of the temporal table each is read with (0 = one frame away, last row =
+            conditioning).
         pointers: entries whose object pointer is read, with their distance in frames, positive towards the past of the
             tracking direction.
     """
@@ -34,7 +35,8 @@ class MemoryPolicy(Protocol):
     """The plug-in point of the memory: choose what is read, and say how far back that reaches."""
 
     def select(self, bank: MemoryBank, frame_idx: int, reverse: bool, max_pointers: int) -> Selection:
-        """What ``bank``'s object reads for ``frame_idx``, at least one memory; ``max_pointers`` bounds pointer distance."""
+        """What ``bank``'s object reads for ``frame_idx``, at least one memory; ``max_pointers`` bounds pointer
+        distance."""
         ...
 
     def reach(self) -> Reach:

@@ -83,7 +83,7 @@ class EntryStore(MutableMapping[Hashable, MemoryEntry]):
 
     def _spill(self, key: Hashable, entry: MemoryEntry) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="sam2v-history-")
+            self._file = tempfile.TemporaryFile(prefix="sam2v-history-")  # noqa: SIM115 - lives as long as the store
         buffer = io.BytesIO()
         torch.save({name: value.detach().cpu().clone() for name, value in entry.tensors().items()}, buffer)
         record = buffer.getvalue()

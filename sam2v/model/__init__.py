@@ -1,1 +1,2 @@
-"""The network: image encoder, prompt encoder, mask decoder, memory encoder and memory attention, as pure tensor functions."""
+"""The network: image encoder, prompt encoder, mask decoder, memory encoder and memory attention, as pure tensor
+functions."""

@@ -1,4 +1,5 @@
-"""Mask decoder: a two-way transformer between prompt tokens and image features (SAM 2 paper, section 4, appendix D.1)."""
+"""Mask decoder: a two-way transformer between prompt tokens and image features (SAM 2 paper, section 4, appendix
+D.1)."""
 
 from __future__ import annotations
 
@@ -94,7 +95,10 @@ class MaskDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(count, channels)
         # the two convolutions that bring the finer levels in are applied once per image, see project_fine_levels
-        self.conv_s0, self.conv_s1 = nn.Conv2d(channels, channels // 8, 1), nn.Conv2d(channels, channels // 4, 1)
+        self.conv_s0, self.conv_s1 = (
+            nn.Conv2d(channels, channels // 8, 1),
+            nn.Conv2d(channels, channels // 4, 1),
+        )
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
             ChannelNorm(channels // 4),
@@ -111,7 +115,13 @@ class MaskDecoder(nn.Module):
         return self.conv_s0(stride4), self.conv_s1(stride8)
 
     def forward(
-        self, image: Tensor, stride8: Tensor, stride4: Tensor, sparse: Tensor, dense: Tensor, image_pos: Tensor
+        self,
+        image: Tensor,
+        stride8: Tensor,
+        stride4: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        image_pos: Tensor,
     ) -> DecodedMasks:
         """Decode B prompts.
 
@@ -126,7 +136,11 @@ class MaskDecoder(nn.Module):
         tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
         cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C
         tokens, cells = self.transformer(tokens, cells, image_pos.flatten(2).transpose(1, 2).to(cells.dtype))
-        score_token, iou_token, mask_tokens = tokens[:, 0], tokens[:, 1], tokens[:, 2 : 2 + len(self.mask_tokens.weight)]
+        score_token, iou_token, mask_tokens = (
+            tokens[:, 0],
+            tokens[:, 1],
+            tokens[:, 2 : 2 + len(self.mask_tokens.weight)],
+        )
 
         up8, norm, act, up4 = self.output_upscaling
         fine = act(norm(up8(cells.transpose(1, 2).unflatten(2, (h, w))) + stride8))
@@ -134,7 +148,10 @@ class MaskDecoder(nn.Module):
         kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
         masks = (torch.stack(kernels, dim=1) @ fine.flatten(2)).unflatten(2, fine.shape[-2:])
         return DecodedMasks(
-            masks, self.iou_prediction_head(iou_token).sigmoid(), mask_tokens, self.pred_obj_score_head(score_token)
+            masks,
+            self.iou_prediction_head(iou_token).sigmoid(),
+            mask_tokens,
+            self.pred_obj_score_head(score_token),
         )
 
 

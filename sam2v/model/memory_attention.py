@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from sam2v.config import MemoryConfig
 from sam2v.nn.attention import Attention, attend
-from sam2v.nn.layers import MLP
 from sam2v.nn.rotary import Rotation, rotate
 
 
@@ -31,7 +30,9 @@ class MemoryAttentionLayer(nn.Module):
         rate = self.dropout.p if self.training else 0.0
         return self.dropout(part.out_proj(attend(q, k, v, bias=bias, dropout=rate)))
 
-    def _look_back(self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None) -> Tensor:
+    def _look_back(
+        self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
+    ) -> Tensor:
         part = self.cross_attn_image
         cells = x.shape[1]
         k = part.k_proj(keys)
@@ -67,7 +68,13 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(
-        self, x: Tensor, memory: Tensor, memory_pos: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None = None
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_pos: Tensor,
+        rotation: Rotation,
+        pointers: int,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Condition a frame on its memory.
 

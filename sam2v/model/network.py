@@ -30,7 +30,8 @@ ABSENT_LOGIT = -1024.0
 
 
 class ImageFeatures(NamedTuple):
-    """Features of B images, finest last: stride16 B x C x h x w, stride8 B x C/4 x 2h x 2w, stride4 B x C/8 x 4h x 4w."""
+    """Features of B images, finest last: stride16 B x C x h x w, stride8 B x C/4 x 2h x 2w, stride4 B x C/8 x 4h x
+    4w."""
 
     stride16: Tensor
     stride8: Tensor
@@ -44,9 +45,11 @@ class ImageFeatures(NamedTuple):
 class MemoryRead(NamedTuple):
     """What N objects read: K memories and P pointers each, padded where an object has fewer.
 
-    maps: N x K x Cm x h x w memories. map_time: N x K integers, row of the temporal table (0 = the frame before, the last row
+    maps: N x K x Cm x h x w memories. map_time: N x K integers, row of the temporal table (0 = the frame before, the
+        last row
     = conditioning frames), -1 = padding. pointers: N x P x C. pointer_time: N x P distances in frames over the pointer
-    limit less one, NaN = padding. padded: whether any row is padding (a constant, so that tracing never looks at values).
+    limit less one, NaN = padding. padded: whether any row is padding (a constant, so that tracing never looks at
+    values).
     """
 
     maps: Tensor
@@ -92,10 +95,18 @@ class Sam2Network(nn.Module):
         config: sizes. Parameter names are those of the released checkpoints.
     """
 
+    maskmem_tpos_enc: nn.Parameter
+    no_mem_embed: nn.Parameter
+    no_mem_pos_enc: nn.Parameter  # part of the released checkpoints; nothing reads it
+    no_obj_ptr: nn.Parameter
+    no_obj_embed_spatial: nn.Parameter
+    obj_ptr_tpos_proj: nn.Linear
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.autocast_dtype: torch.dtype | None = None
+        self.image_only = False  # whether the weights came without the modules for tracking
         channels, memory = config.hidden_dim, config.memory
         self.image_encoder = ImageEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(channels)
@@ -175,7 +186,7 @@ class Sam2Network(nn.Module):
 
     def _memory_tokens(self, read: MemoryRead) -> tuple[Tensor, Tensor, int]:
         """Tokens N x L x Cm, their position codes, and how many of them (the last) belong to pointers."""
-        n, _, channels, h, w = read.maps.shape
+        channels, h, w = read.maps.shape[2:]
         maps = read.maps.flatten(3).transpose(2, 3)  # N x K x cells x Cm
         time = self.maskmem_tpos_enc.flatten(0, 2)[read.map_time.clamp(min=0)]  # N x K x Cm
         place = sine_grid(h, w, channels, maps.device).flatten(1).T  # cells x Cm
@@ -183,7 +194,11 @@ class Sam2Network(nn.Module):
         pieces = read.pointers.unflatten(2, (-1, channels))  # N x P x pieces x Cm
         when = self._pointer_places(read.pointer_time).to(maps.dtype)[:, :, None].expand_as(pieces)
         tokens = torch.cat([maps.flatten(1, 2), pieces.flatten(1, 2).to(maps.dtype)], dim=1)
-        return tokens, torch.cat([places.flatten(1, 2), when.flatten(1, 2)], dim=1), pieces.shape[1] * pieces.shape[2]
+        return (
+            tokens,
+            torch.cat([places.flatten(1, 2), when.flatten(1, 2)], dim=1),
+            pieces.shape[1] * pieces.shape[2],
+        )
 
     def _pointer_places(self, time: Tensor) -> Tensor:
         """Temporal codes N x P x Cm of pointers (zeros in SAM 2.0, which has none)."""
@@ -261,7 +276,8 @@ class Sam2Network(nn.Module):
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Object pointer of a mask that was given rather than predicted.
 
-        The mask (N x 1 x H x W, 0 or 1, at the network's input size) is shown to the decoder as a mask prompt on the frame's
+        The mask (N x 1 x H x W, 0 or 1, at the network's input size) is shown to the decoder as a mask prompt on the
+        frame's
         plain features.
 
         Returns:

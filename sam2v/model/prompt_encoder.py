@@ -46,12 +46,14 @@ class PromptEncoder(nn.Module):
         height, width = size
         scale = torch.tensor([width, height], dtype=torch.float32, device=coords.device)
         position = self.pe_layer((coords.float() + 0.5) / scale)
-        kinds = torch.cat([self.not_a_point_embed.weight, *(e.weight for e in self.point_embeddings)])  # 5 x C
+        embeddings = [self.not_a_point_embed, *self.point_embeddings]
+        kinds = torch.cat([e.get_parameter("weight") for e in embeddings])  # 5 x C
         labels = labels.long()
         return kinds[labels + 1] + position.to(kinds.dtype) * (labels >= 0)[..., None]
 
     def encode_mask(self, mask: Tensor | None, batch: int, grid: tuple[int, int]) -> Tensor:
-        """Embed mask logits B x 1 x 4h x 4w as B x C x h x w, where ``grid`` = (h, w); None gives the no-mask embedding."""
+        """Embed mask logits B x 1 x 4h x 4w as B x C x h x w, where ``grid`` = (h, w); None gives the no-mask
+        embedding."""
         if mask is None:
             return self.no_mask_embed.weight[..., None, None].expand(batch, -1, *grid)
         return self.mask_downscaling(mask)
@@ -62,7 +64,8 @@ class PromptEncoder(nn.Module):
 
 
 def resize_mask_prompt(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bring mask logits B x 1 x H x W to the size the prompt encoder takes, four times ``grid``, antialiased bilinear."""
+    """Bring mask logits B x 1 x H x W to the size the prompt encoder takes, four times ``grid``, antialiased
+    bilinear."""
     wanted = (4 * grid[0], 4 * grid[1])
     if tuple(mask.shape[-2:]) == wanted:
         return mask

@@ -35,7 +35,9 @@ class Attention(nn.Module):
         memory_channels: channels of keys and values before projection, C by default.
     """
 
-    def __init__(self, channels: int, heads: int = 1, inner: int | None = None, memory_channels: int | None = None) -> None:
+    def __init__(
+        self, channels: int, heads: int = 1, inner: int | None = None, memory_channels: int | None = None
+    ) -> None:
         super().__init__()
         inner, source = inner or channels, memory_channels or channels
         self.heads = heads

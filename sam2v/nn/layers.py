@@ -21,7 +21,11 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
-        self.weight, self.bias, self.eps = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels)), eps
+        self.weight, self.bias, self.eps = (
+            nn.Parameter(torch.ones(channels)),
+            nn.Parameter(torch.zeros(channels)),
+            eps,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise B x C x H x W over C."""

@@ -26,7 +26,8 @@ def axial_rotation(height: int, width: int, channels: int, device: torch.device)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn neighbouring channel pairs of ... x cells x channels by their cell's angles, in float32, keeping x's dtype."""
+    """Turn neighbouring channel pairs of ... x cells x channels by their cell's angles, in float32, keeping x's
+    dtype."""
     even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
     cos, sin = rotation
     turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sam2v.masks.components import fill_holes, remove_specks
 from sam2v.model.network import ImageFeatures, Prediction, Sam2Network
 from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.predict.loading import load_with_options
 from sam2v.tracking.prompts import ArrayLike, as_numbers, check_boxes, check_points, to_network, with_padding
 from sam2v.video.frames import as_frame
 from sam2v.video.preprocess import preprocess
@@ -24,7 +25,8 @@ _LOGIT_LIMIT = 32.0
 class ImageMasks(NamedTuple):
     """Masks of an image; unpacks as (masks, iou, low_res_logits).
 
-    One prompt gives C x H x W, C and C x h x w; B prompts give B x C x H x W, B x C and B x C x h x w. Masks are booleans, or
+    One prompt gives C x H x W, C and C x h x w; B prompts give B x C x H x W, B x C and B x C x h x w. Masks are
+    booleans, or
     float32 logits with ``return_logits``; h = w = a quarter of the network's input size.
     """
 
@@ -33,7 +35,18 @@ class ImageMasks(NamedTuple):
     low_res_logits: np.ndarray
 
 
+class _Given(NamedTuple):
+    """Prompts as the caller gave them."""
+
+    points: ArrayLike | None
+    labels: ArrayLike | None
+    box: ArrayLike | None
+    mask: ArrayLike | None
+
+
 class _Prompts(NamedTuple):
+    """Prompts as the network takes them."""
+
     coords: Tensor  # B x P x 2 in network pixels
     labels: Tensor  # B x P
     mask: Tensor | None  # B x 1 x h x w logits
@@ -45,12 +58,17 @@ class ImagePredictor:
     Args:
         model: a network from :func:`sam2v.load_model`.
         mask_threshold: logit above which a pixel is the object.
-        max_hole_area: fill background components of at most this many pixels of the low-resolution mask; 0 fills nothing.
+        max_hole_area: fill background components of at most this many pixels of the low-resolution mask; 0 fills
+            nothing.
         max_sprinkle_area: likewise remove foreground components.
     """
 
     def __init__(
-        self, model: Sam2Network, mask_threshold: float = 0.0, max_hole_area: int = 0, max_sprinkle_area: int = 0
+        self,
+        model: Sam2Network,
+        mask_threshold: float = 0.0,
+        max_hole_area: int = 0,
+        max_sprinkle_area: int = 0,
     ) -> None:
         if not isinstance(model, Sam2Network):
             raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
@@ -64,10 +82,8 @@ class ImagePredictor:
     @classmethod
     def from_pretrained(cls, name: str = "sam2v_nano", **options: Any) -> ImagePredictor:
         """Load a model by name and wrap it; takes the options of both :func:`sam2v.load_model` and this class."""
-        from sam2v.weights.load import load_model, split_load_options
-
-        load, rest = split_load_options(options)
-        return cls(load_model(name, **load), **rest)
+        model, rest = load_with_options(name, options)
+        return cls(model, **rest)
 
     # -- images --------------------------------------------------------------------------------------------------------
 
@@ -75,7 +91,8 @@ class ImagePredictor:
         """Encode an image; it replaces the earlier one.
 
         Args:
-            image: PIL image, H x W x 3 uint8 array or 3 x H x W tensor (also grey, RGBA, which loses its alpha, 16-bit, which
+            image: PIL image, H x W x 3 uint8 array or 3 x H x W tensor (also grey, RGBA, which loses its alpha,
+                16-bit, which
                 is brought to 8 bits, and floats in [0, 1]).
 
         Raises:
@@ -138,9 +155,8 @@ class ImagePredictor:
         self._require_image()
         if len(self._sizes) > 1:
             raise RuntimeError("a batch of images is set: use predict_batch")
-        return self._predict(
-            0, point_coords, point_labels, box, mask_input, multimask_output, return_logits, normalize_coords
-        )
+        given = _Given(point_coords, point_labels, box, mask_input)
+        return self._predict(0, given, multimask_output, return_logits, normalize_coords)
 
     def predict_batch(
         self,
@@ -168,27 +184,19 @@ class ImagePredictor:
         for name, batch in given.items():
             if batch is not None and len(batch) != count:
                 raise ValueError(f"{name} must have one entry per image: {count} expected, got {len(batch)}")
-        per_image = zip(*(batch or [None] * count for batch in map(_as_list, given.values())), strict=True)
+        per_image = zip(*(batch if batch is not None else [None] * count for batch in given.values()), strict=True)
         answers = [
-            self._predict(i, *prompts, multimask_output, return_logits, normalize_coords)
+            self._predict(i, _Given(*prompts), multimask_output, return_logits, normalize_coords)
             for i, prompts in enumerate(per_image)
         ]
         return [a.masks for a in answers], [a.iou for a in answers], [a.low_res_logits for a in answers]
 
     @torch.no_grad()
     def _predict(
-        self,
-        index: int,
-        points: ArrayLike | None,
-        labels: ArrayLike | None,
-        box: ArrayLike | None,
-        mask: ArrayLike | None,
-        multimask: bool,
-        return_logits: bool,
-        normalize_coords: bool,
+        self, index: int, given: _Given, multimask: bool, return_logits: bool, normalize_coords: bool
     ) -> ImageMasks:
         size, side = self._sizes[index], self.model.config.image_size
-        prompts = _gather(points, labels, box, mask, size, side, normalized=not normalize_coords)
+        prompts = _gather(given, size, side, normalized=not normalize_coords)
         features, device = self._features[index], self.model.device
         coords, marks = prompts.coords.to(device), prompts.labels.to(device)
         if coords.shape[1]:
@@ -221,20 +229,9 @@ class ImagePredictor:
             raise RuntimeError("no image is set: call set_image or set_image_batch first")
 
 
-def _as_list(batch: Sequence[Any] | None) -> list[Any] | None:
-    return None if batch is None else list(batch)
-
-
-def _gather(
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    box: ArrayLike | None,
-    mask: ArrayLike | None,
-    size: tuple[int, int],
-    image_size: int,
-    normalized: bool,
-) -> _Prompts:
+def _gather(given: _Given, size: tuple[int, int], image_size: int, normalized: bool) -> _Prompts:
     """Check prompts and stack them: box corners first, then points; B prompts share one B."""
+    points, labels, box, mask = given
     if points is None and labels is not None:
         raise ValueError("point_labels were given without point_coords")
     coords, marks = [], []
@@ -270,5 +267,7 @@ def _mask_logits(mask: ArrayLike) -> Tensor:
     if logits.ndim in (2, 3):
         logits = logits.reshape(1, 1, *logits.shape[-2:]) if logits.ndim == 2 or len(logits) == 1 else logits[:, None]
     if logits.ndim != 4 or logits.shape[1] != 1 or 0 in logits.shape:
-        raise ValueError(f"mask_input must have shape 1 x h x w or B x 1 x h x w, got {' x '.join(map(str, np.shape(mask)))}")
+        raise ValueError(
+            f"mask_input must have shape 1 x h x w or B x 1 x h x w, got {' x '.join(map(str, np.shape(mask)))}"
+        )
     return logits

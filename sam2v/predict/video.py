@@ -7,11 +7,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import torch
-
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import MemoryPolicy
 from sam2v.model.network import Sam2Network
+from sam2v.predict.loading import load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
 from sam2v.tracking.live import LiveFrames
 from sam2v.tracking.options import VideoOptions
@@ -22,7 +21,8 @@ _DIRECTIONS = ("forward", "reverse", "both")
 
 
 class ObjectScores(NamedTuple):
-    """How sure the model is of one mask: predicted IoU in [0, 1], and the object score logit (> 0: the object is there)."""
+    """How sure the model is of one mask: predicted IoU in [0, 1], and the object score logit (> 0: the object is
+    there)."""
 
     iou: float
     object_score: float
@@ -46,19 +46,19 @@ class VideoPredictor:
     def __init__(self, model: Sam2Network, *, policy: MemoryPolicy | None = None, **options: Any) -> None:
         if not isinstance(model, Sam2Network):
             raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
+        if model.image_only:
+            raise ValueError("this model's weights have no modules for tracking: it serves ImagePredictor only")
         self.model = model
         self.options = VideoOptions.from_keywords(**options)
         self._engine = Engine(model, self.options, policy)
 
     @classmethod
-    def from_pretrained(cls, name: str = "sam2v_nano", *, policy: MemoryPolicy | None = None, **options: Any) -> VideoPredictor:
+    def from_pretrained(
+        cls, name: str = "sam2v_nano", *, policy: MemoryPolicy | None = None, **options: Any
+    ) -> VideoPredictor:
         """Load a model by name and wrap it; takes the options of both :func:`sam2v.load_model` and this class."""
-        from sam2v.weights.load import split_load_options
-
-        load, rest = split_load_options(options)
-        from sam2v.weights.load import load_model
-
-        return cls(load_model(name, **load), policy=policy, **rest)
+        model, rest = load_with_options(name, options)
+        return cls(model, policy=policy, **rest)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,8 @@ class VideoPredictor:
                 frames; None for a live stream, whose frames arrive through :meth:`track`.
             history: "full" keeps every result readable, so that a refinement pass from any frame equals the reference;
                 "window" keeps only what can still be read. None: "full" where the source can seek, else "window".
-            memory_budget: bytes of results that "full" keeps in memory; beyond, they move to a temporary file. None: no limit.
+            memory_budget: bytes of results that "full" keeps in memory; beyond, they move to a temporary file. None:
+                no limit.
             num_frames: for a live stream, its length if it is known. Videos of fewer than 16 frames read fewer object
                 pointers, as in the reference, which a stream can only do when it knows.
             window: for a live stream, how many of the newest frames can be prompted.
@@ -120,7 +121,8 @@ class VideoPredictor:
         given), that mask is refined.
 
         Args:
-            points: P x 2 (x, y) in pixels of the video. labels: P of 1 (object) and 0 (not the object); None means all 1.
+            points: P x 2 (x, y) in pixels of the video. labels: P of 1 (object) and 0 (not the object); None means
+                all 1.
             box: (x0, y0, x1, y1) in pixels of the video.
             clear_old_points: replace the object's earlier points on this frame instead of adding to them.
             normalize_coords: True for pixels, False for coordinates in [0, 1].
@@ -143,7 +145,9 @@ class VideoPredictor:
             self._engine.prompt_points(state, obj_id, frame_idx, prompt)
             return self._engine.result(state, frame_idx)
 
-    def add_box(self, state: Session, frame_idx: int, obj_id: int, box: ArrayLike, normalize_coords: bool = True) -> MaskletFrame:
+    def add_box(
+        self, state: Session, frame_idx: int, obj_id: int, box: ArrayLike, normalize_coords: bool = True
+    ) -> MaskletFrame:
         """Prompt an object with a box (x0, y0, x1, y1); see :meth:`add_points`."""
         return self.add_points(state, frame_idx, obj_id, box=box, normalize_coords=normalize_coords)
 

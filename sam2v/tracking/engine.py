@@ -38,7 +38,11 @@ class Engine:
     """
 
     def __init__(
-        self, network: Sam2Network, options: VideoOptions, policy: MemoryPolicy | None = None, cached_frames: int = 2
+        self,
+        network: Sam2Network,
+        options: VideoOptions,
+        policy: MemoryPolicy | None = None,
+        cached_frames: int = 2,
     ) -> None:
         memory = network.config.memory
         self.network = network
@@ -88,7 +92,10 @@ class Engine:
     @torch.no_grad()
     def prompt_points(self, session: Session, obj_id: int, frame_idx: int, prompt: PointPrompt) -> None:
         """Answer an object's points on a frame; they replace its prompts there."""
-        track, features = session.tracks.get(obj_id) or session.new_track(obj_id), self.features(session, frame_idx)
+        track, features = (
+            session.tracks.get(obj_id) or session.new_track(obj_id),
+            self.features(session, frame_idx),
+        )
         device, earlier = self.network.device, track.entry(frame_idx)
         previous = None if earlier is None or earlier.mask is None else earlier.mask[None, None]
         prediction = prompt_with_points(
@@ -107,7 +114,10 @@ class Engine:
     @torch.no_grad()
     def prompt_mask(self, session: Session, obj_id: int, frame_idx: int, mask: Tensor) -> None:
         """Take an object's mask on a frame (image_size x image_size of 0 and 1); it replaces its prompts there."""
-        track, features = session.tracks.get(obj_id) or session.new_track(obj_id), self.features(session, frame_idx)
+        track, features = (
+            session.tracks.get(obj_id) or session.new_track(obj_id),
+            self.features(session, frame_idx),
+        )
         prediction = prompt_with_mask(self.network, features, mask[None, None].to(self.network.device))
         track.masks[frame_idx] = mask
         track.points.pop(frame_idx, None)
@@ -155,7 +165,10 @@ class Engine:
             masks = torch.stack([_mask(a.entry)[None] for a in answers])
             scores = torch.stack([a.entry.score[None] for a in answers])
             memories = self.network.write_memory(
-                self.features(session, frame_idx), masks, scores, self.options.binarize_mask_from_pts_for_mem_enc
+                self.features(session, frame_idx),
+                masks,
+                scores,
+                self.options.binarize_mask_from_pts_for_mem_enc,
             )
             for track, answer, memory in zip(tracks, answers, memories, strict=True):
                 entry = answer.entry.with_memory(memory)
@@ -197,13 +210,20 @@ class Engine:
         return limit if session.announced_frames is None else max(2, min(limit, session.announced_frames))
 
     def _entries(self, prediction: Prediction) -> list[MemoryEntry]:
-        """One entry per object, its mask cleaned as the options say; memories are encoded apart, from the mask as predicted."""
+        """One entry per object, its mask cleaned as the options say; memories are encoded apart, from the mask as
+        predicted."""
         masks = prediction.best
         if self.options.fill_hole_area:
             masks = fill_holes(masks, self.options.fill_hole_area)
         if self.options.remove_speck_area:
             masks = remove_specks(masks, self.options.remove_speck_area)
-        rows = zip(masks[:, 0], prediction.best_iou[:, 0], prediction.object_score[:, 0], prediction.pointer, strict=True)
+        rows = zip(
+            masks[:, 0],
+            prediction.best_iou[:, 0],
+            prediction.object_score[:, 0],
+            prediction.pointer,
+            strict=True,
+        )
         return [MemoryEntry(mask, iou, score, pointer) for mask, iou, score, pointer in rows]
 
     def _forget(self, session: Session, frame_idx: int) -> None:
@@ -219,12 +239,13 @@ class Engine:
     def result(self, session: Session, frame_idx: int) -> MaskletFrame:
         """All objects' masks on a frame at the video's size; an object without any result there gets ABSENT_LOGIT."""
         entries = [track.entry(frame_idx) for track in session.tracks.values()]
-        device, side = self.network.device, self.network.config.image_size // 4
-        absent = torch.full((side, side), ABSENT_LOGIT, device=device)
-        masks = torch.stack([absent if e is None or e.mask is None else e.mask for e in entries] or [absent])[:, None]
-        masks = F.interpolate(masks[: len(entries)], session.size, mode="bilinear", align_corners=False) if entries else (
-            absent.new_zeros(0, 1, *session.size)
-        )  # fmt: skip
+        side = self.network.config.image_size // 4
+        low = torch.full((len(entries), 1, side, side), ABSENT_LOGIT, device=self.network.device)
+        for row, entry in zip(low, entries, strict=True):
+            if entry is not None and entry.mask is not None:
+                row[0] = entry.mask
+        # interpolation refuses an empty batch
+        masks = _enlarge(low, session.size) if entries else low.new_zeros(0, 1, *session.size)
         if self.options.non_overlap_masks and len(entries) > 1:
             masks = non_overlapping(masks)
         return MaskletFrame(
@@ -235,9 +256,16 @@ class Engine:
             self._column(entries, lambda e: e.score, ABSENT_LOGIT),
         )
 
-    def _column(self, entries: list[MemoryEntry | None], value: Callable[[MemoryEntry], Tensor], default: float) -> Tensor:
+    def _column(
+        self, entries: list[MemoryEntry | None], value: Callable[[MemoryEntry], Tensor], default: float
+    ) -> Tensor:
         missing = torch.tensor(default, device=self.network.device)
         return torch.stack([missing if e is None else value(e).float() for e in entries] or [missing])[: len(entries)]
+
+
+def _enlarge(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits N x 1 x h x w at ``size``, straight from low resolution."""
+    return F.interpolate(low, size, mode="bilinear", align_corners=False)
 
 
 def _mask(entry: MemoryEntry) -> Tensor:

@@ -14,11 +14,14 @@ class VideoOptions:
 
     Attributes:
         non_overlap_masks: in the masks returned, give every pixel to one object at most.
-        fill_hole_area: fill background components of at most this many pixels of the low-resolution mask (a quarter of the
+        fill_hole_area: fill background components of at most this many pixels of the low-resolution mask (a quarter
+            of the
             network's input size); 0 fills nothing.
         remove_speck_area: likewise remove foreground components.
-        add_all_frames_to_correct_as_cond: a frame that is prompted after it was tracked becomes a conditioning frame, so that
-            the correction lasts. False reproduces the reference's default, where the next propagation over the frame forgets it.
+        add_all_frames_to_correct_as_cond: a frame that is prompted after it was tracked becomes a conditioning
+            frame, so that
+            the correction lasts. False reproduces the reference's default, where the next propagation over the frame
+            forgets it.
         max_cond_frames_in_attn: conditioning frames read at most, the closest ones; -1 reads all.
         memory_temporal_stride_for_eval: distance between the recent frames that are read.
         binarize_mask_from_pts_for_mem_enc: harden the masks of prompted frames before they are remembered.

@@ -55,7 +55,9 @@ def as_numbers(value: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def check_points(points: ArrayLike, labels: ArrayLike | None, size: tuple[int, int], normalized: bool) -> tuple[np.ndarray, np.ndarray]:
+def check_points(
+    points: ArrayLike, labels: ArrayLike | None, size: tuple[int, int], normalized: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Check clicks.
 
     Args:
@@ -79,11 +81,15 @@ def check_points(points: ArrayLike, labels: ArrayLike | None, size: tuple[int, i
     if marks.ndim == 0:
         marks = marks[None]
     if marks.shape != coords.shape[:-1]:
-        raise ValueError(f"labels must have one entry per point: {_shape(coords[..., 0])} expected, got {_shape(marks)}")
+        raise ValueError(
+            f"labels must have one entry per point: {_shape(coords[..., 0])} expected, got {_shape(marks)}"
+        )
     unknown = sorted({float(m) for m in marks.ravel()} - {-1.0, 0.0, 1.0, 2.0, 3.0})
     if unknown:
         shown = int(unknown[0]) if unknown[0].is_integer() else unknown[0]
-        raise ValueError(f"unknown label {shown}: use 1 for the object, 0 for not the object (2, 3: corners of a box, -1: padding)")
+        raise ValueError(
+            f"unknown label {shown}: use 1 for the object, 0 for not the object (2, 3: corners of a box, -1: padding)"
+        )
     _check_inside(coords[marks >= 0], size, normalized, "point")
     return coords, marks.astype(np.int64)
 
@@ -133,7 +139,8 @@ def point_prompt(
     coords, marks = np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
     if points is not None:
         coords, marks = check_points(points, labels, size, not normalize_coords)
-        coords, marks = (a[0] if a.ndim == n + 1 and len(a) == 1 else a for a, n in ((coords, 2), (marks, 1)))
+        if coords.ndim == 3 and len(coords) == 1:
+            coords, marks = coords[0], marks[0]
         if coords.ndim != 2:
             raise ValueError(f"points must have shape P x 2 for one object, got {_shape(coords)}")
     if box is not None:
@@ -150,7 +157,8 @@ def point_prompt(
 def mask_prompt(mask: ArrayLike, image_size: int) -> Tensor:
     """One object's mask (H x W booleans or numbers, positive = object) as image_size x image_size of 0 and 1.
 
-    Any H x W is accepted; it covers the whole frame. Resizing is bilinear with antialiasing and a threshold of one half.
+    Any H x W is accepted; it covers the whole frame. Resizing is bilinear with antialiasing and a threshold of one
+    half.
 
     Raises:
         ValueError: not two-dimensional, empty, or NaN inside.
@@ -196,7 +204,9 @@ def _check_inside(coords: np.ndarray, size: tuple[int, int], normalized: bool, w
     limit = np.array([1.0, 1.0] if normalized else [size[1], size[0]])
     outside = ((coords < 0) | (coords > limit)).any(axis=-1)
     if outside.any():
-        unit = "the unit square (normalize_coords=False)" if normalized else f"the frame of {size[1]} x {size[0]} pixels"
+        unit = (
+            "the unit square (normalize_coords=False)" if normalized else f"the frame of {size[1]} x {size[0]} pixels"
+        )
         raise ValueError(f"{what} {_numbers(coords[outside][0])} lies outside {unit}")
 
 

@@ -60,14 +60,19 @@ class Session:
 
     Args:
         frames: the video.
-        num_frames: its length when it was opened, or None when unknown (a stream). ``features`` and ``prepared`` cache the newest frames'
+        num_frames: its length when it was opened, or None when unknown (a stream). ``features`` and ``prepared``
+            cache the newest frames'
             features and network inputs.
         history: "full" keeps every result readable, "window" only what can still be read.
         memory_budget: bytes of results kept in memory with "full" before they move to a temporary file.
     """
 
     def __init__(
-        self, frames: FrameSource | LiveFrames, num_frames: int | None, history: str, memory_budget: int | None = DEFAULT_MEMORY_BUDGET
+        self,
+        frames: FrameSource | LiveFrames,
+        num_frames: int | None,
+        history: str,
+        memory_budget: int | None = DEFAULT_MEMORY_BUDGET,
     ) -> None:
         if history not in ("full", "window"):
             raise ValueError(f"history must be 'full' or 'window', got {history!r}")
@@ -87,7 +92,8 @@ class Session:
 
     @property
     def num_frames(self) -> int | None:
-        """Length of the video in frames; None while it is unknown. A file's estimate is corrected once its end was seen."""
+        """Length of the video in frames; None while it is unknown. A file's estimate is corrected once its end was
+        seen."""
         if isinstance(self.frames, LiveFrames):
             return self.announced_frames
         return self.frames.known_length()

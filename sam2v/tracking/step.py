@@ -1,4 +1,5 @@
-"""What happens to a frame, as functions of tensors: tracking, prompting with points, prompting with a mask, remembering.
+"""What happens to a frame, as functions of tensors: tracking, prompting with points, prompting with a mask,
+remembering.
 
 Inference and training both go through these; none of them keeps anything or switches gradients off.
 """
@@ -38,6 +39,7 @@ def gather_memory(selections: Sequence[Selection], max_pointers: int) -> MemoryR
     map_rows, pointer_rows = [], []
     for i, selection in enumerate(selections):
         for k, (entry, _) in enumerate(selection.maps):
+            assert entry.memory is not None  # policies choose entries that have one
             maps[i, k] = entry.memory
         for k, (entry, _) in enumerate(selection.pointers):
             pointers[i, k] = entry.pointer
@@ -54,7 +56,9 @@ def gather_memory(selections: Sequence[Selection], max_pointers: int) -> MemoryR
     )
 
 
-def track_objects(network: Sam2Network, features: ImageFeatures, read: MemoryRead, dynamic_multimask: bool = True) -> Prediction:
+def track_objects(
+    network: Sam2Network, features: ImageFeatures, read: MemoryRead, dynamic_multimask: bool = True
+) -> Prediction:
     """Find N objects on a frame from memory alone, in one batched call per network part."""
     conditioned = network.read_memory(features, read)
     coords, labels = no_points(len(read.maps), conditioned.device)
@@ -94,7 +98,8 @@ def prompt_with_points(
 
 
 def prompt_with_mask(network: Sam2Network, features: ImageFeatures, mask: Tensor) -> Prediction:
-    """Take N masks (N x 1 x H x W of 0 and 1 at the network's input size) as they are; the answer has one mask of IoU 1."""
+    """Take N masks (N x 1 x H x W of 0 and 1 at the network's input size) as they are; the answer has one mask of
+    IoU 1."""
     pointer, score = network.point_to_mask(features, mask)
     logits = mask * (2 * GIVEN_LOGIT) - GIVEN_LOGIT
     low = [side // 4 for side in mask.shape[-2:]]

@@ -1,11 +1,12 @@
 """A record of what has been written, one JSON line per entry, which survives being interrupted at any moment."""
 
+import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 
 @contextmanager
@@ -28,7 +29,7 @@ class Journal:
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
         if not resume:
             path.unlink(missing_ok=True)
         elif path.exists():
@@ -40,12 +41,15 @@ class Journal:
         with writing(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - stays open between entries
+                self._file = io.FileIO(self.path, "ab")
             start = self._file.seek(0, os.SEEK_END)
-            written = self._file.write(line)
-            if written != len(line):  # the disk took a part of it
+            try:
+                rest = line
+                while rest:  # a disk that fills up takes a part first and complains about the remainder
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
                 self._file.truncate(start)
-                self._file.write(line)  # raises what is wrong
+                raise
         return start
 
     def entries(self) -> Iterator[tuple[int, dict[str, Any]]]:

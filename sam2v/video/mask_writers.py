@@ -4,7 +4,6 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -193,9 +192,3 @@ def _write_list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
     for number, item in enumerate(items):
         file.write(",\n" if number else "\n")
         json.dump(item, file, separators=(",", ":"))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a masks.jsonl: {"frame_idx", "name", "objects": [{"id", "segmentation", ...}]}."""
-    for _, entry in Journal(path, resume=True).entries():
-        yield entry

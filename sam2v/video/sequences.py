@@ -32,9 +32,7 @@ class SequenceSource(FrameSource):
         ValueError: no frames, or (when it is reached) a frame of another size than the first.
     """
 
-    def __init__(
-        self, items: Sequence[FrameLike], fps: float | None = None, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, items: Sequence[FrameLike], fps: float | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         if len(items) == 0:
             raise ValueError("the video has no frames: the sequence is empty")
         self._items: Sequence[FrameLike] | None = items
@@ -128,9 +126,7 @@ class StreamSource(FrameSource):
 
     is_seekable = False
 
-    def __init__(
-        self, frames: Iterable[FrameLike], fps: float | None = None, window: int = STREAM_WINDOW
-    ) -> None:
+    def __init__(self, frames: Iterable[FrameLike], fps: float | None = None, window: int = STREAM_WINDOW) -> None:
         if window < 1:
             raise ValueError(f"window must be at least 1, got {window}")
         self.fps = fps

@@ -25,8 +25,19 @@ def save(path: Path, array: np.ndarray, palette: list[int] | None = None) -> Non
     picture.save(path)
 
 
-def all_void_with_labels(pred: Path, gt: Path) -> None:
-    save(gt / "two/00003.png", np.full(two_disks(0).shape, 255, np.uint8))
+def no_object(pred: Path, gt: Path) -> None:
+    for file in (gt / "two").iterdir():
+        save(file, np.zeros((48, 64), np.uint8))
+
+
+def empty_folder(pred: Path, gt: Path) -> None:
+    for folder in (pred, gt):
+        (folder / "three").mkdir()
+
+
+def two_frames(pred: Path, gt: Path) -> None:
+    for frame in range(2, 8):
+        (gt / f"two/{frame:05d}.png").unlink()
 
 
 BREAKAGES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
@@ -43,7 +54,10 @@ BREAKAGES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda pred, gt: shutil.rmtree(pred / "two"),
         r"pred/two: no predictions for sequence 'two'",
     ),
-    "void": (all_void_with_labels, r"gt/two/00003.png: every pixel is void"),
+    "void": (
+        lambda pred, gt: save(gt / "two/00003.png", np.full(two_disks(0).shape, 255, np.uint8)),
+        r"gt/two/00003.png: every pixel is void",
+    ),
     "surplus label": (
         lambda pred, gt: save(pred / "two/00002.png", two_disks(2) * np.uint8(3)),
         r"pred/two/00002.png: holds labels 3, 6, but the first annotation has objects 1 to 2 only",
@@ -53,15 +67,11 @@ BREAKAGES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         r"pred/two/00002.png: holds labels 38, 75",
     ),
     "palette made from colours": (
-        lambda pred, gt: save(
-            pred / "one/00002.png", disk(20, 20, 9).astype(np.uint8), [255, 255, 255, 0, 0, 0]
-        ),
+        lambda pred, gt: save(pred / "one/00002.png", disk(20, 20, 9).astype(np.uint8), [255, 255, 255, 0, 0, 0]),
         r"pred/one/00002.png: its palette paints index 0 \(255, 255, 255\) and index 1 black",
     ),
     "colour picture": (
-        lambda pred, gt: save(
-            pred / "one/00002.png", np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-        ),
+        lambda pred, gt: save(pred / "one/00002.png", np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)),
         r"pred/one/00002.png: .*RGB",
     ),
     "damaged file": (
@@ -73,15 +83,15 @@ BREAKAGES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         r"pred/two/00004.png: not a readable picture",
     ),
     "no object": (
-        lambda pred, gt: [save(file, np.zeros((48, 64), np.uint8)) for file in (gt / "two").iterdir()],
+        no_object,
         r"gt/two/00000.png: annotates no object",
     ),
     "empty folder": (
-        lambda pred, gt: (gt / "three").mkdir() or (pred / "three").mkdir(),
+        empty_folder,
         r"gt/three: holds neither PNG",
     ),
     "too short": (
-        lambda pred, gt: [(gt / f"two/{t:05d}.png").unlink() for t in range(2, 8)],
+        two_frames,
         r"gt/two: has 2 annotated frames, none left",
     ),
 }
@@ -109,9 +119,7 @@ def test_objects_need_folders_when_the_annotation_has_them(pair: Pair) -> None:
     (pair[1] / "a").mkdir()
     (pair[1] / "two").rename(pair[1] / "a/000")
     (pair[0] / "two").rename(pair[0] / "a")
-    with pytest.raises(
-        FileNotFoundError, match="pred/a/000: no such folder; annotations have one folder per object"
-    ):
+    with pytest.raises(FileNotFoundError, match="pred/a/000: no such folder; annotations have one folder per object"):
         evaluate_folders(*pair, workers=0)
 
 

@@ -49,9 +49,7 @@ def test_an_object_that_is_not_predicted_scores_zero(tmp_path: Path, write_masks
     assert (found["1"].j, found["2"].j, found["2"].f) == ((1.0, 1.0), (0.0, 0.0), (0.0, 0.0))
 
 
-def test_any_non_zero_pixel_is_the_object_of_a_binary_sequence(
-    tmp_path: Path, write_masks: WriteMasks
-) -> None:
+def test_any_non_zero_pixel_is_the_object_of_a_binary_sequence(tmp_path: Path, write_masks: WriteMasks) -> None:
     write_masks(tmp_path / "gt/a", [np.uint8(255) * (two_disks(t) > 0) for t in range(4)])
     write_masks(tmp_path / "pred/a", [two_disks(t) for t in range(4)])
     assert evaluate_folders(tmp_path / "pred", tmp_path / "gt", workers=0).mean["J&F"] == 1.0
@@ -78,16 +76,12 @@ def test_one_folder_per_object(tmp_path: Path, write_masks: WriteMasks) -> None:
     for folder, shift in (("gt", 0), ("pred", 2)):
         write_masks(tmp_path / folder / "a/000", [np.uint8(255) * disk(20 + shift, 20, 9) for _ in range(4)])
         write_masks(tmp_path / folder / "a/001", [disk(24, 22, 9).astype(np.uint8) for _ in range(4)])
-    found = (
-        evaluate_folders(tmp_path / "pred", tmp_path / "gt", protocol="sav", workers=0).sequences["a"].objects
-    )
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "gt", protocol="sav", workers=0).sequences["a"].objects
     assert found["001"].j == (1.0, 1.0)
     assert found["000"].j == (frame_scores(disk(22, 20, 9), disk(20, 20, 9))[0],) * 2
 
 
-def test_objects_that_enter_later_are_scored_after_they_enter(
-    tmp_path: Path, write_masks: WriteMasks
-) -> None:
+def test_objects_that_enter_later_are_scored_after_they_enter(tmp_path: Path, write_masks: WriteMasks) -> None:
     gt = [two_disks(t) for t in range(6)]
     gt[0][gt[0] == 2] = gt[1][gt[1] == 2] = 0
     write_masks(tmp_path / "gt/a", gt[::2])  # annotations on every other frame

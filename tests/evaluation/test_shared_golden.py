@@ -54,15 +54,11 @@ RULES: dict[str, Callable[[Masks], Masks]] = {
 def cases(shared_dir: Path) -> list[dict[str, Any]]:
     found = json.loads((shared_dir / "golden/J_F/public.json").read_text())["cases"]
     wanted = {case["sequence"] for case in found} if EVERY else {"kite-surf", "libby"}
-    return [
-        c for c in found if c["num_objects"] == 1 and c["perturbation"] in RULES and c["sequence"] in wanted
-    ]
+    return [c for c in found if c["num_objects"] == 1 and c["perturbation"] in RULES and c["sequence"] in wanted]
 
 
 @pytest.mark.parametrize("perturbation", RULES)
-def test_recorded_numbers(
-    perturbation: str, cases: list[dict[str, Any]], shared_dir: Path, tmp_path: Path
-) -> None:
+def test_recorded_numbers(perturbation: str, cases: list[dict[str, Any]], shared_dir: Path, tmp_path: Path) -> None:
     wanted = {case["sequence"]: case for case in cases if case["perturbation"] == perturbation}
     annotations = shared_dir / "data/davis-dev/Annotations/480p"
     for name in wanted:
@@ -72,9 +68,7 @@ def test_recorded_numbers(
         for file, mask in zip(files, masks, strict=True):
             Image.fromarray(np.uint8(255) * mask).save(tmp_path / "pred" / name / file.name, compress_level=1)
 
-    every = evaluate_folders(
-        tmp_path / "pred", annotations, protocol="all-frames", sequences=list(wanted), workers=0
-    )
+    every = evaluate_folders(tmp_path / "pred", annotations, protocol="all-frames", sequences=list(wanted), workers=0)
     options = ["--sequences", ",".join(wanted), "--json", str(tmp_path / "a.json"), "--quiet"]
     assert main(["eval", "score", str(tmp_path / "pred"), str(annotations), *options]) == 0
     inner = json.loads((tmp_path / "a.json").read_text())

@@ -51,9 +51,7 @@ def folder_pair(
         sources = {frames.name: (frames, truth)}
     else:
         sources = _pairs(frames, truth)
-    return open_records(
-        list(sources), videos, partial(_video, sources=sources, fps=fps, style=style), root, _TREE
-    )
+    return open_records(list(sources), videos, partial(_video, sources=sources, fps=fps, style=style), root, _TREE)
 
 
 def _pairs(frames: Path, truth: Path) -> dict[str, tuple[Path, Path]]:

@@ -53,9 +53,7 @@ def sav(
     raise ValueError(f"a split of SA-V is train, val or test, not {split!r}")
 
 
-def _train(
-    root: Path, masklets: Masklets, need_videos: bool, videos: Sequence[str] | None
-) -> Records[VideoRecord]:
+def _train(root: Path, masklets: Masklets, need_videos: bool, videos: Sequence[str] | None) -> Records[VideoRecord]:
     if masklets not in ("manual", "auto", "both"):
         raise ValueError(f"masklets is manual, auto or both, not {masklets!r}")
     kinds = ("manual", "auto") if masklets == "both" else (masklets,)

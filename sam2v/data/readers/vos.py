@@ -89,10 +89,6 @@ def _davis_list(root: Path, year: int, split: str) -> Path:
     raise wrong_layout("DAVIS", f"{root}: no list of the split {split!r} ({' or '.join(places)})")
 
 
-def _label_video(
-    name: str, frames: Path, masks: Path, fps: float, style: Style, appearing: bool
-) -> VideoRecord:
-    video, labels, fields = folder_video(
-        name, frames / name, masks / name, fps, style=style, appearing=appearing
-    )
+def _label_video(name: str, frames: Path, masks: Path, fps: float, style: Style, appearing: bool) -> VideoRecord:
+    video, labels, fields = folder_video(name, frames / name, masks / name, fps, style=style, appearing=appearing)
     return VideoRecord(frames=video, annotations=labels, **fields)

@@ -51,30 +51,22 @@ def _all_frames(root: Path, base: Path) -> Path:
     for place in places:
         if (place / "JPEGImages").is_dir():
             return place / "JPEGImages"
-    raise wrong_layout(
-        "YouTube-VOS", f"{places[0] / 'JPEGImages'}: no such folder, needed for all_frames=True"
-    )
+    raise wrong_layout("YouTube-VOS", f"{places[0] / 'JPEGImages'}: no such folder, needed for all_frames=True")
 
 
-def _video(
-    name: str, frames: Path, masks: Path, fps: float, sparse: Path, meta: Mapping[str, Any]
-) -> VideoRecord:
+def _video(name: str, frames: Path, masks: Path, fps: float, sparse: Path, meta: Mapping[str, Any]) -> VideoRecord:
     objects = {int(obj): entry for obj, entry in meta.get(name, {}).get("objects", {}).items()}
     video, labels, fields = folder_video(name, frames / name, masks / name, fps, first=None)
     index = {stem: position for position, stem in enumerate(video.names)}
     listed = {obj: _known(entry.get("frames", ()), index) for obj, entry in objects.items()}
     # an object is introduced by the first of its frames that has an annotation
-    introduced = {
-        obj: next((i for i in frames_of if i in labels.files), None) for obj, frames_of in listed.items()
-    }
+    introduced = {obj: next((i for i in frames_of if i in labels.files), None) for obj, frames_of in listed.items()}
     first = {obj: i for obj, i in introduced.items() if i is not None}
     if first and len(first) == len(objects):
         labels = replace(labels, first=first)
     wanted = sorted(set().union(*listed.values())) if any(listed.values()) else _sparse(sparse / name, index)
     categories = {obj: str(entry["category"]) for obj, entry in objects.items() if "category" in entry}
-    return VideoRecord(
-        frames=video, annotations=labels, scored=tuple(wanted), categories=categories, **fields
-    )
+    return VideoRecord(frames=video, annotations=labels, scored=tuple(wanted), categories=categories, **fields)
 
 
 def _known(stems: Iterable[str], index: Mapping[str, int]) -> list[int]:
