@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def _steady_threads() -> None:
     """The same number of threads everywhere, so that sums are taken in the same order."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("SAM2V_TEST_THREADS", "2")))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "download",
         help="fetch released weights",
-        description="Fetch released weights into the cache, or check that they are there. A broken transfer goes on where it "
-        "stopped. SAM2V_HOME moves the cache, SAM2V_WEIGHTS_URL names a mirror.",
+        description="Fetch released weights into the cache, or check that they are there. A broken transfer goes on "
+        "where it stopped. SAM2V_HOME moves the cache, SAM2V_WEIGHTS_URL names a mirror.",
     )
     parser.add_argument("names", nargs="+", metavar="NAME", help="a name from 'sam2v models', or a Hugging Face id")
     parser.add_argument("--dir", type=Path, help="folder to put the files in instead of the cache")
@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--sha256 goes with a single NAME")
     hub = [name for name in args.names if is_hub_id(name)]
     if hub and (args.dir or args.sha256):
-        raise ValueError(f"--dir and --sha256 do not go with a Hugging Face id ({hub[0]}): its files stay in the hub's cache")
+        raise ValueError(
+            f"--dir and --sha256 do not go with a Hugging Face id ({hub[0]}): its files stay in the hub's cache"
+        )
     for name in args.names:
         if name not in hub:
             released_url(name)  # a misspelt name is reported before anything is fetched

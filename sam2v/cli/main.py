@@ -22,7 +22,7 @@ COMMANDS: dict[str, str] = {
     "models": "list the models and where their weights are",
 }
 
-_BAD_INPUT, _INTERRUPTED = 2, 130
+_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; by default those of the process.
 
     Returns:
-        Exit code: 0 done, 2 bad input, 130 interrupted.
+        Exit code: 0 done, 2 bad input, 1 any other failure, 130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -53,12 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError) as error:
+        return _FAILED
+    except Exception as error:
         if args.traceback:
             raise
-        print(f"sam2v: error: {_one_line(error)}", file=sys.stderr)
-        return _BAD_INPUT
+        expected = isinstance(error, (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError))
+        kind = "" if expected else f"unexpected {type(error).__name__} (--traceback shows where): "
+        print(f"sam2v: error: {kind}{_one_line(error)}", file=sys.stderr)
+        return _BAD_INPUT if expected else _FAILED
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

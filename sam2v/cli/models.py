@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(name: str) -> tuple[str, str, str, str]:
     from sam2v.config import load_model_config
-    from sam2v.model.build import build_model
+    from sam2v.weights.skeleton import build_skeleton
 
     config = load_model_config(name)
-    count = sum(parameter.numel() for parameter in build_model(config, device="meta").parameters())
+    count = sum(parameter.numel() for parameter in build_skeleton(config).parameters())
     return name, f"{count / 1e6:.1f} M", f"{config.image_size}", _where(name)
 
 

@@ -84,6 +84,17 @@ def png_stems(folder: Path) -> list[str]:
         return sorted(entry.name[:-4] for entry in entries if entry.name.endswith(".png"))
 
 
+def stamp(track: Track) -> list[object]:
+    """Changes with the size or time of any file of a track."""
+    seen: list[object] = [track.obj, track.labels, track.binary]
+    wanted = {f"{frame}.png" for frame in track.frames}
+    for folder in (track.gt, track.pred):
+        with os.scandir(folder) as entries:
+            found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name in wanted]
+        seen += [str(folder.resolve()), sorted(found)]
+    return seen
+
+
 def _sequence_names(gt: Path, sequences: str | Path | Iterable[str] | None) -> list[str]:
     if sequences is None:
         names = sorted(entry.name for entry in os.scandir(gt) if entry.is_dir() and not entry.name.startswith("."))

@@ -43,20 +43,37 @@ class ObjectScores:
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """The objects of one sequence, and the folders they were read from (one below them per object if
-    `per_object`).
+    """The objects of one sequence.
+
+    gt, pred: the folders of its annotations and predictions (None: not written), with one folder per object
+    below them if `per_object`.
     """
 
     name: str
     objects: Mapping[str, ObjectScores]
     gt: Path
-    pred: Path
+    pred: Path | None
     per_object: bool = False
 
     def files(self, obj: str, frame: str) -> tuple[Path, Path]:
-        """(prediction, annotation) file of one object on one frame."""
+        """(prediction, annotation) file of one object on one frame. ValueError if none was written."""
+        if self.pred is None:
+            raise ValueError(f"the predictions of {self.name!r} were not written to a folder")
         below = f"{obj}/{frame}.png" if self.per_object else f"{frame}.png"
         return self.pred / below, self.gt / below
+
+    def to_part(self) -> dict[str, Any]:
+        """Everything, as JSON holds it."""
+        objects = {obj: [scores.frames, scores.j, scores.f] for obj, scores in self.objects.items()}
+        pred = None if self.pred is None else str(self.pred)
+        return {"gt": str(self.gt), "pred": pred, "per_object": self.per_object, "objects": objects}
+
+    @classmethod
+    def from_part(cls, name: str, part: Mapping[str, Any]) -> SequenceScores:
+        """The inverse of `to_part`."""
+        objects = {obj: ObjectScores(*map(tuple, found)) for obj, found in part["objects"].items()}
+        pred = None if part["pred"] is None else Path(part["pred"])
+        return cls(name, objects, Path(part["gt"]), pred, part["per_object"])
 
     def by_frame(self) -> dict[str, float]:
         """J&F of every scored frame, averaged over the objects scored on it."""

@@ -79,7 +79,7 @@ class _Job(Job[tuple[folders.Track, float], list[FrameScores], SequenceScores]):
     def __init__(self, name: str, tracks: Sequence[folders.Track], protocol: Protocol, store: Parts | None) -> None:
         self.name, self.tracks, self.protocol, self.store = name, tracks, protocol, store
         self.size = sum(len(track.frames) for track in tracks)
-        self.key = fingerprint(tracks, protocol) if store is not None else ""
+        self.key = fingerprint(protocol, [folders.stamp(track) for track in tracks]) if store else ""
 
     def chunks(self) -> list[tuple[tuple[folders.Track, float], int]]:
         """Arguments of `work` with the number of frames in each."""
@@ -98,19 +98,20 @@ class _Job(Job[tuple[folders.Track, float], list[FrameScores], SequenceScores]):
 
     def load(self) -> SequenceScores | None:
         """The sequence's scores from an earlier run over the same files."""
-        return self.store.load(self.name, self.key) if self.store is not None else None
+        part = self.store.load(self.name, self.key) if self.store else None
+        return SequenceScores.from_part(self.name, part) if part else None
 
     def finish(self, results: list[list[FrameScores]]) -> SequenceScores:
         """Put the chunks together, in their order."""
         frames = iter([scores for chunk in results for scores in chunk])
         objects: dict[str, ObjectScores] = {}
         for track in self.tracks:
-            objects.update(_merge(track, [next(frames) for _ in track.frames], self.protocol))
+            objects.update(_merge_track(track, [next(frames) for _ in track.frames], self.protocol))
         first = self.tracks[0]
         gt, pred = (first.gt, first.pred) if first.obj is None else (first.gt.parent, first.pred.parent)
         scores = SequenceScores(self.name, objects, gt, pred, first.obj is not None)
         if self.store is not None:
-            self.store.save(scores, self.key)
+            self.store.save(self.name, self.key, scores.to_part())
         return scores
 
 
@@ -156,8 +157,7 @@ def _score_labels(
     return FrameScores(scores, tuple(predicted), tuple(annotated))
 
 
-def _merge(track: folders.Track, frames: list[FrameScores], protocol: Protocol) -> dict[str, ObjectScores]:
-    """Scores by object. A label that neither map of a frame holds is right there: J = F = 1."""
+def _merge_track(track: folders.Track, frames: Sequence[FrameScores], protocol: Protocol) -> dict[str, ObjectScores]:
     labels = track.labels
     if labels is None:
         labels = tuple(sorted({label for frame in frames for label in frame.annotated}))
@@ -165,17 +165,25 @@ def _merge(track: folders.Track, frames: list[FrameScores], protocol: Protocol) 
             if surplus := sorted(set(frame.predicted) - set(labels)):
                 file = track.pred / f"{stem}.png"
                 raise ValueError(f"{file}: holds {_listed(surplus)}, which no annotation in {track.gt} has")
+    merged = merge_frames(track.frames, frames, labels, protocol)
+    return {track.obj or str(label): scores for label, scores in merged.items()}
+
+
+def merge_frames(
+    names: Sequence[str], frames: Sequence[FrameScores], labels: Iterable[int], protocol: Protocol
+) -> dict[int, ObjectScores]:
+    """Scores by object. A label that neither map of a frame holds is right there: J = F = 1."""
     objects = {}
     for label in labels:
         start = _first_frame(label, frames, protocol)
         rows = [frame.scores.get(label, (1.0, 1.0)) for frame in frames[start:]]
         if rows:
             j, f = zip(*rows, strict=True)
-            objects[track.obj or str(label)] = ObjectScores(track.frames[start:], j, f)
+            objects[label] = ObjectScores(tuple(names[start:]), j, f)
     return objects
 
 
-def _first_frame(label: int, frames: list[FrameScores], protocol: Protocol) -> int:
+def _first_frame(label: int, frames: Sequence[FrameScores], protocol: Protocol) -> int:
     """Index of the first frame to score; under "after-first" it comes after the object's introduction."""
     if protocol.frames != "after-first":
         return 0

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from sam2v.evaluation.ranks import default_workers, gather, rank_and_world, share
@@ -52,6 +53,18 @@ class Bar(Protocol):
         """Add units."""
 
 
+_ticking: list[Bar] = []  # the bar of this process, while it does the work itself
+_ticked = 0
+
+
+def advance(units: int = 1) -> None:
+    """Called by long work: moves the bar before the chunk is done, where the work runs in the bar's process."""
+    global _ticked
+    for bar in _ticking:
+        bar.update(units)
+        _ticked += units
+
+
 def run_jobs(
     jobs: Sequence[Job[Any, Any, Result]],
     *,
@@ -59,9 +72,11 @@ def run_jobs(
     progress: bool = False,
     unit: str = "frame",
     distributed: bool = True,
+    forks: bool = True,
 ) -> list[Result]:
     """Results of all jobs in order, the same for every number of processes and ranks.
 
+    `forks=False` starts fresh processes, for work that uses torch.
     The first error stops the run and is raised (on every rank); jobs finished by then have been kept by
     `finish`.
     """
@@ -73,7 +88,7 @@ def run_jobs(
     found: dict[int, Result] = {}
     error: Exception | None = None
     try:
-        found = _run_local(jobs, mine, count, progress and rank == 0, unit)
+        found = _run_local(jobs, mine, count, _Display(progress and rank == 0, unit), forks)
     except Exception as failed:
         if world == 1:
             raise
@@ -84,7 +99,7 @@ def run_jobs(
 
 
 def _run_local(
-    jobs: Sequence[Job[Any, Any, Result]], mine: list[int], workers: int, progress: bool, unit: str
+    jobs: Sequence[Job[Any, Any, Result]], mine: list[int], workers: int, display: _Display, forks: bool
 ) -> dict[int, Result]:
     found = {index: result for index in mine if (result := jobs[index].load()) is not None}
     tasks = [
@@ -96,15 +111,22 @@ def _run_local(
     waiting = {index: sum(task[0] == index for task in tasks) for index in {task[0] for task in tasks}}
     pieces: dict[int, dict[int, Any]] = {index: {} for index in waiting}
     total = sum(jobs[index].size for index in mine)
-    with _results(jobs, tasks, workers) as results, _bar(total, progress, unit) as bar:
+    with _results(jobs, tasks, workers, forks) as results, _bar(total, display) as bar:
         bar.update(sum(jobs[index].size for index in found))
         for (index, chunk, _, size), piece in results:
             pieces[index][chunk] = piece
             if len(pieces[index]) == waiting[index]:
                 found[index] = jobs[index].finish([pieces[index][i] for i in range(waiting[index])])
                 del pieces[index]
-            bar.update(size)
+            bar.update(size - _taken())
     return found
+
+
+def _taken() -> int:
+    """Units that `advance` has shown since the last chunk."""
+    global _ticked
+    ticked, _ticked = _ticked, 0
+    return ticked
 
 
 _Task = tuple[int, int, Any, int]
@@ -112,13 +134,13 @@ _Task = tuple[int, int, Any, int]
 
 @contextmanager
 def _results(
-    jobs: Sequence[Job[Any, Any, Any]], tasks: list[_Task], workers: int
+    jobs: Sequence[Job[Any, Any, Any]], tasks: list[_Task], workers: int, forks: bool
 ) -> Iterator[Iterator[tuple[_Task, Any]]]:
     """(task, result) pairs as they are done: in this process, or from a pool that is gone on leaving."""
     if workers <= 1 or len(tasks) <= 1:
         yield ((task, jobs[task[0]].work(task[2])) for task in tasks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context(), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context(forks), initializer=_ignore_interrupts)
     try:
         # submitted before the progress bar exists: it starts a thread, and forked processes must not have any
         futures: dict[Future[Any], _Task] = {pool.submit(jobs[task[0]].work, task[2]): task for task in tasks}
@@ -127,27 +149,39 @@ def _results(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context(forks: bool) -> multiprocessing.context.BaseContext:
     """Fork where it is safe, because it starts at once; otherwise spawn."""
     torch = sys.modules.get("torch")
     gpu: Callable[[], bool] = torch.cuda.is_initialized if torch is not None else bool
-    forks = sys.platform.startswith("linux") and threading.active_count() == 1 and not gpu()
-    return multiprocessing.get_context("fork" if forks else "spawn")
+    safe = sys.platform.startswith("linux") and threading.active_count() == 1 and not gpu()
+    return multiprocessing.get_context("fork" if forks and safe else "spawn")
 
 
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@dataclass(frozen=True)
+class _Display:
+    """Whether to show a bar, and what it counts."""
+
+    wanted: bool
+    unit: str
+
+
 @contextmanager
-def _bar(total: int, progress: bool, unit: str) -> Iterator[Bar]:
-    if not progress or not sys.stderr.isatty():
+def _bar(total: int, display: _Display) -> Iterator[Bar]:
+    if not display.wanted or not sys.stderr.isatty():
         yield _Silent()
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, unit=unit) as bar:
-        yield bar
+    with tqdm(total=total, unit=display.unit) as bar:
+        _ticking.append(bar)
+        try:
+            yield bar
+        finally:
+            _ticking.remove(bar)
 
 
 class _Silent:

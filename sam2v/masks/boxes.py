@@ -46,8 +46,7 @@ def valid_boxes(boxes: Array, size: tuple[int, int] | None = None) -> Array:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes are N x 4 (x0, y0, x1, y1), got shape {tuple(boxes.shape)}")
     x0, y0, x1, y1 = boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]
-    total = boxes.sum(1)  # finite only if every coordinate is, infinities of opposite sign giving NaN
-    good = (x0 <= x1) & (y0 <= y1) & (abs(total) < float("inf"))
+    good = (x0 <= x1) & (y0 <= y1) & (abs(boxes) < float("inf")).all(1)
     if size is not None:
         height, width = size
         good = good & (x1 >= 0) & (y1 >= 0) & (x0 <= width - 1) & (y0 <= height - 1)

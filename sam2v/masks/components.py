@@ -165,9 +165,7 @@ def _pixels(start: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     return step + (start - offset).repeat_interleave(length)
 
 
-def _paint(
-    mask: torch.Tensor, start: torch.Tensor, length: torch.Tensor, value: torch.Tensor
-) -> torch.Tensor:
+def _paint(mask: torch.Tensor, start: torch.Tensor, length: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """An N x H x W int64 image whose runs carry the given values."""
     image = torch.zeros(mask.numel(), dtype=torch.int64, device=mask.device)
     image[_pixels(start, length)] = value.repeat_interleave(length)

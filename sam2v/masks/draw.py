@@ -77,9 +77,7 @@ def _window(mask: np.ndarray) -> tuple[slice, slice] | None:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _tint(
-    part: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], alpha: float, thickness: int
-) -> None:
+def _tint(part: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], alpha: float, thickness: int) -> None:
     """Colour the masked pixels of a view into the picture, in place."""
     weight = round(alpha * 256)
     inside = part[mask].astype(np.uint16) * (256 - weight) + np.array(colour, np.uint16) * weight
@@ -96,9 +94,7 @@ def _eroded(mask: np.ndarray, times: int) -> np.ndarray:
     return mask
 
 
-def _write_labels(
-    picture: np.ndarray, objects: list[tuple[np.ndarray, tuple[slice, slice], int]]
-) -> np.ndarray:
+def _write_labels(picture: np.ndarray, objects: list[tuple[np.ndarray, tuple[slice, slice], int]]) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(picture)

@@ -47,15 +47,11 @@ def read_label_map(path: PathLike) -> np.ndarray:
     if image.mode.startswith("I"):
         values = np.array(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(
-                f"{path}: ids of a label map are 0 to 65535, found {values.min()} to {values.max()}"
-            )
+            raise ValueError(f"{path}: ids of a label map are 0 to 65535, found {values.min()} to {values.max()}")
         return values.astype(np.uint16)
     if image.mode in ("RGB", "RGBA"):
         return _ids_of_colours(np.array(image.convert("RGB")), path)
-    raise ValueError(
-        f"{path}: a picture of mode {image.mode} is no label map; accepted: palette, greyscale, 1 bit"
-    )
+    raise ValueError(f"{path}: a picture of mode {image.mode} is no label map; accepted: palette, greyscale, 1 bit")
 
 
 def write_label_map(path: PathLike, labels: np.ndarray | torch.Tensor) -> None:
@@ -106,9 +102,7 @@ def write_binary(path: PathLike, mask: np.ndarray | torch.Tensor) -> None:
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"a mask is H x W, got shape {array.shape} for {path}")
     if array.dtype.kind not in "bui":
-        raise TypeError(
-            f"a mask is bool or integer, got {array.dtype} for {path}; compare logits with 0 first"
-        )
+        raise TypeError(f"a mask is bool or integer, got {array.dtype} for {path}; compare logits with 0 first")
     _save(Image.fromarray(np.where(array != 0, np.uint8(255), np.uint8(0))), path)
 
 
@@ -156,7 +150,5 @@ def _ids_of_colours(rgb: np.ndarray, path: PathLike) -> np.ndarray:
         if (rgb == rgb[..., :1]).all():
             return rgb[..., 0].copy()
         odd = colours[int(distance.min(axis=1).argmax())].tolist()
-        raise ValueError(
-            f"{path}: an RGB picture whose colour {odd} is not in the DAVIS palette is no label map"
-        )
+        raise ValueError(f"{path}: an RGB picture whose colour {odd} is not in the DAVIS palette is no label map")
     return distance.argmin(axis=1).astype(np.uint8)[inverse.reshape(packed.shape)]

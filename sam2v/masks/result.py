@@ -130,9 +130,7 @@ class MaskletFrame:
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         scores = ", ".join(
             f"object {obj_id}: IoU {iou:.2f}, {'present' if score > 0 else 'absent'}"
-            for obj_id, iou, score in zip(
-                self.obj_ids, self.iou.tolist(), self.object_score.tolist(), strict=True
-            )
+            for obj_id, iou, score in zip(self.obj_ids, self.iou.tolist(), self.object_score.tolist(), strict=True)
         )
         return (
             f'<figure style="margin:0"><img src="data:image/png;base64,{data}" style="max-width:100%"/>'

@@ -90,16 +90,12 @@ def _pack(counts: np.ndarray) -> str:
     """int64 run lengths -> compressed string."""
     deltas = counts.astype(np.int64)
     deltas[3:] -= counts[1:-2]
-    magnitude = np.where(
-        deltas < 0, ~deltas, deltas
-    )  # a signed number fits n groups if this is below 2**(5 n - 1)
+    magnitude = np.where(deltas < 0, ~deltas, deltas)  # a signed number fits n groups if this is below 2**(5 n - 1)
     groups = np.ones(deltas.size, np.int64)
     for bits in range(4, 5 * _MAX_GROUPS, 5):
         groups += magnitude >= 1 << bits
     ends = np.cumsum(groups)
-    place = np.arange(ends[-1]) - np.repeat(
-        ends - groups, groups
-    )  # which group of its number each character is
+    place = np.arange(ends[-1]) - np.repeat(ends - groups, groups)  # which group of its number each character is
     codes = (np.repeat(deltas, groups) >> (5 * place)) & (_MORE - 1)
     codes[place < np.repeat(groups, groups) - 1] |= _MORE
     return (codes + _OFFSET).astype(np.uint8).tobytes().decode("ascii")
@@ -115,16 +111,12 @@ def _unpack(text: str | bytes) -> np.ndarray:
     first = np.concatenate([[0], last[:-1] + 1])
     groups = last - first + 1
     if groups.max() > _MAX_GROUPS:
-        raise ValueError(
-            f"not a compressed COCO RLE string (a number of {groups.max()} groups): {_brief(text)}"
-        )
+        raise ValueError(f"not a compressed COCO RLE string (a number of {groups.max()} groups): {_brief(text)}")
     place = np.arange(codes.size) - np.repeat(first, groups)
     numbers = np.add.reduceat((codes & (_MORE - 1)) << (5 * place), first)
     negative = (codes[last] & _SIGN) != 0
     numbers -= np.where(negative, np.int64(1) << (5 * groups), 0)
-    numbers[1::2] = np.cumsum(
-        numbers[1::2]
-    )  # undo the differences; the chains start at 1 and 2, 0 stands alone
+    numbers[1::2] = np.cumsum(numbers[1::2])  # undo the differences; the chains start at 1 and 2, 0 stands alone
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -114,7 +116,7 @@ class Hiera(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, config.embed_dim, *config.pos_embed_size))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, config.embed_dim, config.windows[0], config.windows[0]))
         self.blocks = nn.ModuleList()
-        rates = torch.linspace(0, config.drop_path, sum(config.stages)).tolist()
+        rates = torch.linspace(0, config.drop_path, sum(config.stages), device="cpu").tolist()
         for stage, depth in enumerate(config.stages):
             for position in range(depth):
                 index = len(self.blocks)
@@ -130,8 +132,7 @@ class Hiera(nn.Module):
                     rates[index],
                 )
                 self.blocks.append(block)
-        ends = torch.tensor(config.stages).cumsum(0) - 1
-        self.stage_ends: list[int] = ends.tolist()
+        self.stage_ends = [end - 1 for end in accumulate(config.stages)]
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.trunc_normal_(self.pos_embed_window, std=0.02)
 

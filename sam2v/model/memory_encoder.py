@@ -30,13 +30,11 @@ class Fuser(nn.Module):
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(ConvNeXtBlock(channels) for _ in range(depth))
+        self.layers = nn.Sequential(*(ConvNeXtBlock(channels) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x C x H x W to the same shape."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return self.layers(x)
 
 
 class MemoryEncoder(nn.Module):

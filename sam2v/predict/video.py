@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sam2v.masks.result import MaskletFrame
@@ -16,6 +17,7 @@ from sam2v.tracking.live import LiveFrames
 from sam2v.tracking.options import VideoOptions
 from sam2v.tracking.prompts import ArrayLike, check_index, mask_prompt, point_prompt
 from sam2v.tracking.session import DEFAULT_MEMORY_BUDGET, Session
+from sam2v.tracking.session_file import read_session_file, restore_session, save_session
 
 _DIRECTIONS = ("forward", "reverse", "both")
 
@@ -96,6 +98,38 @@ class VideoPredictor:
         frames = open_source(source)
         default = "full" if frames.is_seekable else "window"
         return Session(frames, frames.known_length(), history or default, memory_budget)
+
+    def save_session(self, state: Session, path: str | Path) -> None:
+        """Write a session to a file, so that :meth:`load_session` can go on with it, exactly.
+
+        The video is not copied, only where it is (a live stream's newest frames are). Nothing is written on an error.
+        """
+        with state.lock:
+            save_session(state, path, self.model.config, self.options)
+
+    def load_session(self, path: str | Path, source: Any = None) -> Session:
+        """Go on with a saved session; the model and the options must be those it was saved with.
+
+        Args:
+            path: the file.
+            source: the video, as for :meth:`init_state`; None takes the file or folder it was opened from.
+
+        Raises:
+            FileNotFoundError, ValueError: the file or the video is missing, or belongs to something else.
+        """
+        record = read_session_file(path)
+        if source is None and record["live"] is None:
+            source = record["video"]
+        if source is None and record["live"] is None:
+            raise ValueError("the session's video was not a file: give it as source")
+        frames = None
+        if source is not None:
+            if record["live"] is not None:
+                raise ValueError("the session belongs to a live stream: it takes no source")
+            from sam2v.video.sources import open_source
+
+            frames = open_source(source)
+        return restore_session(record, frames, self.model.config, self.options, self.model.device)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""
@@ -247,11 +281,26 @@ class VideoPredictor:
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
         if direction != "reverse":
-            yield from self._walk(state, _forward(state, start, most), reverse=False)
+            yield from self._walk(state, forward_frames(state, start, most), reverse=False)
         if direction != "forward" and start > 0:
             first = start - 1 if direction == "both" else start
             last = 0 if most is None else max(0, start - most)
             yield from self._walk(state, range(first, last - 1, -1), reverse=True)
+
+    def track_frames(self, state: Session, frames: Iterable[int], reverse: bool = False) -> Iterator[MaskletFrame]:
+        """Track all objects through the given frames, in that order; ends with the video.
+
+        This is what :meth:`propagate_in_video` does with the frames that lie ahead.
+
+        Args:
+            frames: frame indices, ascending, or descending with ``reverse``. reverse: which way memories are read.
+
+        Raises:
+            NoPromptError: no object has a prompt, or one of them has none.
+        """
+        with state.lock:
+            self._engine.remember_prompts(state)
+        return self._walk(state, frames, reverse)
 
     def _walk(self, state: Session, frames: Iterable[int], reverse: bool) -> Iterator[MaskletFrame]:
         for frame_idx in self._engine.read_ahead(state, frames):
@@ -315,8 +364,8 @@ class VideoPredictor:
         return state.size
 
 
-def _forward(state: Session, start: int, most: int | None) -> Iterable[int]:
-    """Frames from ``start`` to the end, or ``most`` frames further at the longest."""
+def forward_frames(state: Session, start: int, most: int | None) -> Iterable[int]:
+    """Indices from ``start`` to the end of the video, or ``most`` frames further at the longest."""
     ends = [] if most is None else [start + most + 1]
     if isinstance(state.frames, LiveFrames):
         ends.append(state.frames.count)

@@ -50,6 +50,19 @@ class LiveFrames:
         self.count += 1
         return self.count - 1
 
+    def recent(self) -> dict[int, np.ndarray]:
+        """The frames still available, by index."""
+        return dict(self._recent)
+
+    @classmethod
+    def restored(cls, window: int, count: int, recent: dict[int, np.ndarray]) -> LiveFrames:
+        """A stream that had ``count`` frames so far, of which ``recent`` are still available."""
+        frames = cls(window)
+        frames._recent, frames.count = OrderedDict(recent), count
+        for frame in recent.values():
+            frames._size = (frame.shape[0], frame.shape[1])
+        return frames
+
     def oldest(self) -> int:
         """Index of the oldest frame still available."""
         return next(iter(self._recent), 0)

@@ -49,6 +49,7 @@ class ClipPlan:
         corrected: frames that receive corrections.
         kinds: MASK, CLICK or BOX per clip.
         steps: pretended distance in frames from each frame to the one before it (the first value is unused).
+        length: pretended length of the video in frames, which decides how distances are given to the network.
     """
 
     reverse: bool
@@ -56,12 +57,24 @@ class ClipPlan:
     corrected: tuple[int, ...]
     kinds: tuple[int, ...]
     steps: tuple[int, ...]
+    length: int
 
 
-def plan_clips(rng: np.random.Generator, clip_rngs: list[np.random.Generator], frames: int, config: PromptConfig) -> ClipPlan:
-    """Draw a plan: ``rng`` decides what the batch has in common, a clip's own generator the kind of its prompts."""
+def plan_clips(
+    rng: np.random.Generator,
+    clip_rngs: list[np.random.Generator],
+    frames: int,
+    config: PromptConfig,
+    pretend_stride: int = 1,
+    pretend_length: int = 0,
+) -> ClipPlan:
+    """Draw a plan: ``rng`` decides what the batch has in common, a clip's own generator the kind of its prompts.
+
+    Half of the time, frames are told to be up to ``pretend_stride`` frames apart; the video is told to have at least
+    ``pretend_length`` frames.
+    """
     reverse = bool(rng.uniform() < config.reverse_share) and frames > 1
-    count = 1 + int(rng.integers(0, min(config.max_initial, frames)))
+    count = 1 + int(rng.integers(0, max(1, min(config.max_initial, frames - 1))))  # something is left to track
     initial = (0, *sorted(rng.permutation(np.arange(1, frames))[: count - 1].tolist()))
     corrected: tuple[int, ...] = ()
     if config.max_corrected > 0 and config.corrections > 0:
@@ -73,7 +86,14 @@ def plan_clips(rng: np.random.Generator, clip_rngs: list[np.random.Generator], f
         points, box = own.uniform(size=2)
         starts_from_points = points < config.point_share or frames == 1
         kinds.append((BOX if box < config.box_share else CLICK) if starts_from_points else MASK)
-    return ClipPlan(reverse, initial, corrected, tuple(kinds), (1,) * frames)
+    apart = 1 if rng.uniform() < 0.5 else pretend_stride
+    steps = rng.integers(1, apart + 1, frames).tolist()
+    return ClipPlan(reverse, initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1))
+
+
+def draw_numbers(rng: np.random.Generator, objects: int, frames: int, config: PromptConfig) -> Tensor:
+    """The uniform numbers a clip's simulated clicks are made from: objects x frames x (1 + corrections) x 4."""
+    return torch.from_numpy(rng.uniform(size=(objects, frames, 1 + config.corrections, 4)).astype(np.float32))
 
 
 def click_in(region: Tensor, share: Tensor) -> Tensor:

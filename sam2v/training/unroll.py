@@ -18,7 +18,7 @@ from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Netwo
 from sam2v.tracking.prompts import no_points, with_padding
 from sam2v.tracking.step import PROMPT_LOGIT_LIMIT, prompt_with_mask
 from sam2v.training.losses import PromptStep
-from sam2v.training.prompting import BOX, MASK, ClipPlan, PromptConfig, click_in, correcting_click, jittered_boxes
+from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, click_in, correcting_click, jittered_boxes
 
 
 @dataclass
@@ -83,18 +83,19 @@ class Unroller:
         self.outcome = UnrolledClips(truth=self.truth, clip_of_row=clip)
         self.levels = self._encode(frames)
         memory = network.config.memory
-        self.last_row, self.pointer_limit = memory.num_maskmem - 1, memory.max_obj_ptrs
+        self.last_row, self.pointer_limit = memory.num_maskmem - 1, max(2, min(memory.max_obj_ptrs, plan.length))
         steps = torch.tensor((0, *plan.steps[1:]))
         self.times: list[int] = steps.cumsum(0).tolist()
 
     def run(self) -> UnrolledClips:
         """Prompt the initial frames, then track the others in order, correcting on the way."""
         finals: dict[int, Tensor] = {}
+        tracked = [t for t in range(self.truth.shape[1]) if t not in self.plan.initial]
+        self.unread = tracked[-1] if tracked else 0  # nothing reads the last frame's memory
         for t in self.plan.initial:
             finals[t] = self._initial_frame(t)
-        for t in range(self.truth.shape[1]):
-            if t not in self.plan.initial:
-                finals[t] = self._tracked_frame(t)
+        for t in tracked:
+            finals[t] = self._tracked_frame(t)
         self.outcome.masks = [finals[t] for t in sorted(finals)]
         return self.outcome
 
@@ -105,13 +106,12 @@ class Unroller:
         count = len(self.clip)
         conditioned = self.network.without_memory(features)
         answer: Prediction | None = None
-        is_mask = self.kind == MASK
-        for chosen in ((is_mask), (self.kind == BOX), ~is_mask & (self.kind != BOX)):
-            rows = chosen.nonzero().flatten()
+        for kind in (MASK, CLICK, BOX):
+            rows = (self.kind == kind).nonzero().flatten()
             if len(rows) == 0:
                 continue
             part = _rows(features, rows)
-            if chosen is is_mask:
+            if kind == MASK:
                 given = self._call(prompt_with_mask, self.network, part, self.truth[rows, t, None].float())
             else:
                 given = self._point_chain(t, rows, part, conditioned[rows], None, *self._first_points(t, rows))
@@ -203,7 +203,7 @@ class Unroller:
 
     def _remember(self, t: int, features: ImageFeatures, answer: Prediction, prompted: Tensor) -> Tensor:
         """Write the frame's slot; returns its final mask logits."""
-        if self.truth.shape[1] > 1:
+        if t != self.unread:
             memory = self._call(
                 self.network.write_memory, features, answer.best, answer.object_score, prompted[:, None, None, None]
             )
@@ -221,13 +221,13 @@ class Unroller:
                 maps.append(slot.memory)
                 map_time.append(time)
             if distance > 0:
-                far = distance >= self.pointer_limit
+                far = self.times[t] - slot.time >= self.pointer_limit
                 share = (self.times[t] - slot.time) / (self.pointer_limit - 1)
                 value = torch.full(time.shape, share, device=time.device)
                 pointers.append(slot.pointer)
                 pointer_time.append(value.masked_fill(~slot.conditioning, float("nan")) if far else value)
         times, ages = torch.stack(map_time, 1), torch.stack(pointer_time, 1)
-        padded = self.truth.shape[1] > min(self.last_row, self.pointer_limit - 1)
+        padded = self.truth.shape[1] > self.last_row or self.times[-1] >= self.pointer_limit
         return MemoryRead(torch.stack(maps, 1), times, torch.stack(pointers, 1), ages, padded)
 
 

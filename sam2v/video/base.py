@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import Self
 
 CACHE_BYTES = 64 * 2**20
+CACHE_FRAMES = 64  # small frames fill the cache early in a video too, so that memory is flat from then on
 
 
 class EndOfVideo(IndexError, ValueError):
@@ -120,8 +121,9 @@ def check_size(source: "FrameSource", index: int, size: tuple[int, int]) -> None
 
 
 class FrameCache:
-    """The most recently used frames, bounded in bytes; the newest frame always stays. Not locked: its owner
-    locks.
+    """The most recently used frames, bounded in bytes and in number; the newest frame always stays.
+
+    Not locked: its owner locks.
     """
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
@@ -139,7 +141,7 @@ class FrameCache:
         old = self._frames.pop(index, None)
         self.bytes += frame.nbytes - (0 if old is None else old.nbytes)
         self._frames[index] = frame
-        while self.bytes > self.max_bytes and len(self._frames) > 1:
+        while len(self._frames) > 1 and (self.bytes > self.max_bytes or len(self._frames) > CACHE_FRAMES):
             _, dropped = self._frames.popitem(last=False)
             self.bytes -= dropped.nbytes
 

@@ -5,7 +5,7 @@ reading is here.
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,14 @@ class Decoder:
         """FFmpeg's name of the file format, such as "mov,mp4,m4a,3gp,3g2,mj2" or "gif"."""
         return self._container.format.name
 
+    def mean_rate(self) -> float | None:
+        """Frames per second, the mean where the rate varies; None if the file does not tell."""
+        stream = self.stream
+        if self.format_name == "gif" and stream.frames and stream.duration:  # FFmpeg's guess rounds to 1/100 s
+            return stream.frames / float(stream.duration * stream.time_base)
+        rate = stream.average_rate or stream.guessed_rate
+        return float(rate) if rate else None
+
     @property
     def time(self) -> int | None:
         """When the current frame is shown."""
@@ -123,31 +131,38 @@ def _tolerant(decode: Callable[[], list["av.VideoFrame"]]) -> list["av.VideoFram
         return []
 
 
-def to_rgb(frame: "av.VideoFrame", size: tuple[int, int] | None = None) -> np.ndarray:
-    """H x W x 3 uint8, upright. A stream that changes its picture size is brought to `size` = (height,
-    width)."""
-    turn = _orientation(frame)
-    if size is not None and turn[0]:
-        size = size[::-1]
-    if size is not None and size != (frame.height, frame.width):
-        frame = frame.reformat(width=size[1], height=size[0], format="rgb24")
-    swapped, flip_x, flip_y = turn
-    pixels = frame.to_ndarray(format="rgb24")
-    pixels = pixels.transpose(1, 0, 2) if swapped else pixels
-    pixels = pixels[:, ::-1] if flip_x else pixels
-    pixels = pixels[::-1] if flip_y else pixels
-    return np.ascontiguousarray(pixels)
+class Orientation(NamedTuple):
+    """How stored pixels become the upright picture: swap the sides, then flip x, then flip y."""
+
+    swap: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
 
 
-def _orientation(frame: "av.VideoFrame") -> tuple[bool, bool, bool]:
-    """(swap the sides, then flip x, then flip y), from the display matrix (x' = a x + c y, y' = b x + d
-    y).
+def orientation_of(frame: "av.VideoFrame") -> Orientation:
+    """Read the display matrix (x' = a x + c y, y' = b x + d y). It holds for the whole stream.
+
+    To be asked once: PyAV ties a frame and its side data into a cycle, so that the frame would stay in memory until
+    the garbage collector comes by.
     """
     from av.sidedata.sidedata import Type
 
     side = frame.side_data.get(Type.DISPLAYMATRIX)
     if side is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(side), dtype=np.int32)[:5]
-    swapped = abs(int(b)) > abs(int(a))
-    return (swapped, c < 0, b < 0) if swapped else (False, a < 0, d < 0)
+        return Orientation()
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side), dtype=np.int32)[:5])
+    if abs(b) > abs(a):
+        return Orientation(True, c < 0, b < 0)
+    return Orientation(False, a < 0, d < 0)
+
+
+def to_rgb(frame: "av.VideoFrame", turn: Orientation, size: tuple[int, int] | None = None) -> np.ndarray:
+    """H x W x 3 uint8, upright; scaled to `size` = (height, width) where a stream changes its picture size."""
+    stored = size[::-1] if size is not None and turn.swap else size
+    if stored is not None and stored != (frame.height, frame.width):
+        frame = frame.reformat(width=stored[1], height=stored[0], format="rgb24")
+    pixels = frame.to_ndarray(format="rgb24")
+    pixels = pixels.transpose(1, 0, 2) if turn.swap else pixels
+    pixels = pixels[:, ::-1] if turn.flip_x else pixels
+    pixels = pixels[::-1] if turn.flip_y else pixels
+    return np.ascontiguousarray(pixels)

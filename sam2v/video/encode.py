@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,12 +33,35 @@ ENCODERS: dict[str, dict[str, dict[str, str]]] = {
         },
         "libvpx": {"crf": "10", "b": "4M", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
     },
-    # its savings between frames take equal palette indices for equal colours
-    "gif": {"gif": {"gifflags": "-offsetting-transdiff"}},
+    "gif": {"gif": {}},
 }
 PIXELS = {"mp4": "yuv420p", "webm": "yuv420p", "gif": "pal8"}
 # the picture can be shown before the whole file has arrived
 CONTAINER_OPTIONS = {"mp4": {"movflags": "+faststart"}}
+
+
+class Palette:
+    """255 colours shared by all frames of a GIF, so that what does not change between frames costs nothing.
+
+    The last of the 256 stays transparent: the encoder writes it where a pixel is as before.
+    """
+
+    def __init__(self, pictures: Sequence[np.ndarray]) -> None:
+        from PIL import Image
+
+        sample = np.concatenate([picture[::2, ::2] for picture in pictures])
+        self._image = Image.fromarray(sample).quantize(255, method=Image.Quantize.MEDIANCUT)
+        found = np.array(self._image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]
+        self._colours = np.zeros((256, 4), np.uint8)  # alpha, red, green, blue
+        self._colours[: len(found), 1:] = found
+        self._colours[:255, 0] = 255
+
+    def apply(self, picture: np.ndarray) -> "av.VideoFrame":
+        import av
+        from PIL import Image
+
+        indices = Image.fromarray(picture).quantize(palette=self._image, dither=Image.Dither.NONE)
+        return av.VideoFrame.from_ndarray((np.asarray(indices), self._colours), format="pal8")
 
 
 class VideoEncoder:
@@ -50,17 +73,20 @@ class VideoEncoder:
         path: the file.
         format: "mp4" (H.264), "webm" (VP9) or "gif".
         size: (height, width) of the pictures.
-        fps: frames per second.
+        fps: frames per second; GIF rounds the time of each frame to hundredths of a second.
+        palette: colours of a GIF.
 
     Raises:
         OSError: the file cannot be written.
         RuntimeError: this installation of PyAV has no encoder for the format.
     """
 
-    def __init__(self, path: Path, format: str, size: tuple[int, int], fps: float) -> None:
+    def __init__(
+        self, path: Path, format: str, size: tuple[int, int], fps: float, palette: Palette | None = None
+    ) -> None:
         import av
 
-        self._format = format
+        self._palette = palette
         self._container = av.open(str(path), "w", format=format, options=CONTAINER_OPTIONS.get(format, {}))
         name, options = _encoder(format)
         even = 1 if format == "gif" else 2
@@ -78,7 +104,7 @@ class VideoEncoder:
 
     def add(self, picture: np.ndarray) -> None:
         """Encode the next picture."""
-        frame = _paletted(picture) if self._format == "gif" else self._padded(picture)
+        frame = self._palette.apply(picture) if self._palette else self._padded(picture)
         frame.pts = round(self._count / self._rate / self._tick)
         frame.time_base = self._tick
         self._count += 1
@@ -138,24 +164,25 @@ def join(clips: Sequence[Path], path: Path, format: str, fps: float) -> bool:
 def _like(out: "OutputContainer", source: "av.VideoStream") -> "av.VideoStream":
     if hasattr(out, "add_stream_from_template"):
         return out.add_stream_from_template(source)
-    return out.add_stream(template=source)  # PyAV before 14
+    older: Any = out.add_stream
+    return older(template=source)  # PyAV before 14
 
 
 def _place(packet: "av.Packet", number: int, tick: Fraction, stream: "av.VideoStream") -> None:
     """Make a packet the `number`-th of a stream whose frames follow each other at a constant rate."""
-    packet.time_base = tick
-    packet.pts = packet.dts = number
-    packet.duration = 1
+    packet.pts = packet.dts = round(number * tick / packet.time_base)
     packet.stream = stream
 
 
-def encode_all(pictures: Iterable[np.ndarray], path: Path, format: str, fps: float) -> None:
-    """Encode pictures of one size, at least one."""
+def encode_all(
+    pictures: Iterable[np.ndarray], path: Path, format: str, fps: float, palette: Palette | None = None
+) -> None:
+    """Encode pictures of one size, at least one; a GIF needs a palette."""
     encoder: VideoEncoder | None = None
     try:
         for picture in pictures:
             if encoder is None:
-                encoder = VideoEncoder(path, format, (picture.shape[0], picture.shape[1]), fps)
+                encoder = VideoEncoder(path, format, (picture.shape[0], picture.shape[1]), fps, palette)
             encoder.add(picture)
     except BaseException:
         if encoder is not None:
@@ -172,17 +199,3 @@ def _encoder(format: str) -> tuple[str, dict[str, str]]:
         if name in av.codecs_available:
             return name, options
     raise RuntimeError(f"this installation of PyAV has no encoder for {format}: {', '.join(ENCODERS[format])}")
-
-
-def _paletted(picture: np.ndarray) -> "av.VideoFrame":
-    """A frame with the 256 colours that suit it."""
-    import av
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    quantized = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    colours = np.zeros((256, 4), np.uint8)
-    found = np.array(quantized.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    colours[: len(found), 1:] = found  # alpha, red, green, blue
-    colours[:, 0] = 255
-    return av.VideoFrame.from_ndarray((np.asarray(quantized), colours), format="pal8")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sam2v.video.base import CACHE_BYTES, EndOfVideo, FrameCache, FrameSource, normal_index
-from sam2v.video.decoder import Decoder, to_rgb
+from sam2v.video.base import CACHE_BYTES, CACHE_FRAMES, EndOfVideo, FrameCache, FrameSource, normal_index
+from sam2v.video.decoder import Decoder, orientation_of, to_rgb
 from sam2v.video.packets import PacketIndex
 
 # decoding this many frames onward costs less than a jump to a keyframe
@@ -52,9 +52,9 @@ class VideoFile(FrameSource):
         self._announced: int | None = self._decoder.stream.frames or None
         self._length: int | None = None  # set when the end has been seen
         self._newest = 0  # frame served last: tells which way the reader goes
-        rate = self._decoder.stream.average_rate or self._decoder.stream.guessed_rate
-        self.fps = float(rate) if rate else None
-        pixels = to_rgb(first)
+        self.fps = self._decoder.mean_rate()
+        self._turn = orientation_of(first)
+        pixels = to_rgb(first, self._turn)
         self.size = (pixels.shape[0], pixels.shape[1])
         if self._counts or first.pts == self._index.time_of(0):
             self._cache.put(0, pixels)
@@ -139,7 +139,7 @@ class VideoFile(FrameSource):
         """
         decoder = self._decoder
         going_back = index < self._newest
-        room = self._cache.max_bytes // max(3 * self.size[0] * self.size[1], 1) - 1
+        room = min(CACHE_FRAMES, self._cache.max_bytes // (3 * self.size[0] * self.size[1])) - 1
         while decoder.time is None or decoder.time < time:
             if decoder.advance() is None:
                 return False
@@ -163,7 +163,7 @@ class VideoFile(FrameSource):
 
     def _pixels(self) -> np.ndarray:
         assert self._decoder.current is not None
-        return to_rgb(self._decoder.current, self.size)
+        return to_rgb(self._decoder.current, self._turn, self.size)
 
     def _end(self, length: int, index: int) -> EndOfVideo:
         """The end has been seen: correct the length and say so if frames are missing."""

@@ -85,7 +85,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key that orders runs of digits by value: frame2 < frame10, 9 < 010."""
     parts = re.split(r"(\d+)", name)
     key = [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part]
-    return [*key, (2, 0, name)]
+    return [*key, (-1, 0, name)]  # a name comes before those that go on from it
 
 
 def is_image_name(path: Path) -> bool:

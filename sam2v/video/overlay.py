@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from sam2v.masks.result import MaskletFrame
-from sam2v.video.encode import VideoEncoder, encode_all, join
+from sam2v.video.encode import Palette, VideoEncoder, encode_all, join
 from sam2v.video.file import VideoFile
 from sam2v.video.journal import Journal, writing
 from sam2v.video.writers import MaskWriter, Target
 
 CLIP_FRAMES = 64
+PALETTE_FRAMES = 16  # pictures that the colours of a GIF are chosen from
 DRAWING_OPTIONS = ("alpha", "contour", "labels")
 
 
@@ -89,11 +90,13 @@ class OverlayWriter(MaskWriter):
         whole = self._part("open") if self.format != "gif" else self._parts / "whole.gif"
         copied = self.format != "gif" and in_order
         copied = copied and join([clip for clip, _ in clips], whole, self.format, self.target.fps)
-        if not copied:
-            encode_all(self._pictures(clips), whole, self.format, self.target.fps)
         if self.format == "gif":  # its 256 colours are no source for a later run: the clips are kept
+            palette = Palette(list(self._pictures(clips, PALETTE_FRAMES)))
+            encode_all(self._pictures(clips), whole, "gif", self.target.fps, palette)
             whole.replace(self.path)
             return
+        if not copied:
+            encode_all(self._pictures(clips), whole, self.format, self.target.fps)
         merged = self._new_part()
         whole.replace(merged)
         _publish(merged, self.path)
@@ -101,12 +104,13 @@ class OverlayWriter(MaskWriter):
         for clip, _ in clips:
             clip.unlink(missing_ok=True)
 
-    def _pictures(self, clips: list[tuple[Path, list[int]]]) -> Iterator[np.ndarray]:
-        """The newest picture of every frame, in the order of time."""
+    def _pictures(self, clips: list[tuple[Path, list[int]]], at_most: int | None = None) -> Iterator[np.ndarray]:
+        """The newest picture of every frame, in the order of time; with `at_most`, of so many, evenly spread."""
         place = {frame: (clip, k) for clip, frames in clips for k, frame in enumerate(frames)}
         height, width = self.target.size
         source: VideoFile | None = None
-        for _, (clip, k) in sorted(place.items()):
+        step = 1 if at_most is None else -(-len(place) // at_most)
+        for _, (clip, k) in sorted(place.items())[::step]:
             if source is None or source.path != clip:
                 if source is not None:
                     source.close()

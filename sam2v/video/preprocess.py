@@ -96,6 +96,6 @@ def _bicubic(frame: np.ndarray | torch.Tensor, size: int, device: torch.device) 
 
 def _bilinear(frame: np.ndarray | torch.Tensor, size: int, device: torch.device) -> torch.Tensor:
     """3 x S x S float32 in [0, 1] on `device`, never rounded to 8 bits."""
-    pixels = torch.as_tensor(np.ascontiguousarray(frame) if isinstance(frame, np.ndarray) else frame)
+    pixels = torch.from_numpy(np.array(frame)) if isinstance(frame, np.ndarray) else frame  # may be read-only
     chw = pixels.to(device).permute(2, 0, 1).float().div_(255)
     return F.interpolate(chw[None], (size, size), mode="bilinear", align_corners=False, antialias=True)[0]

@@ -191,7 +191,7 @@ def _images_in(folder: Path) -> list[Path]:
     images = images or [file for file in files if _looks_like_image(file)]
     if not images:
         raise ValueError(f"{folder}: the folder holds no images (jpg, png, webp, bmp, tiff)")
-    return sorted(images, key=lambda file: natural_key(file.name))
+    return sorted(images, key=lambda file: (natural_key(file.stem), file.name))
 
 
 def _looks_like_image(file: Path) -> bool:

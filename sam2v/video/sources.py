@@ -54,13 +54,17 @@ def open_source(source: Any, fps: float | None = None, cache_bytes: int = CACHE_
         return _open_path(Path(source), fps, cache_bytes)
     if isinstance(source, np.ndarray | torch.Tensor):
         return ArraySource(source, fps)
-    if isinstance(source, Sequence) and not isinstance(source, bytes | bytearray | memoryview):
+    if isinstance(source, bytes | bytearray | memoryview | dict | set):
+        raise _not_a_source(source)
+    if isinstance(source, Sequence) or (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
         return SequenceSource(source, fps, cache_bytes)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not hasattr(source, "keys"):
-        return SequenceSource(source, fps, cache_bytes)
-    if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | memoryview | dict | set):
+    if isinstance(source, Iterable):
         return StreamSource(source, fps, STREAM_WINDOW)
-    raise TypeError(f"cannot open a video from {type(source).__name__}; accepted: {ACCEPTED}")
+    raise _not_a_source(source)
+
+
+def _not_a_source(source: object) -> TypeError:
+    return TypeError(f"cannot open a video from {type(source).__name__}; accepted: {ACCEPTED}")
 
 
 def _open_path(path: Path, fps: float | None, cache_bytes: int) -> FrameSource:

@@ -143,6 +143,7 @@ def open_writer(
         return OverlayWriter(target, format, style)
     if style:
         raise TypeError(f"format {format!r} draws nothing and takes no option {', '.join(style)}")
+    writers: dict[str, Callable[[Target], MaskWriter]]
     writers = {"png": LabelMapWriter, "objects": ObjectWriter, "coco": CocoWriter, "npz": NpzWriter}
     return writers[format](target)
 

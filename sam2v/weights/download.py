@@ -1,7 +1,7 @@
 """Download files so that a broken transfer is resumed and a half-written file is never mistaken for a whole one.
 
-While a transfer runs its bytes are in ``NAME.part`` and the server's version tag in ``NAME.part.etag``; a lock file keeps
-two processes from fetching the same file at once.
+While a transfer runs its bytes are in ``NAME.part`` and the server's version tag in ``NAME.part.etag``; a lock file
+keeps two processes from fetching the same file at once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def download(url: str, path: Path, sha256: str | None = None, quiet: bool = Fals
     Raises:
         ValueError: an address that is not http(s), or a file with another digest.
         FileNotFoundError: the server has no such file, or ``SAM2V_OFFLINE`` is set and the file is not there.
-        OSError: no connection, or the transfer kept breaking; what arrived is kept and the next call goes on from there.
+        OSError: no connection, or the transfer kept breaking; what arrived is kept and the next call resumes there.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"{url}: only http and https addresses can be downloaded")

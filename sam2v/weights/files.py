@@ -1,7 +1,7 @@
 """Checkpoint files: the released .pt layout, bare state dicts and safetensors.
 
-A file's first bytes tell what it is; its name does not matter for reading. Nothing here runs code from a file: pickles are
-read by torch's weights-only unpickler.
+A file's first bytes tell what it is; its name does not matter for reading. Nothing here runs code from a file: pickles
+are read by torch's weights-only unpickler.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sam2v.weights.atomic import atomic_path
+from sam2v.atomic import atomic_path
 
 CheckpointFormat = Literal["safetensors", "official"]
 
@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError, IsADirectoryError: no such file, or a folder.
-        ValueError: empty, damaged or incomplete, not a checkpoint, without a state dict, or a pickle that would run code.
+        ValueError: empty, damaged, incomplete, no checkpoint, without a state dict, or a pickle that would run code.
     """
     path = Path(path)
     if path.is_dir():
@@ -85,8 +85,7 @@ def write_checkpoint(
     """
     path = Path(path)
     check_target(path, format)
-    # Own memory for each tensor: safetensors refuses shared storage, and torch.save writes the whole storage of a view.
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
+    tensors = _with_own_memory(state_dict)
     with atomic_path(path) as temporary:
         if format == "official":
             torch.save({"model": tensors}, temporary)
@@ -95,6 +94,20 @@ def write_checkpoint(
 
             save_file(tensors, temporary, metadata={"format": "pt", **(metadata or {})})
     return path
+
+
+def _with_own_memory(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """CPU tensors without views or shared memory: safetensors refuses these, torch.save writes their whole storage."""
+    out: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in state_dict.items():
+        tensor = value.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.nbytes() != tensor.nbytes or storage.data_ptr() in seen:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        out[name] = tensor
+    return out
 
 
 def check_target(path: Path, format: str) -> None:

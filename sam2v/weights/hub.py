@@ -47,7 +47,7 @@ def _only_weights(repo_id: str, files: list[str]) -> str:
         if len(found) == 1:
             return found[0]
     raise FileNotFoundError(
-        f"{repo_id!r} has neither model.safetensors nor one single .safetensors or .pt file; download one and give its path"
+        f"{repo_id!r} has neither model.safetensors nor one single .safetensors or .pt file; give a path instead"
     )
 
 

@@ -25,9 +25,9 @@ def shapes_of(state_dict: Mapping[str, Tensor]) -> _Shapes:
 def config_shapes(name: str) -> _Shapes:
     """Name -> shape of every entry of a shipped configuration's state dict, without allocating it."""
     from sam2v.config import load_model_config
-    from sam2v.model.build import build_model
+    from sam2v.weights.skeleton import build_skeleton
 
-    return shapes_of(build_model(load_model_config(name), device="meta").state_dict())
+    return shapes_of(build_skeleton(load_model_config(name)).state_dict())
 
 
 def fitting_configs(state_dict: Mapping[str, Tensor]) -> list[str]:

@@ -2,7 +2,7 @@
 
 sam2v's own parameter names are those of the released checkpoints. The transformers port (``Sam2Model``,
 ``Sam2VideoModel``) has others. Each pair below is (released, transformers) and serves both directions: a name is the
-longest matching prefix of ``_PREFIXES`` and a rest, in which at most one of that prefix's ``_PARTS`` stands, between dots.
+longest matching prefix of ``_SCOPES`` and a rest, in which at most one of that prefix's parts stands, between dots.
 """
 
 from __future__ import annotations

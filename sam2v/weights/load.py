@@ -40,8 +40,8 @@ def load_model(
         name: one of :func:`list_models`, the path of a YAML file, or a Hugging Face id (``facebook/sam2.1-hiera-tiny``;
             for other repositories the configuration is found from the shapes of the weights).
         checkpoint: ``"auto"``: the file embedded in the package, or the released weights of that name from the cache or
-            the network. None: random weights. Else a path, an http(s) address or a Hugging Face id: a released .pt, a bare
-            state dict, safetensors; released or transformers names.
+            the network. None: random weights. Else a path, an http(s) address or a Hugging Face id: a released .pt, a
+            bare state dict, safetensors; released or transformers names.
         device: None: cuda, then mps, then cpu.
         dtype: precision of the computation; parameters are float32. None: bfloat16 on cuda, float32 elsewhere.
         overrides: Hydra overrides of the configuration, e.g. ``["model.image_size=256"]``.
@@ -55,6 +55,7 @@ def load_model(
         OSError: a download failed.
     """
     from sam2v.model.build import build_model
+    from sam2v.weights.skeleton import build_skeleton
 
     target = _pick_device(device)
     precision = _pick_dtype(dtype, target)
@@ -63,7 +64,7 @@ def load_model(
     if state_dict is None:
         network = build_model(config, device=target)
     else:
-        network = build_model(config, device="meta")
+        network = build_skeleton(config)
         ported = detect_layout(state_dict) == "transformers"
         if ported:
             state_dict = from_transformers(state_dict)

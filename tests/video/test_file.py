@@ -1,5 +1,6 @@
 """Video files: every frame under its number, by any road, in every container; damaged files."""
 
+import gc
 import struct
 import threading
 import warnings
@@ -199,3 +200,19 @@ def test_closed_source_refuses(video: Callable[..., Path]) -> None:
 
 def test_numbers_survive_compression() -> None:
     assert [number_of(numbered_frame(k)) for k in range(256)] == list(range(256))
+
+
+def test_frames_are_freed_without_the_garbage_collector(video: Callable[..., Path]) -> None:
+    """Reference cycles would let decoded frames pile up until a collection: memory must be flat."""
+    kind = pytest.importorskip("av").VideoFrame
+    path = video("flat.mp4", 60)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(thing) is kind for thing in gc.get_objects())
+        with VideoFile(path, cache_bytes=0) as source:
+            for index in range(60):
+                source[index]
+            assert sum(type(thing) is kind for thing in gc.get_objects()) < before + 20
+    finally:
+        gc.enable()

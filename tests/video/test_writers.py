@@ -112,12 +112,12 @@ def test_coco_opens_in_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("size", [SIZE, (33, 65)])
 def test_overlay_has_every_frame_in_its_place(format: str, size: tuple[int, int], tmp_path: Path) -> None:
     count = CLIP_FRAMES + 9
-    with open_writer(format, tmp_path, size=size, fps=20, labels=False, alpha=0.2) as writer:
+    with open_writer(format, tmp_path, size=size, fps=30, labels=False, alpha=0.2) as writer:
         for index in range(count):
             writer.write(result_of(index, size))
     even = size if format == "gif" else (size[0] + size[0] % 2, size[1] + size[1] % 2)
     with VideoFile(tmp_path / f"overlay.{format}") as source:
-        assert len(source) == count and source.size == even and source.fps == pytest.approx(20)
+        assert len(source) == count and source.size == even and source.fps == pytest.approx(30, rel=0.01)
         frames = list(source)
         assert [number_of(frame) for frame in frames] == list(range(count))
         expected = result_of(70, size).overlay(labels=False, alpha=0.2)

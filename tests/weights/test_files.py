@@ -15,7 +15,13 @@ from sam2v.weights.files import read_checkpoint, read_metadata, write_checkpoint
 
 def tensors() -> dict[str, torch.Tensor]:
     whole = torch.arange(12.0).reshape(3, 4)
-    return {"a.weight": whole, "a.view": whole[:, 1], "b": torch.tensor(3.0), "half": torch.ones(2, dtype=torch.float16)}
+    return {
+        "a.weight": whole,
+        "a.view": whole[:, 1],
+        "a.again": whole,
+        "b": torch.tensor(3.0),
+        "half": torch.ones(2, dtype=torch.float16),
+    }
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:

@@ -69,7 +69,7 @@ def test_one_error_names_everything_that_does_not_fit() -> None:
 
 def test_a_file_of_another_size_names_its_configuration() -> None:
     network = build_model(load_model_config("sam2.1_hiera_tiny"), device="meta")
-    with pytest.raises(ValueError, match="it fits sam2.1_hiera_small$") as error:
+    with pytest.raises(ValueError, match=r"it fits sam2\.1_hiera_small$") as error:
         load_strictly(network, light("sam2.1_hiera_small"), "w.pt")
     assert "more)" in str(error.value)
     assert len(str(error.value)) < 2000
@@ -78,7 +78,7 @@ def test_a_file_of_another_size_names_its_configuration() -> None:
 
 def test_overrides_that_change_shapes_are_pointed_out() -> None:
     network = build_model(load_model_config("sam2.1_hiera_tiny", ["model.memory.num_layers=2"]), device="meta")
-    with pytest.raises(ValueError, match="it fits sam2.1_hiera_tiny without overrides"):
+    with pytest.raises(ValueError, match=r"it fits sam2\.1_hiera_tiny without overrides"):
         load_strictly(network, light("sam2.1_hiera_tiny"), "w.pt")
 
 

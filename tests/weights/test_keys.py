@@ -1,7 +1,5 @@
 """Names of the transformers port against the released ones."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from golden.weights import manifests
@@ -25,7 +23,7 @@ SIZES = {  # (channels, heads, blocks per stage, global blocks, position grid, w
 
 def distinct(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
     """Entries that tell where they came from."""
-    return {name: torch.full(shape, float(i)).flatten()[:1].expand(shape) for i, (name, shape) in enumerate(shapes.items())}
+    return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(shapes.items())}
 
 
 @pytest.mark.parametrize("config", manifests())
@@ -37,7 +35,8 @@ def test_round_trip(config: str) -> None:
     back = from_transformers(ported)
     assert set(back) == set(released)
     for name, value in released.items():
-        assert torch.equal(back[name], value), name
+        assert back[name].shape == value.shape
+        assert back[name].flatten()[0] == value.flatten()[0], name
 
 
 def test_no_name_is_left_as_it_was() -> None:
@@ -57,7 +56,10 @@ def test_image_only_is_all_or_nothing() -> None:
 
 
 def test_two_fourier_matrices() -> None:
-    image, points = "shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"
+    image, points = (
+        "shared_image_embedding.positional_embedding",
+        "prompt_encoder.shared_embedding.positional_embedding",
+    )
     renamed = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
     assert torch.equal(from_transformers({image: torch.ones(2, 4)})[renamed], torch.ones(2, 4))
     with pytest.warns(UserWarning, match="differ"):
@@ -72,7 +74,7 @@ def test_bad_point_embeddings_and_unknown_names() -> None:
     assert detect_layout({"lora.a": torch.zeros(1)}) == "unknown"
 
 
-def ported_models(size: str, version: str) -> Iterator[dict[str, Tensor]]:
+def ported_models(size: str, version: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """State dicts of the installed transformers' two models, without memory behind them."""
     transformers = pytest.importorskip("transformers", minversion="4.57")
     channels, heads, blocks, global_blocks, grid, windows = SIZES[size]
@@ -98,8 +100,7 @@ def ported_models(size: str, version: str) -> Iterator[dict[str, Tensor]]:
     )
     image = transformers.Sam2Config(vision_config={"model_type": "sam2_vision_model", **vision})
     with torch.device("meta"):
-        yield transformers.Sam2VideoModel(video).state_dict()
-        yield transformers.Sam2Model(image).state_dict()
+        return transformers.Sam2VideoModel(video).state_dict(), transformers.Sam2Model(image).state_dict()
 
 
 @pytest.mark.peers

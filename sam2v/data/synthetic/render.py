@@ -47,7 +47,14 @@ def render(
     Returns:
         frames B x T x 3 x H x W uint8, and owners B x T x H x W int16: the body visible at each pixel, -1 = background.
     """
-    scenes = stack_scenes([sample_scene(rng, config, *sources.counts()) for rng in rngs], device)
+    return render_scenes([sample_scene(rng, config, *sources.counts()) for rng in rngs], rngs, config, sources, device)
+
+
+def render_scenes(
+    drawn: list[Scene], rngs: list[np.random.Generator], config: SyntheticConfig, sources: Sources, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Render scenes that were drawn before; the generators give the noise of their textures. Returns as :func:`render`."""
+    scenes = stack_scenes(drawn, device)
     fields = make_fields(rngs, max(config.height, config.width), device)
     world = view_to_world(scenes.motion.camera, config.height, config.width, LATTICE)
     canvas = _background(scenes, fields, world, config, sources)

@@ -1,0 +1,177 @@
+"""`sam2v eval vos` and `sam2v eval interactive`: run a model or a baseline over a data set."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
+
+if TYPE_CHECKING:
+    from sam2v.evaluation.predictor import Predictor
+    from sam2v.evaluation.run import Run
+
+DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "folder")
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the two subcommands."""
+    _add_vos(commands)
+    _add_interactive(commands)
+
+
+def _add_vos(commands: Any) -> None:
+    parser = commands.add_parser(
+        "vos",
+        help="semi-supervised protocol: prompt objects where they enter, track, score",
+        description="Track every object of a data set from a prompt on the frame where it enters, write the"
+        " predictions in the data set's submission layout, and score them.",
+    )
+    _add_data_and_model(parser)
+    parser.add_argument("--prompt", default="mask", help="mask (default), box, or clicks:N")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write the predicted masks")
+    add_reporting(parser, None)
+    parser.set_defaults(run=run_vos)
+
+
+def _add_interactive(commands: Any) -> None:
+    parser = commands.add_parser(
+        "interactive",
+        help="interactive protocols: J&F over the number of annotated frames",
+        description="Simulate a user who corrects frames with clicks: offline (several passes, each time the"
+        " frame with the lowest IoU) or online (one pass, pausing when the IoU falls under a threshold).",
+    )
+    _add_data_and_model(parser)
+    parser.add_argument("--mode", choices=("offline", "online", "both"), default="both", help="default: both")
+    parser.add_argument("--frames", type=int, default=8, help="annotated frames at most (default: 8)")
+    parser.add_argument("--clicks", type=int, default=3, help="clicks per annotated frame (default: 3)")
+    parser.add_argument("--threshold", type=float, default=0.75, help="online: IoU to pause under (0.75)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write means and every object's curve")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per number of frames")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw J&F over annotated frames")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run_interactive)
+
+
+def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", choices=DATASETS, required=True, help="how ROOT is laid out")
+    parser.add_argument("--root", type=Path, required=True, metavar="ROOT", help="the data set's folder")
+    parser.add_argument("--split", help="e.g. val (default: the data set's validation split)")
+    parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
+    parser.add_argument("--model", default="sam2v_nano", help="model name or YAML file (default: sam2v_nano)")
+    parser.add_argument("--checkpoint", default="auto", help="weights: a path or URL (default: the model's own)")
+    parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")
+    parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the device's own)")
+    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="model setting")
+    parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+
+
+@dataclass(frozen=True)
+class PredictorSpec:
+    """What to load; calling it gives this process's one predictor."""
+
+    model: str
+    checkpoint: str
+    device: str | None
+    dtype: str | None
+    overrides: tuple[str, ...]
+    baseline: str | None
+    threads: int | None = None
+
+    def __call__(self) -> Predictor:
+        """Load on the first call."""
+        if self not in _LOADED:
+            _LOADED[self] = self._load()
+        return _LOADED[self]
+
+    def _load(self) -> Predictor:
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if self.baseline is not None:
+            from sam2v.evaluation.baselines import make_baseline
+
+            return make_baseline(self.baseline)
+        import sam2v
+
+        options = {"checkpoint": self.checkpoint, "device": self.device, "dtype": self.dtype}
+        return sam2v.VideoPredictor(sam2v.load_model(self.model, overrides=self.overrides, **options))
+
+
+_LOADED: dict[PredictorSpec, Predictor] = {}
+
+
+def run_vos(args: argparse.Namespace) -> int:
+    """Track, write, score and report."""
+    from sam2v.evaluation.vos import DATASET_PROTOCOLS, evaluate_vos
+
+    protocol = chosen_protocol(args, DATASET_PROTOCOLS[args.dataset])
+    if args.worst is not None and args.out is None:
+        raise ValueError("--worst draws the written predictions: it needs --out DIR")
+    run = _run(args, parts_folder(args))
+    report(
+        args, evaluate_vos(_spec(args), _records(args), prompt=args.prompt, protocol=protocol, out=args.out, run=run)
+    )
+    return 0
+
+
+def run_interactive(args: argparse.Namespace) -> int:
+    """Run one or both protocols and report."""
+    from sam2v.evaluation import curves
+    from sam2v.evaluation.interactive import InteractiveSettings, evaluate_interactive
+    from sam2v.evaluation.parts import Parts
+    from sam2v.evaluation.ranks import rank_and_world
+
+    modes: tuple[Any, ...] = ("offline", "online") if args.mode == "both" else (args.mode,)
+    settings = [InteractiveSettings(mode, args.frames, args.clicks, args.threshold) for mode in modes]
+    records, spec = _records(args), _spec(args)
+    parts = parts_folder(args)
+    results = [
+        evaluate_interactive(spec, records, one, run=_run(args, parts / one.mode if parts else None))
+        for one in settings
+    ]
+    if rank_and_world()[0] != 0:
+        return 0
+    print("\n\n".join(result.table() for result in results))
+    if args.json is not None:
+        curves.write_curves_json(results, args.json)
+        if parts is not None:
+            Parts(parts).remove()
+    if args.csv is not None:
+        curves.write_curves_csv(results, args.csv)
+    if args.plot is not None:
+        curves.plot_curves(results, args.plot)
+    say_written(args.json, args.csv, args.plot)
+    return 0
+
+
+def _records(args: argparse.Namespace) -> Any:
+    from sam2v.data.readers import open_dataset
+    from sam2v.evaluation.folders import read_sequence_list
+
+    options = {"videos": read_sequence_list(args.sequences)} if args.sequences else {}
+    return open_dataset(args.dataset, args.root, args.split, **options)
+
+
+def _spec(args: argparse.Namespace) -> PredictorSpec:
+    from sam2v.evaluation.ranks import default_workers
+
+    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
+    return PredictorSpec(
+        args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.baseline, threads
+    )
+
+
+def _run(args: argparse.Namespace, parts: Path | None) -> Run:
+    """Resuming counts only with the same weights: a checkpoint file is known by its size and time."""
+    from sam2v.evaluation.parts import fingerprint
+    from sam2v.evaluation.run import Run
+
+    file = Path(args.checkpoint)
+    stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
+    key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.baseline, args.dtype)
+    return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)

@@ -1,0 +1,99 @@
+"""``sam2v image``: segment objects in a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from sam2v.cli.options import add_model_arguments, load_model_from, numbers
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand's arguments."""
+    parser = subparsers.add_parser(
+        "image",
+        help="segment objects in a picture",
+        description="Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="the picture")
+    parser.add_argument("--point", action="append", default=[], metavar="X,Y[,LABEL]", help="a click; label 1 or 0")
+    parser.add_argument("--box", action="append", default=[], metavar="X0,Y0,X1,Y1", help="a box; may be repeated")
+    parser.add_argument("--mask", metavar="FILE", help="a mask image to refine; non-zero pixels are the object")
+    parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment and write."""
+    import numpy as np
+
+    from sam2v.masks.png import write_binary
+    from sam2v.predict.image import ImagePredictor
+    from sam2v.video.frames import read_image
+
+    points, labels, boxes = _prompts(args)
+    image = read_image(args.image)
+    predictor = ImagePredictor(load_model_from(args))
+    predictor.set_image(image)
+    answer = predictor.predict(
+        point_coords=points or None,
+        point_labels=labels or None,
+        box=boxes[0] if len(boxes) == 1 else boxes or None,
+        mask_input=_mask_prompt(args.mask, predictor.model.config.image_size) if args.mask else None,
+        multimask_output=not args.single and len(boxes) < 2,
+    )
+    masks = answer.masks.reshape(-1, *image.shape[:2])
+    scores = np.ravel(answer.iou)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
+        name = f"mask_{number}.png"
+        write_binary(out / name, mask)
+        entries.append({"file": name, "iou": round(float(score), 6), "area": int(mask.sum())})
+    _write_overlay(out / "overlay.png", image, masks, scores, several=len(boxes) > 1)
+    record = {"image": str(args.image), "height": image.shape[0], "width": image.shape[1], "masks": entries}
+    (out / "masks.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f"{len(entries)} masks, overlay.png and masks.json in {out}")
+    return 0
+
+
+def _prompts(args: argparse.Namespace) -> tuple[list[list[float]], list[int], list[list[float]]]:
+    points, labels = [], []
+    for text in args.point:
+        values = numbers(text, "--point X,Y[,LABEL]")
+        if len(values) not in (2, 3):
+            raise ValueError(f"{text!r}: expected --point X,Y[,LABEL]")
+        points.append(values[:2])
+        labels.append(int(values[2]) if len(values) == 3 else 1)
+    boxes = [numbers(text, "--box X0,Y0,X1,Y1") for text in args.box]
+    if not points and not boxes and not args.mask:
+        raise ValueError("nothing to segment: give --point, --box or --mask")
+    if len(boxes) > 1 and points:
+        raise ValueError("points belong to one object: give them with one --box at most")
+    return points, labels, boxes
+
+
+def _mask_prompt(file: str, image_size: int) -> Any:
+    """A mask image as the logits the network takes as a mask prompt."""
+    from torch.nn import functional as F
+
+    from sam2v.masks.png import read_binary
+    from sam2v.tracking.prompts import mask_prompt
+
+    plane = mask_prompt(read_binary(file), image_size)[None, None] * 20 - 10
+    return F.interpolate(plane, (image_size // 4, image_size // 4), mode="bilinear", antialias=True)[0]
+
+
+def _write_overlay(path: Path, image: Any, masks: Any, scores: Any, several: bool) -> None:
+    """Draw all objects; of one object's alternatives only the best."""
+    from PIL import Image
+
+    from sam2v.masks.draw import draw_masks
+
+    shown = masks if several else masks[scores.argmax()][None]
+    Image.fromarray(draw_masks(image, shown, list(range(1, len(shown) + 1)))).save(path)

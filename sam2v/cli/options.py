@@ -1,0 +1,56 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sam2v.model.network import Sam2Network
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, its weights, where and how precisely it runs."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", default="sam2v_nano", metavar="NAME", help="see 'sam2v models' (default: %(default)s)"
+    )
+    group.add_argument("--checkpoint", default="auto", metavar="FILE", help="weights: a file, an address, or auto")
+    group.add_argument("--device", metavar="DEVICE", help="cuda, mps or cpu (default: the best there is)")
+    group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the computation")
+    group.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the model's configuration, e.g. model.image_size=512; may be repeated",
+    )
+
+
+def load_model_from(args: argparse.Namespace) -> Sam2Network:
+    """The model that :func:`add_model_arguments`' arguments name."""
+    from sam2v.weights.load import load_model
+
+    return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override)
+
+
+def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
+    """Whether progress bars are shown."""
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def no_progress(args: argparse.Namespace) -> bool | None:
+    """tqdm's ``disable``: True with --quiet, else None, which means when standard error is no terminal."""
+    return True if args.quiet else None
+
+
+def numbers(text: str, what: str) -> list[float]:
+    """Comma-separated numbers.
+
+    Raises:
+        ValueError: something else; ``what`` says what is accepted.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r}: expected {what}") from None

@@ -1,0 +1,70 @@
+"""``sam2v track``: track prompted objects through a video, and go on after an interruption."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand's arguments."""
+    parser = subparsers.add_parser(
+        "track",
+        help="track prompted objects through a video",
+        description="Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
+        "Frames count from 0, coordinates are pixels of the video. An interrupted run goes on when started again.",
+    )
+    parser.add_argument("video", metavar="VIDEO", help="a video file or a folder of frames")
+    prompts = parser.add_argument_group("prompts", "F: frame, ID: number of the object; all may be repeated")
+    prompts.add_argument(
+        "--point", action="append", default=[], metavar="F:ID:X,Y[,LABEL]", help="a click; label 1 or 0"
+    )
+    prompts.add_argument("--box", action="append", default=[], metavar="F:ID:X0,Y0,X1,Y1", help="a box")
+    prompts.add_argument("--mask", action="append", default=[], metavar="F:ID:FILE", help="a mask image, object not 0")
+    prompts.add_argument("--prompts", action="append", default=[], metavar="FILE", help="prompts in JSON")
+    span = parser.add_argument_group("what is tracked")
+    span.add_argument("--start", type=int, metavar="F", help="where to start (default: the earliest prompt)")
+    span.add_argument("--max-frames", type=int, metavar="N", help="frames to go from the start")
+    ways = span.add_mutually_exclusive_group()
+    ways.add_argument("--reverse", action="store_true", help="towards the beginning")
+    ways.add_argument("--both", action="store_true", help="to the end, then towards the beginning")
+    span.add_argument("--non-overlap", action="store_true", help="give every pixel to one object at most")
+    span.add_argument(
+        "--fill-holes", type=int, default=8, metavar="AREA", help="fill holes up to this area (default: 8)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    output.add_argument(
+        "--format",
+        default="png,coco,mp4",
+        metavar="LIST",
+        help="of png, objects, coco, npz, mp4, webm, gif (default: %(default)s)",
+    )
+    output.add_argument("--fps", type=float, help="frame rate of overlays (default: the video's, or 25)")
+    output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
+    add_quiet_argument(output)
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track and write."""
+    from sam2v.cli.prompts import gather_prompts
+    from sam2v.cli.track_job import TrackJob
+    from sam2v.predict.video import VideoPredictor
+    from sam2v.video.writers import FORMATS
+
+    formats = [name.strip() for name in args.format.split(",") if name.strip()]
+    for name in formats or [""]:
+        if name not in FORMATS:
+            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
+    predictor = VideoPredictor(
+        load_model_from(args), non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
+    )
+    direction = "both" if args.both else "reverse" if args.reverse else "forward"
+    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats)
+    job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
+    return 0

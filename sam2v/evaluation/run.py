@@ -1,0 +1,50 @@
+"""How a protocol is run: processes, ranks, progress, resuming. None of it changes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam2v.evaluation import shards
+from sam2v.evaluation.parts import Parts, fingerprint
+from sam2v.evaluation.predictor import Predictor
+
+Maker = Callable[[], Predictor]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the work is done; no setting changes a result.
+
+    workers: processes, each with its own predictor (0 or 1: this one). parts: folder that keeps finished
+    videos of a run under way; `key` says which predictor they are from. distributed: share the videos among
+    torchrun's ranks, all of which must make the call.
+    """
+
+    workers: int = 0
+    progress: bool = False
+    parts: Path | None = None
+    key: str = ""
+    distributed: bool = True
+
+    def jobs(self, jobs: Sequence[shards.Job[Any, Any, Any]]) -> list[Any]:
+        """Run jobs that use torch."""
+        return shards.run_jobs(
+            jobs, workers=self.workers, progress=self.progress, distributed=self.distributed, forks=False
+        )
+
+    def load(self, name: str, *values: Any) -> Any | None:
+        """What an earlier run with the same key and values kept of a video."""
+        return Parts(self.parts).load(name, fingerprint(self.key, *values)) if self.parts else None
+
+    def save(self, name: str, content: Any, *values: Any) -> None:
+        """Keep a finished video."""
+        if self.parts:
+            Parts(self.parts).save(name, fingerprint(self.key, *values), content)
+
+
+def made(predictor: Predictor | Maker) -> Predictor:
+    """The predictor itself, or the one a function makes (which should keep it for the next call)."""
+    return predictor if hasattr(predictor, "init_state") else predictor()  # type: ignore[return-value, operator]

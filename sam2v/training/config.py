@@ -1,0 +1,249 @@
+"""Typed configuration of a training run (``configs/train/*.yaml``), read without touching Hydra's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from sam2v.config import read_typed_section
+from sam2v.paths import configs_dir
+from sam2v.training.losses import LossConfig
+from sam2v.training.prompting import PromptConfig
+
+_SECTION = "train"
+
+
+@dataclass
+class SourceConfig:
+    """One source of clips.
+
+    Attributes:
+        kind: ``synthetic``, or a data set that :func:`sam2v.data.open_dataset` knows (``davis``, ``mose``, ``sav``, ...).
+        root, split: where a data set is, and which part of it.
+        weight: how often a step draws from this source, relative to the others.
+        images: clips of one frame, whatever the stage says.
+        batch_scale: multiplies the stage's batch size (images are cheaper than clips).
+        strides: smallest and largest step between frames of a data set, in annotated frames.
+        augment: apply the recipe's random changes to a data set's clips.
+        photographs: folder of pictures or videos from which synthetic clips take textures.
+        regions: folder of region maps (one PNG per picture in ``photographs``, values = regions) to cut objects out along.
+        motion, bodies, limbs, clutter, look_alike, camouflage: see :class:`sam2v.data.synthetic.SyntheticConfig`.
+    """
+
+    kind: str = "synthetic"
+    root: Optional[str] = None  # noqa: UP045 - OmegaConf reads these annotations
+    split: Optional[str] = None  # noqa: UP045
+    weight: float = 1.0
+    images: bool = False
+    batch_scale: int = 1
+    strides: list[int] = field(default_factory=lambda: [1, 1])
+    augment: bool = True
+    photographs: Optional[str] = None  # noqa: UP045
+    regions: Optional[str] = None  # noqa: UP045
+    motion: float = 1.0
+    bodies: int = 4
+    limbs: int = 3
+    clutter: int = 4
+    look_alike: float = 0.25
+    camouflage: float = 0.4
+
+
+@dataclass
+class StageConfig:
+    """One stage of a curriculum.
+
+    Attributes:
+        steps: optimiser steps.
+        image_size: side of the square frames in pixels, a multiple of 32.
+        frames: frames per clip.
+        batch: clips per step over all processes.
+        objects: objects per clip at most.
+        pretend_stride: frames are told to the network as up to this far apart, so that it learns to read old memories.
+        pretend_length: length in frames that the network is told the video has at least; 0: the clip's.
+    """
+
+    steps: int = 1000
+    image_size: int = 1024
+    frames: int = 8
+    batch: int = 8
+    objects: int = 3
+    pretend_stride: int = 1
+    pretend_length: int = 0
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with a cosine schedule.
+
+    Attributes:
+        lr, encoder_lr: peak learning rates of everything and of the image encoder (null: the same).
+        final: share of the learning rate at the end of the cosine.
+        warmup: steps of linear growth at the start.
+        weight_decay: on matrices and tables; never on biases and normalisations.
+        layer_decay: factor per trunk block from the last to the first (Clark et al. 2020); position tables are exempt.
+        betas: AdamW's.
+        clip: norm to which gradients are clipped, 0: not at all.
+    """
+
+    lr: float = 5e-6
+    encoder_lr: Optional[float] = None  # noqa: UP045
+    final: float = 0.1
+    warmup: int = 0
+    weight_decay: float = 0.1
+    layer_decay: float = 1.0
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    clip: float = 0.1
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank updates (Hu et al. 2021) of linear layers; every other parameter is frozen unless ``also`` matches it.
+
+    Attributes:
+        rank: rank of the updates, 0: no LoRA. alpha: their scale is alpha / rank.
+        layers: patterns of module names that get an update.
+        also: patterns of parameter names that are trained in full beside it.
+    """
+
+    rank: int = 0
+    alpha: float = 16.0
+    layers: list[str] = field(default_factory=lambda: ["*attn*", "*mlp*"])
+    also: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ValidationConfig:
+    """Measured while training; the first value of the first entry decides which checkpoint is the best.
+
+    Attributes:
+        kind: ``synthetic`` (clips that training never sees) or a data set's name.
+        root, split: where a data set is.
+        limit: videos (or synthetic clips) at most, 0: all.
+        every: steps between measurements.
+        frames, image_size: of synthetic clips.
+    """
+
+    kind: str = "synthetic"
+    root: Optional[str] = None  # noqa: UP045
+    split: Optional[str] = None  # noqa: UP045
+    limit: int = 32
+    every: int = 1000
+    frames: int = 6
+    image_size: int = 256
+
+
+@dataclass
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        out: folder of checkpoints and logs.
+        model, overrides: the network, as for :func:`sam2v.load_model`.
+        checkpoint: weights to start from: ``auto``, a path, or null for random ones.
+        seed: decides initial weights and every draw.
+        stages: gone through in order. sources: where clips come from.
+        prompts, loss, optim, lora: see there.
+        freeze: patterns of parameter names that stay as they are.
+        precision: ``float32`` or ``bfloat16`` (autocast).
+        checkpointing: recompute activations in the backward pass, to save memory.
+        ema: decay of an average of the weights, which is what gets exported; 0: none.
+        repeat: uses of every batch, mirrored every second time, where drawing clips costs more than learning from them.
+        workers: processes that prepare clips. threads: torch threads per process, 0: torch's own choice.
+        log_every, save_every: steps. tensorboard: log there too.
+        validation: what is measured on the way.
+    """
+
+    out: str = "runs/train"
+    model: str = "sam2v_nano"
+    overrides: list[str] = field(default_factory=list)
+    checkpoint: Optional[str] = None  # noqa: UP045
+    seed: int = 0
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+    sources: list[SourceConfig] = field(default_factory=lambda: [SourceConfig()])
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    freeze: list[str] = field(default_factory=list)
+    precision: str = "float32"
+    checkpointing: bool = False
+    ema: float = 0.0
+    repeat: int = 1
+    workers: int = 0
+    threads: int = 0
+    log_every: int = 25
+    save_every: int = 500
+    tensorboard: bool = False
+    validation: list[ValidationConfig] = field(default_factory=list)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+
+def load_train_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe.
+
+    Args:
+        name_or_path: a recipe shipped with sam2v, or the path of a YAML file with a ``train:`` section.
+        overrides: ``key=value`` strings, e.g. ``["optim.lr=1e-4", "stages.0.steps=200"]``.
+
+    Raises:
+        FileNotFoundError: no such recipe; the message lists those there are.
+        ValueError: an unknown key, a wrong type or an impossible value, named.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = configs_dir() / "train" / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in (configs_dir() / "train").glob("*.yaml")))
+        raise FileNotFoundError(f"no training recipe {str(name_or_path)!r}; a path to a .yaml file, or one of: {known}")
+    full = [item if item.startswith(f"{_SECTION}.") else f"{_SECTION}.{item}" for item in overrides]
+    config = read_typed_section(path, _SECTION, TrainConfig, full)
+    check_train_config(config)
+    return config
+
+
+def check_train_config(config: TrainConfig) -> None:
+    """Raise ValueError for a value that cannot work, naming it."""
+    if not config.stages or not config.sources:
+        raise ValueError("train.stages and train.sources each need at least one entry")
+    for k, stage in enumerate(config.stages):
+        for name in ("steps", "image_size", "frames", "batch", "objects", "pretend_stride"):
+            if getattr(stage, name) < 1:
+                raise ValueError(f"train.stages.{k}.{name}={getattr(stage, name)}: must be at least 1")
+        if stage.image_size % 32:
+            raise ValueError(f"train.stages.{k}.image_size={stage.image_size}: must be a multiple of 32")
+        if stage.image_size % config.loss.stride or config.loss.stride not in (1, 2, 4):
+            raise ValueError(f"train.loss.stride={config.loss.stride}: must be 1, 2 or 4")
+    if config.precision not in ("float32", "bfloat16"):
+        raise ValueError(f"train.precision={config.precision!r}: must be float32 or bfloat16")
+    if not 0 <= config.ema < 1:
+        raise ValueError(f"train.ema={config.ema}: must be at least 0 and below 1")
+    for name in ("repeat", "log_every", "save_every"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"train.{name}={getattr(config, name)}: must be at least 1")
+
+
+#: What may differ between a run and its continuation: it changes no number.
+_FREE = ("out", "workers", "threads", "log_every", "save_every", "tensorboard", "validation")
+
+
+def config_difference(old: dict[str, Any], new: TrainConfig) -> list[str]:
+    """``key: old -> new`` of every value that a continued run must not change, sorted."""
+    before, after = _flat(old), _flat(asdict(new))
+    keys = sorted(key for key in before.keys() | after.keys() if key.split(".")[0] not in _FREE)
+    gone = "(absent)"
+    return [
+        f"{key}: {before.get(key, gone)} -> {after.get(key, gone)}" for key in keys if before.get(key, gone) != after.get(key, gone)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {key: leaf for name, part in items for key, leaf in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()}
+    return {prefix: value}

@@ -1,0 +1,82 @@
+"""One step's forward pass as a module: the unroll, its losses and what is worth logging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2v.data.clips import ClipBatch
+from sam2v.model.network import Sam2Network
+from sam2v.training.losses import LossConfig, LossParts, PromptStep, clip_loss, true_iou
+from sam2v.training.prompting import ClipPlan, PromptConfig
+from sam2v.training.unroll import UnrolledClips, unroll
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step gives.
+
+    Attributes:
+        parts: losses, with gradients; already divided by ``objects``.
+        tracked: sum and number, as a tensor of 2, of the IoUs of visible objects on frames that were only tracked.
+    """
+
+    parts: LossParts
+    tracked: Tensor
+
+
+class ClipLearner(nn.Module):
+    """Wraps a network so that one call is one step, as distributed training needs.
+
+    Args:
+        network: the model. prompts, loss: settings. checkpointing: recompute activations.
+    """
+
+    def __init__(self, network: Sam2Network, prompts: PromptConfig, loss: LossConfig, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.prompts, self.loss, self.checkpointing = prompts, loss, checkpointing
+
+    def forward(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> tuple[Tensor, ...]:
+        """Returns the four losses and ``StepResult.tracked``, as tensors."""
+        result = self.measure(batch, plan, draws, objects)
+        return (*vars(result.parts).values(), result.tracked)
+
+    def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
+        """Losses of a batch, divided by ``objects``."""
+        unrolled = unroll(self.network, batch, plan, draws, self.prompts, self.checkpointing)
+        side = (batch.frames.shape[-2] // self.loss.stride, batch.frames.shape[-1] // self.loss.stride)
+        frames = [([_sized(step, side) for step in steps], _shrunk(truth, self.loss.stride)) for steps, truth in unrolled.steps]
+        return StepResult(clip_loss(frames, self.loss, objects), tracked_iou(unrolled, plan))
+
+
+def tracked_iou(unrolled: UnrolledClips, plan: ClipPlan) -> Tensor:
+    """Sum and number of the IoUs of visible objects over frames without any prompt."""
+    total = torch.zeros(2, device=unrolled.truth.device)
+    for t, masks in enumerate(unrolled.masks):
+        if t in plan.initial or t in plan.corrected:
+            continue
+        truth = unrolled.truth[:, t, None].float()
+        guess = F.interpolate(masks.detach().float(), truth.shape[-2:], mode="bilinear", align_corners=False)
+        seen = truth.flatten(1).any(dim=1)
+        iou = true_iou(guess, truth)[seen]
+        total += torch.stack([iou.sum(), seen.sum().float()])
+    return total
+
+
+def _sized(step: PromptStep, side: tuple[int, int]) -> PromptStep:
+    if step.masks.shape[-2:] == side:
+        return step
+    return PromptStep(F.interpolate(step.masks, side, mode="bilinear", align_corners=False), step.iou, step.score)
+
+
+def _shrunk(truth: Tensor, stride: int) -> Tensor:
+    """Truth at the loss's size: a cell is object where at least half of it is; a visible object keeps a cell."""
+    if stride == 1:
+        return truth
+    cover = F.avg_pool2d(truth.float()[:, None], stride)[:, 0]
+    most = cover.flatten(1).amax(dim=1)[:, None, None]
+    return (cover >= most.clamp(max=0.5)) & (cover > 0)

@@ -1,0 +1,87 @@
+"""What is measured while training: J&F of the predictor that users get, on clips or on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from sam2v.data import open_dataset
+from sam2v.data.clips import Clip
+from sam2v.data.samplers import draw_seed
+from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
+from sam2v.model.network import Sam2Network
+from sam2v.training.config import TrainConfig, ValidationConfig
+
+_OTHER_CLIPS = 9  # part of the seed that no training stage uses
+
+
+def make_validator(config: TrainConfig) -> Any:
+    """A function (network, step) -> values, from a recipe's ``validation`` entries; entries that are not due are skipped.
+
+    Raises:
+        ValueError, FileNotFoundError: an entry without its root, an empty or missing data set.
+    """
+    data = [_load(entry, draw_seed(config.seed, _OTHER_CLIPS, k)) for k, entry in enumerate(config.validation)]
+
+    def validate(network: Sam2Network, step: int) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for entry, items in zip(config.validation, data, strict=True):
+            if step % entry.every == 0 or step >= config.total_steps:
+                values[f"{entry.kind}_J&F"] = clips_jf(network, items) if entry.kind == "synthetic" else records_jf(network, items)
+        return values
+
+    return validate
+
+
+def _load(entry: ValidationConfig, seed: int) -> Sequence[Any]:
+    if entry.kind == "synthetic":
+        side = entry.image_size
+        clips = SyntheticClips(SyntheticConfig(height=side, width=side, frames=entry.frames), seed=seed)
+        return clips.draw(range(entry.limit or 32))
+    if entry.root is None:
+        raise ValueError(f"train.validation: kind {entry.kind!r} needs a root folder")
+    records: Any = open_dataset(entry.kind, entry.root, entry.split)
+    if len(records) == 0:
+        raise ValueError(f"train.validation: no video in {entry.root}")
+    return records[: entry.limit] if entry.limit else records
+
+
+@torch.inference_mode()
+def clips_jf(network: Sam2Network, clips: Sequence[Clip]) -> float:
+    """Mean J&F in percent over the objects of clips, tracked from their first frame's masks; that frame is not scored.
+
+    Raises:
+        ValueError: a clip of a single frame.
+    """
+    from sam2v.evaluation.metrics import frame_scores
+    from sam2v.predict import VideoPredictor
+
+    predictor = VideoPredictor(network)
+    totals: list[float] = []
+    for clip in clips:
+        if clip.num_frames < 2:
+            raise ValueError(f"clip {clip.name}: tracking needs at least 2 frames to be measured")
+        state = predictor.init_state(clip.frames.permute(0, 2, 3, 1).cpu().numpy())
+        for number in range(clip.num_objects):
+            predictor.add_mask(state, 0, number, clip.masks[0, number].cpu().numpy())
+        for frame_idx, objects, masks in predictor.propagate_in_video(state):
+            if frame_idx == 0:
+                continue
+            for number, mask in zip(objects, masks, strict=True):
+                truth = clip.masks[frame_idx, number].cpu().numpy()
+                totals.append(sum(frame_scores((mask[0] > 0).cpu().numpy(), truth)) / 2)
+    return 100 * sum(totals) / len(totals)
+
+
+@torch.inference_mode()
+def records_jf(network: Sam2Network, records: Any) -> float:
+    """J&F in percent on a data set, first masks given."""
+    from sam2v.evaluation.run import Run
+    from sam2v.evaluation.vos import evaluate_vos
+    from sam2v.predict import VideoPredictor
+
+    # the other processes are busy elsewhere: this one measures alone
+    found = evaluate_vos(VideoPredictor(network), records, run=Run(distributed=False))
+    return 100 * found.mean["J&F"]

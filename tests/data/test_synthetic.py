@@ -1,0 +1,153 @@
+"""Synthetic clips: exact masks, reproducible, from nothing or from photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from PIL import Image
+
+from sam2v.data.synthetic import SyntheticClips, SyntheticConfig, demo_clip, load_sources
+from sam2v.data.synthetic.render import Sources, render_scenes
+from sam2v.data.synthetic.scene import sample_scene
+from sam2v.data.synthetic.shapes import EXTENT, draw_silhouettes, sample_silhouettes
+from sam2v.data.synthetic.scene import stack_scenes
+
+SMALL = SyntheticConfig(height=48, width=64, frames=3)
+
+
+def test_a_clip_depends_on_seed_and_number_alone() -> None:
+    one, two = SyntheticClips(SMALL, seed=3), SyntheticClips(SMALL, seed=3)
+    alone, together = one[5], two.draw([2, 5])[1]
+    assert torch.equal(alone.masks, together.masks)
+    assert (alone.frames.int() - together.frames.int()).abs().max() <= 1  # sums may round differently
+    assert alone.name == together.name
+    assert not torch.equal(alone.frames, one[6].frames)
+    assert not torch.equal(alone.frames, SyntheticClips(SMALL, seed=4)[5].frames)
+
+
+@given(seed=st.integers(0, 2**31), frames=st.integers(1, 4), bodies=st.integers(1, 5), limbs=st.integers(0, 3))
+@examples(max_examples=10)
+def test_every_object_is_visible_first_and_owns_its_pixels(seed: int, frames: int, bodies: int, limbs: int) -> None:
+    config = replace(SMALL, frames=frames, bodies=bodies, limbs=limbs, max_objects=3, min_area=0.01)
+    clip = SyntheticClips(config, seed=seed)[0]
+    assert clip.frames.shape == (frames, 3, 48, 64) and clip.frames.dtype == torch.uint8
+    assert 1 <= clip.num_objects <= min(3, bodies)
+    assert (clip.masks[0].flatten(1).sum(1) >= 0.01 * 48 * 64).all()
+    assert clip.masks.sum(1).max() <= 1
+
+
+def test_masks_are_exactly_where_the_object_is_drawn() -> None:
+    config = replace(SMALL, bodies=3)
+    rng = np.random.default_rng(0)
+    scene = sample_scene(rng, config)
+    for looks, colour in ((scene.looks, 1.0), (scene.ground, 0.0), (scene.clutter_looks, 0.0)):
+        looks.base[:], looks.mix[:], looks.shade[:], looks.rim[:] = colour, 0.0, 0.0, 0.0
+    effects = scene.effects
+    effects.light[:], effects.cast[:], effects.spot[:], effects.blur[:] = 1.0, 1.0, 0.0, 0.0
+    effects.streak[:], effects.shadow[:], effects.noise, effects.gamma = 0.0, 0.0, 0.0, 1.0
+    frames, owners = render_scenes([scene], [rng], config, Sources(), torch.device("cpu"))
+    shown = frames[0].float().mean(1) > 127.5  # white objects on black
+    disagree = shown != (owners[0] >= 0)
+    # two soft borders on top of each other may add up to more than half
+    assert disagree.float().mean() < 0.003
+    assert 0.02 < shown.float().mean() < 0.98
+
+
+def test_things_move_and_leave() -> None:
+    clips = SyntheticClips(replace(SMALL, frames=8, motion=2.0), seed=1).draw(range(24))
+    seen = torch.cat([clip.visible for clip in clips], dim=1)
+    assert not seen.all(), "in 24 clips some object leaves or is hidden"
+    assert seen.float().mean() > 0.6
+    change = torch.stack([(clip.masks[0] ^ clip.masks[-1]).float().mean() for clip in clips])
+    assert (change > 0.005).float().mean() > 0.7
+
+
+def test_silhouettes_stay_inside_their_atlas() -> None:
+    rng = np.random.default_rng(2)
+    shapes = stack_scenes([sample_silhouettes(rng, 40)], torch.device("cpu"))
+    flat = type(shapes)(**{name: value[0] for name, value in vars(shapes).items()})
+    flat.bend[..., 3:] = 0
+    alpha, _ = draw_silhouettes(flat, torch.zeros(40, 64, 64))
+    edge = torch.cat([alpha[:, 0], alpha[:, -1], alpha[:, :, 0], alpha[:, :, -1]], dim=1)
+    assert EXTENT < 1 and edge.max() == 0
+    assert (alpha.flatten(1).mean(1) > 0.02).all()
+
+
+def test_demo_tells_its_story() -> None:
+    clip = demo_clip((96, 160), frames=24)
+    assert clip.frames.shape == (24, 3, 96, 160) and clip.num_objects == 3
+    area = clip.masks.flatten(2).sum(2)  # 24 x 3
+    assert (area[0] > 50).all()
+    assert area[12, 2] == 0 and area[-1, 2] > 50, "object 2 leaves and returns"
+    assert area[:, 0].min() > 50
+    middle = [float(mask.float().mean(0).argmax()) for mask in (clip.masks[0, 0], clip.masks[-1, 0])]
+    assert middle[1] > middle[0] + 60, "object 0 crosses the picture"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"height": 16}, "height=16"), ({"frames": 0}, "frames=0"), ({"motion": -1.0}, "motion"), ({"camouflage": 2.0}, "camouflage")],
+)
+def test_impossible_settings_are_named(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SyntheticConfig(**change)  # type: ignore[arg-type]
+
+
+def test_bad_numbers_are_refused() -> None:
+    clips = SyntheticClips(SMALL, length=4)
+    with pytest.raises(IndexError, match="clips 0 to 3"):
+        clips[4]
+    with pytest.raises(ValueError, match="at least 1"):
+        SyntheticClips(SMALL, length=0)
+    with pytest.raises(ValueError, match="lower it"):
+        SyntheticClips(replace(SMALL, min_area=1.0))[0]
+    with pytest.raises(ValueError, match="at least 2 frames"):
+        demo_clip(frames=1)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two pictures with a region map each: red with a green square, blue with a yellow one."""
+    for name, ground, square in (("a", (200, 0, 0), (0, 200, 0)), ("b", (0, 0, 200), (200, 200, 0))):
+        picture = np.full((60, 80, 3), ground, np.uint8)
+        labels = np.ones((60, 80), np.uint8)
+        picture[20:40, 30:60], labels[20:40, 30:60] = square, 2
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "regions").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(labels).save(tmp_path / "regions" / f"{name}_1.png")
+    return tmp_path
+
+
+def test_regions_are_cut_out_of_photographs(pictures: Path) -> None:
+    sources = load_sources(pictures / "images", pictures / "regions", side=64)
+    assert sources.photographs is not None and sources.photographs.shape == (2, 3, 64, 64)
+    assert sources.cutouts is not None and sources.cutouts.shape == (2, 4, 64, 64)
+    colour = {tuple(cut[:3, 32, 32].tolist()) for cut in sources.cutouts}
+    assert colour == {(0, 200, 0), (200, 200, 0)}
+    cover = (sources.cutouts[:, 3] > 127).float().mean((1, 2))
+    assert torch.allclose(cover, torch.tensor(0.82 * 0.82 * 2 / 3), atol=0.03), "a 30 x 20 region, its longer side at 0.82"
+    config = replace(SMALL, photographs=1.0, cutouts=1.0, bodies=2, limbs=0, camouflage=0.0)
+    clip = SyntheticClips(config, sources=sources, seed=1)[0]
+    plain = SyntheticClips(config, seed=1)[0]
+    assert not torch.equal(clip.frames, plain.frames)
+
+
+def test_unusable_folders_are_named(pictures: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        load_sources(pictures / "nowhere")
+    (pictures / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no pictures"):
+        load_sources(pictures / "empty")
+    with pytest.raises(FileNotFoundError, match="no region maps"):
+        load_sources(pictures / "images", pictures / "empty")
+    Image.fromarray(np.ones((10, 10), np.uint8)).save(pictures / "regions" / "b_1.png")
+    with pytest.raises(ValueError, match=r"b_1\.png"):
+        load_sources(pictures / "images", pictures / "regions")

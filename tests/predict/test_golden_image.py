@@ -1,0 +1,73 @@
+"""The image predictor against recorded answers of the reference implementation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from golden.pictures import checksum, photograph
+from golden.replay import Fixture, assert_close, golden_network
+
+from sam2v import ImagePredictor
+
+LOGITS, SCORES, FEATURES = 2e-3, 1e-4, 1e-4
+TWINS = Path(__file__).parent.parent / "golden" / "images"
+
+
+@lru_cache(maxsize=1)
+def predictor_of(config: str, salt: str) -> ImagePredictor:
+    return ImagePredictor(golden_network(config, salt))
+
+
+def arguments_of(case: dict[str, Any], low_res: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Arguments of ``predict``; a mask prompt is an earlier answer's low-resolution mask."""
+    names = ("point_coords", "point_labels", "box", "multimask_output", "normalize_coords")
+    arguments = {name: case[name] for name in names if name in case}
+    if "mask_input_from" in case:
+        source, index = case["mask_input_from"]
+        arguments["mask_input"] = low_res[source][case.get("mask_input_index", index)][None]
+    return arguments
+
+
+def replay(fixture: Fixture, picture: Any) -> None:
+    """Make all recorded calls on one image."""
+    meta = fixture.meta
+    predictor = predictor_of(meta["config"], meta["salt"])
+    predictor.set_image(picture)
+    low_res: dict[str, np.ndarray] = {}
+    for case in meta["cases"]:
+        name = case["name"]
+        masks, iou, low = predictor.predict(return_logits=True, **arguments_of(case, low_res))
+        low_res[name] = low
+        step, coarse = low.shape[-1] // fixture[f"{name}/low_res"].shape[-1], meta["full_res_stride"]
+        assert_close(low[..., ::step, ::step], fixture[f"{name}/low_res"], LOGITS, f"{name}: low-resolution logits")
+        assert_close(masks[..., ::coarse, ::coarse], fixture[f"{name}/full_res"], LOGITS, f"{name}: masks")
+        assert_close(iou, fixture[f"{name}/ious"], SCORES, f"{name}: predicted IoU")
+        pixels = masks.shape[-1] * masks.shape[-2]
+        assert_close((masks > 0).sum((-1, -2)), fixture[f"{name}/area"], 40e-6 * pixels, f"{name}: area")
+        booleans = predictor.predict(**arguments_of(case, low_res)).masks
+        assert booleans.dtype == bool and np.array_equal(booleans, masks > 0)
+
+
+def test_twin() -> None:
+    fixture, picture = Fixture(TWINS / "sam2.1_hiera_tiny.npz"), photograph()
+    assert checksum(picture) == fixture.meta["picture"], "the picture is drawn differently than when this was recorded"
+    replay(fixture, picture)
+    embedding = predictor_of(fixture.meta["config"], fixture.meta["salt"]).get_image_embedding()
+    assert_close(embedding[0, ::11, ::9, ::9], fixture["image_embed"], FEATURES, "embedding")
+
+
+@pytest.mark.parametrize(
+    "config", ["sam2.1_hiera_tiny", pytest.param("sam2.1_hiera_base_plus", marks=pytest.mark.slow)]
+)
+def test_photograph(shared_dir: Path, config: str) -> None:
+    from PIL import Image
+
+    fixture = Fixture(shared_dir / "golden" / "public" / f"image_{config}.npz")
+    fixture.meta["cases"] = list(fixture.meta["cases"])
+    replay(fixture, Image.open(shared_dir / "data" / "images" / fixture.meta["image"]))
+    embedding = predictor_of(config, fixture.meta["salt"]).get_image_embedding()
+    assert_close(embedding[0, ::7, ::5, ::5], fixture["image_embed"], FEATURES, "embedding")

@@ -1,0 +1,112 @@
+import gc
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from video.clips import number_of, numbered_frame
+
+from sam2v.video.prefetch import Prefetcher
+from sam2v.video.sources import open_source
+
+
+def array(count: int) -> np.ndarray:
+    return np.stack([numbered_frame(number) for number in range(count)])
+
+
+def threads() -> int:
+    return sum(thread.name == "sam2v-prefetch" for thread in threading.enumerate())
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    for _ in range(500):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("order", [range(10), range(9, -1, -1), [3, 3, 7, 0]])
+@pytest.mark.parametrize("depth", [1, 4, 100])
+def test_frames_come_in_the_order_asked(order: list[int], depth: int) -> None:
+    with Prefetcher(open_source(array(10)), order, depth=depth) as frames:
+        got = list(frames)
+    assert [index for index, _ in got] == [number_of(frame) for _, frame in got] == list(order)
+    assert threads() == 0
+
+
+def test_prepare_runs_in_the_thread() -> None:
+    names = set()
+
+    def prepare(frame: np.ndarray) -> int:
+        names.add(threading.current_thread().name)
+        return number_of(frame) * 2
+
+    with Prefetcher(open_source(array(4)), range(4), prepare) as frames:
+        assert list(frames) == [(0, 0), (1, 2), (2, 4), (3, 6)]
+    assert names == {"sam2v-prefetch"}
+
+
+def test_it_ends_where_the_video_does() -> None:
+    with Prefetcher(open_source(iter(array(6))), itertools.count()) as frames:
+        assert [index for index, _ in frames] == list(range(6))
+        assert list(frames) == []
+
+
+def test_it_reads_ahead_but_not_further_than_asked() -> None:
+    taken: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        for number in range(100):
+            taken.append(number)
+            yield numbered_frame(number)
+
+    with Prefetcher(open_source(camera()), itertools.count(), depth=3) as frames:
+        assert next(frames)[0] == 0
+        assert eventually(lambda: len(taken) == 5)  # one taken out, three waiting, one in the thread's hand
+        time.sleep(0.05)
+        assert len(taken) == 5
+    assert threads() == 0
+
+
+def test_errors_surface_where_their_frame_is_asked_for() -> None:
+    def camera() -> Iterator[np.ndarray]:
+        yield numbered_frame(0)
+        yield numbered_frame(1)
+        raise ConnectionError("unplugged")
+
+    with Prefetcher(open_source(camera()), itertools.count()) as frames:
+        assert [next(frames)[0], next(frames)[0]] == [0, 1]
+        with pytest.raises(ConnectionError, match="unplugged"):
+            next(frames)
+        with pytest.raises(StopIteration):
+            next(frames)
+
+
+def test_leaving_early_stops_the_thread() -> None:
+    with pytest.raises(RuntimeError), Prefetcher(open_source(array(50)), itertools.cycle(range(50))) as frames:
+        next(frames)
+        raise RuntimeError
+    assert threads() == 0
+
+
+def test_dropping_it_stops_the_thread() -> None:
+    frames = Prefetcher(open_source(array(50)), itertools.cycle(range(50)))
+    next(frames)
+    del frames
+    gc.collect()
+    assert eventually(lambda: threads() == 0)
+
+
+def test_closing_wakes_a_waiting_reader_and_twice_is_fine() -> None:
+    frames = Prefetcher(open_source(array(50)), range(50), depth=1)
+    frames.close()
+    frames.close()
+    assert list(frames) == [] and threads() == 0
+
+
+def test_depth_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="depth"):
+        Prefetcher(open_source(array(2)), range(2), depth=0)
