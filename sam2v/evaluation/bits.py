@@ -103,7 +103,7 @@ def _widen(run: Words, half: int, wanted: int) -> Words:
         if size > 0:
             grown[words:] |= run[:size] << np.uint64(bits)
             grown[:size] |= run[words:] >> np.uint64(bits)
-        if bits and size > 1:
+        if bits and size > 1:  # bits that cross into the next word
             grown[words + 1 :] |= run[: size - 1] >> np.uint64(64 - bits)
             grown[: size - 1] |= run[words + 1 :] << np.uint64(64 - bits)
         run, half = grown, half + step

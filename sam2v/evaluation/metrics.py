@@ -103,8 +103,10 @@ def _boundary_measure(pred: bits.Words, gt: bits.Words, radius: int) -> float:
     n_pred, n_gt = bits.count(pred), bits.count(gt)
     if n_pred == 0 or n_gt == 0:
         return float(n_pred == n_gt)
-    precision = bits.count(pred & bits.dilate(gt, radius)) / n_pred
-    recall = bits.count(gt & bits.dilate(pred, radius)) / n_gt
+    gap = np.zeros((radius, pred.shape[1]), dtype=pred.dtype)
+    near = bits.dilate(np.concatenate([pred, gap, gt]), radius)  # both at once, too far apart to meet
+    precision = bits.count(pred & near[-len(gt) :]) / n_pred
+    recall = bits.count(gt & near[: len(pred)]) / n_gt
     total = precision + recall
     return 2 * precision * recall / total if total else 0.0
 

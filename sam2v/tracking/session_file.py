@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,7 +119,7 @@ def _pack_entry(entry: MemoryEntry) -> dict[str, Tensor]:
 
 
 def _pack_live(frames: LiveFrames) -> dict[str, Any]:
-    recent = {i: torch.from_numpy(np.ascontiguousarray(f)) for i, f in frames.recent().items()}
+    recent = {i: torch.tensor(f) for i, f in frames.recent().items()}
     return {"window": frames.window, "count": frames.count, "recent": recent}
 
 

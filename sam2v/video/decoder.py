@@ -77,7 +77,8 @@ class Decoder:
     def mean_rate(self) -> float | None:
         """Frames per second, the mean where the rate varies; None if the file does not tell."""
         stream = self.stream
-        if self.format_name == "gif" and stream.frames and stream.duration:  # FFmpeg's guess rounds to 1/100 s
+        if self.format_name == "gif" and stream.frames and stream.duration and stream.time_base:
+            # the average that FFmpeg gives is a guess from a few delays of whole hundredths of a second
             return stream.frames / float(stream.duration * stream.time_base)
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None

@@ -36,11 +36,11 @@ def record_encoder(config: str, out: Path) -> None:
     """The feature maps of one configuration at 256 pixels."""
     salt, seed, strides = "twin-", 7000, [11, 5, 5]
     model = build_reference(config, salt, 256)
-    features = model.forward_image(block_noise(seed, 256))["backbone_fpn"]
-    names = ("highres0", "highres1", "fpn2")
+    levels = model.image_encoder(block_noise(seed, 256))["backbone_fpn"]
     a, b, c = strides
-    arrays = {f"size256/{name}": level[0, ::a, ::b, ::c].numpy() for name, level in zip(names, features)}
-    meta = {"config": config, "salt": salt, "image_sizes": [256], "input_seed": seed, "strides": {"256": [strides] * 3}}
+    arrays = {f"size256/fpn{i}": level[0, ::a, ::b, ::c].numpy() for i, level in enumerate(levels)}
+    meta = {"config": config, "salt": salt, "image_sizes": [256], "input_seed": seed}
+    meta["strides_256_all_levels_c_h_w"] = strides
     save(out / "encoders_256", config, meta, arrays)
 
 

@@ -1,0 +1,72 @@
+"""All eight image encoders against recorded outputs of the reference, and their names against the checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden.noise import block_noise
+from golden.replay import Fixture, golden_network
+from golden.weights import manifests
+
+from sam2v.config import load_model_config
+from sam2v.model.build import build_model
+from sam2v.nn.position import sine_grid
+
+CONFIGS = sorted(manifests())
+FEATURES = 1e-4
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_names_shapes_and_order(config: str) -> None:
+    network = build_model(load_model_config(config), device="meta")
+    own = {name: list(value.shape) for name, value in network.state_dict().items()}
+    recorded = {name: spec[0] if isinstance(spec[0], list) else spec for name, spec in manifests()[config].items()}
+    assert own == recorded
+    assert list(own) == list(recorded)
+    assert {value.dtype for value in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_at_256_pixels(golden_dir: Path, config: str) -> None:
+    """The wider windows and the global blocks of the larger models, and the interpolated position embedding."""
+    check_encoder(Fixture(golden_dir / "encoders_256" / f"{config}.npz"), 256)
+
+
+@pytest.mark.parametrize(
+    "config", [c if c.endswith("tiny") else pytest.param(c, marks=pytest.mark.slow) for c in CONFIGS]
+)
+def test_at_1024_pixels(golden_dir: Path, config: str) -> None:
+    check_encoder(Fixture(golden_dir / "encoders" / f"{config}.npz"), 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_full_fixtures(shared_dir: Path, config: str) -> None:
+    fixture = Fixture(shared_dir / "golden" / "public" / f"encoder_{config}.npz")
+    for size in fixture.meta["image_sizes"]:
+        check_encoder(fixture, size)
+
+
+def check_encoder(fixture: Fixture, size: int) -> None:
+    meta = fixture.meta
+    network = golden_network(meta["config"], meta["salt"], size)
+    steps = meta.get(f"strides_{size}_level012_c_h_w") or [meta[f"strides_{size}_all_levels_c_h_w"]] * 3
+    images = block_noise(meta["input_seed"], size)
+    levels = network.image_encoder(images)  # strides 4, 8, 16
+    features = network.encode_image(images)
+    compared = 0
+    for i, level in enumerate(levels):
+        thinned = tuple(slice(None, None, step) for step in steps[i])
+        statistics = np.array([level.mean(), level.std(correction=0), level.abs().max()])
+        position = sine_grid(*level.shape[-2:], level.shape[1], torch.device("cpu"))
+        known = {f"fpn{i}": level[0][thinned], f"fpn{i}_mean_std_absmax": statistics, f"pos{i}": position[thinned]}
+        if i < 2:
+            known[f"highres{i}"] = (features.stride4, features.stride8)[i][0][thinned]
+        for name, value in known.items():
+            if f"size{size}/{name}" in fixture:
+                fixture.check(f"size{size}/{name}", value, FEATURES)
+                compared += 1
+    assert compared == sum(name.startswith(f"size{size}/") for name in fixture.arrays)
