@@ -6,24 +6,55 @@ Names load on first use, so that scoring folders needs neither torch nor a plott
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME = {
-    "BOUND_TH": "metrics",
-    "Evaluation": "results",
-    "ObjectScores": "results",
-    "PROTOCOLS": "protocol",
-    "Protocol": "protocol",
-    "SequenceScores": "results",
-    "Statistics": "metrics",
-    "boundary_accuracy": "metrics",
-    "evaluate_folders": "score",
-    "frame_scores": "metrics",
-    "mean_iou": "metrics",
-    "region_similarity": "metrics",
-    "statistics": "metrics",
+# ruff: noqa: F401 - the imports tell type checkers what the names below are
+if TYPE_CHECKING:
+    from sam2v.evaluation.baselines import CopyMask, WarpMask, make_baseline
+    from sam2v.evaluation.curves import Curve, InteractiveResult
+    from sam2v.evaluation.interactive import InteractiveSettings, evaluate_interactive
+    from sam2v.evaluation.metrics import (
+        BOUND_TH,
+        Statistics,
+        boundary_accuracy,
+        frame_scores,
+        mean_iou,
+        region_similarity,
+        statistics,
+    )
+    from sam2v.evaluation.miou import ImageScores, evaluate_images
+    from sam2v.evaluation.pictures import contact_sheet, plot
+    from sam2v.evaluation.predictor import Predictor
+    from sam2v.evaluation.prompting import Prompt
+    from sam2v.evaluation.protocol import PROTOCOLS, Protocol
+    from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
+    from sam2v.evaluation.run import Run
+    from sam2v.evaluation.score import evaluate_folders
+    from sam2v.evaluation.vos import evaluate_vos
+    from sam2v.evaluation.youtube import read_categories, read_seen, seen_unseen
+
+_MODULES = {
+    "baselines": ("CopyMask", "WarpMask", "make_baseline"),
+    "curves": ("Curve", "InteractiveResult"),
+    "interactive": ("InteractiveSettings", "evaluate_interactive"),
+    "metrics": (
+        *("BOUND_TH", "Statistics", "boundary_accuracy", "frame_scores", "mean_iou"),
+        *("region_similarity", "statistics"),
+    ),
+    "miou": ("ImageScores", "evaluate_images"),
+    "pictures": ("contact_sheet", "plot"),
+    "predictor": ("Predictor",),
+    "prompting": ("Prompt",),
+    "protocol": ("PROTOCOLS", "Protocol"),
+    "results": ("Evaluation", "ObjectScores", "SequenceScores"),
+    "run": ("Run",),
+    "score": ("evaluate_folders",),
+    "vos": ("evaluate_vos",),
+    "youtube": ("read_categories", "read_seen", "seen_unseen"),
 }
-__all__ = list(_HOME)
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:

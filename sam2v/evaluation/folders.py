@@ -15,12 +15,11 @@ _ANNOTATION_FOLDERS = ("Annotations/480p", "Annotations_6fps", "Annotations/Full
 
 @dataclass(frozen=True)
 class Track:
-    """Frames of one sequence that are scored together: all objects of its label maps, or one object's own
-    folder.
+    """Frames of one sequence that are scored together: the objects of its label maps, or one object's folder.
 
-    obj: the object's folder name, or None for label maps. labels: objects to score, None = every label that
-        appears.
-    binary: non-zero pixels are the one object. single: one object, whose prediction may also be 0 / 255.
+    obj: the object's folder name, or None for label maps.
+    labels: objects to score; None = every label that appears.
+    binary: non-zero pixels are the one object. guessed: nobody said so, the first annotation looks like it.
     """
 
     sequence: str
@@ -30,6 +29,7 @@ class Track:
     obj: str | None = None
     labels: tuple[int, ...] | None = None
     binary: bool = False
+    guessed: bool = False
 
 
 def plan(
@@ -48,7 +48,9 @@ def plan(
     absent = [name for name in names if not (pred / name).is_dir()]
     if absent:
         more = f" (nor for {len(absent) - 1} more)" if len(absent) > 1 else ""
-        raise FileNotFoundError(f"{pred / absent[0]}: no predictions for sequence {absent[0]!r}{more}")
+        raise FileNotFoundError(
+            f"{pred / absent[0]}: no predictions for sequence {absent[0]!r}{more}; --sequences chooses"
+        )
     return {name: _tracks(name, pred / name, gt / name, protocol, binary) for name in names}
 
 
@@ -113,7 +115,7 @@ def _tracks(name: str, pred: Path, gt: Path, protocol: Protocol, binary: bool | 
     if stems:
         frames = _checked_frames(pred, gt, stems, protocol)
         labels, two_valued = _objects(gt, stems, protocol, binary)
-        return [Track(name, gt, pred, frames, None, labels, two_valued)]
+        return [Track(name, gt, pred, frames, None, labels, two_valued, two_valued and binary is None)]
     objects = sorted(entry.name for entry in os.scandir(gt) if entry.is_dir())
     if not objects:
         raise ValueError(f"{gt}: holds neither PNG files nor one folder of PNG files per object")
@@ -158,16 +160,13 @@ def _objects(
     """(labels to score, whether non-zero is the object), read off the first annotation that is not empty."""
     if binary:
         return (1,), True
-    values: list[int] = []
-    for stem in stems:
-        values = present(read_labels(gt / f"{stem}.png"))
-        if values or (protocol.objects == "first" and binary is False):
-            break
-    if binary is None and is_binary(values):
-        return (1,), True
+    first = present(read_labels(gt / f"{stems[0]}.png"))
+    if binary is None:
+        later = (present(read_labels(gt / f"{stem}.png")) for stem in stems[1:])
+        if is_binary(first or next(filter(None, later), [])):
+            return (1,), True
     if protocol.objects == "all":
         return None, False
-    first = present(read_labels(gt / f"{stems[0]}.png"))
     highest = max((value for value in first if value != VOID), default=0)
     if highest == 0:
         raise ValueError(f"{gt / stems[0]}.png: annotates no object (objects that enter later: protocol youtube)")

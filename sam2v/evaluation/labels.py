@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 VOID = 255
-_HIGHEST_GREY_LABEL = 64  # a grey picture with 255 and values above this is a mask with soft edges, not a label map
+HIGHEST_GREY_LABEL = 64  # a grey picture with 255 and values above this is a mask with soft edges, not a label map
 LabelMap = npt.NDArray[np.integer]
 
 
@@ -55,7 +55,7 @@ def is_binary(values: list[int]) -> bool:
     """Whether the labels of a non-empty annotation say "0 / 255, one object" (DAVIS 2016) and not "objects
     and void".
     """
-    return VOID in values and (values == [VOID] or max(values[:-1]) > _HIGHEST_GREY_LABEL)
+    return VOID in values and (values == [VOID] or max(values[:-1]) > HIGHEST_GREY_LABEL)
 
 
 def _check_palette(path: Path, palette: list[int], array: LabelMap) -> None:

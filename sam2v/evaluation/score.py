@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sam2v.evaluation import bits, folders, metrics
-from sam2v.evaluation.labels import VOID, LabelMap, present, read_labels
+from sam2v.evaluation.labels import HIGHEST_GREY_LABEL, VOID, LabelMap, present, read_labels
 from sam2v.evaluation.parts import Parts, fingerprint
 from sam2v.evaluation.protocol import Protocol, get_protocol
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
@@ -124,9 +124,25 @@ def score_frame(track: folders.Track, frame: str, bound_th: float = metrics.BOUN
         raise ValueError(f"{pred_file} is {sizes[0]} pixels but {gt_file} is {sizes[1]} (width x height)")
     radius = metrics.boundary_radius(gt.shape, bound_th)
     if track.binary:
+        if track.guessed:
+            _check_guess(gt_file, gt)
         pair = bits.pack(pred != 0, radius), bits.pack(gt != 0, radius)
         return FrameScores({1: metrics.packed_scores(*pair, None, radius)}, (), (1,) if gt.any() else ())
     return _score_labels(pred, gt, (pred_file, gt_file), track.labels, radius)
+
+
+def _check_guess(file: Path, gt: LabelMap) -> None:
+    """Refuse annotations that speak against 255 being the only object, which the first one suggested."""
+    if gt.min() == VOID:
+        raise ValueError(
+            f"{file}: every pixel is {VOID}: void throughout, or one object that fills the frame (then say so with"
+            " --binary, in Python binary=True)"
+        )
+    if 0 < gt.max() <= HIGHEST_GREY_LABEL:
+        raise ValueError(
+            f"{file}: holds {_listed(present(gt))} in a sequence that began with 0 and {VOID} only; --binary: every"
+            " non-zero pixel is the object, --labels: values are object numbers"
+        )
 
 
 def _score_labels(

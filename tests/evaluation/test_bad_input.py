@@ -58,6 +58,14 @@ BREAKAGES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda pred, gt: save(gt / "two/00003.png", np.full(two_disks(0).shape, 255, np.uint8)),
         r"gt/two/00003.png: every pixel is void",
     ),
+    "void or a full frame": (
+        lambda pred, gt: save(gt / "one/00003.png", np.full((48, 64), 255, np.uint8)),
+        r"gt/one/00003.png: every pixel is 255: void throughout, or one object",
+    ),
+    "labels after 0 and 255": (
+        lambda pred, gt: save(gt / "one/00003.png", two_disks(3)),
+        r"gt/one/00003.png: holds labels 1, 2 in a sequence that began with 0 and 255 only",
+    ),
     "surplus label": (
         lambda pred, gt: save(pred / "two/00002.png", two_disks(2) * np.uint8(3)),
         r"pred/two/00002.png: holds labels 3, 6, but the first annotation has objects 1 to 2 only",
@@ -142,3 +150,9 @@ def test_no_such_folder(pair: Pair, folder: int) -> None:
     folders[folder] = pair[0].parent / "absent"
     with pytest.raises(FileNotFoundError, match="absent: no such folder"):
         evaluate_folders(*folders, workers=0)
+
+
+def test_an_object_may_fill_the_frame_when_it_is_said_to_be_one(pair: Pair) -> None:
+    for folder in pair:
+        save(folder / "one/00003.png", np.full((48, 64), 255, np.uint8))
+    assert evaluate_folders(*pair, sequences="one", binary=True, workers=0).sequences["one"].objects["1"].j[2] == 1

@@ -223,4 +223,4 @@ def test_adding_an_object_in_mid_track_leaves_the_others_alone(predictor: VideoP
         return results + list(predictor.track_frames(state, range(6, 12)))
 
     for a, b in zip(run(False), run(True), strict=True):
-        torch.testing.assert_close(a.masks[0], b.masks[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(a.masks[0], b.masks[0], atol=1e-4, rtol=0)
