@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
+from sam2v.cli.options import add_model_arguments, add_quiet_argument
 
 if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
@@ -51,7 +52,7 @@ def _add_interactive(commands: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write means and every object's curve")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per number of frames")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw J&F over annotated frames")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_quiet_argument(parser)
     parser.set_defaults(run=run_interactive)
 
 
@@ -60,13 +61,9 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, metavar="ROOT", help="the data set's folder")
     parser.add_argument("--split", help="e.g. val (default: the data set's validation split)")
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
-    parser.add_argument("--model", default="sam2v_nano", help="model name or YAML file (default: sam2v_nano)")
-    parser.add_argument("--checkpoint", default="auto", help="weights: a path or URL (default: the model's own)")
     parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")
-    parser.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: the device's own)")
-    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="model setting")
     parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+    add_model_arguments(parser)
 
 
 @dataclass(frozen=True)
@@ -113,9 +110,13 @@ def run_vos(args: argparse.Namespace) -> int:
     if args.worst is not None and args.out is None:
         raise ValueError("--worst draws the written predictions: it needs --out DIR")
     run = _run(args, parts_folder(args))
-    report(
-        args, evaluate_vos(_spec(args), _records(args), prompt=args.prompt, protocol=protocol, out=args.out, run=run)
-    )
+    records = _records(args)
+    found = evaluate_vos(_spec(args), records, prompt=args.prompt, protocol=protocol, out=args.out, run=run)
+    if not any(sequence.objects for sequence in found.sequences.values()):
+        where = f"; predictions are in {args.out}" if args.out else ""
+        print(f"{args.root} annotates only the frames where objects enter: nothing to score{where}")
+        return 0
+    report(args, found)
     return 0
 
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sam2v.cli.options import add_quiet_argument
+
 if TYPE_CHECKING:
     from sam2v.evaluation.protocol import Protocol
     from sam2v.evaluation.results import Evaluation
@@ -37,7 +39,7 @@ def add_reporting(parser: argparse.ArgumentParser, protocol: str | None) -> None
     )
     parser.add_argument("--meta", type=Path, metavar="FILE", help="YouTube-VOS meta.json with categories")
     parser.add_argument("--seen", type=Path, metavar="FILE", help="seen categories: train meta.json or .txt")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_quiet_argument(parser)
 
 
 def chosen_protocol(args: argparse.Namespace, default: str) -> Protocol:

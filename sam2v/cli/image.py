@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import add_model_arguments, load_model_from, numbers
+from sam2v.cli.options import add_model_arguments, box, click, load_model_from
 
 
 def add_parser(subparsers: Any) -> None:
@@ -63,14 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> tuple[list[list[float]], list[int], list[list[float]]]:
-    points, labels = [], []
-    for text in args.point:
-        values = numbers(text, "--point X,Y[,LABEL]")
-        if len(values) not in (2, 3):
-            raise ValueError(f"{text!r}: expected --point X,Y[,LABEL]")
-        points.append(values[:2])
-        labels.append(int(values[2]) if len(values) == 3 else 1)
-    boxes = [numbers(text, "--box X0,Y0,X1,Y1") for text in args.box]
+    clicks = [click(text, "--point", "X,Y[,LABEL]") for text in args.point]
+    points, labels = [point for point, _ in clicks], [label for _, label in clicks]
+    boxes = [box(text, "--box", "X0,Y0,X1,Y1") for text in args.box]
     if not points and not boxes and not args.mask:
         raise ValueError("nothing to segment: give --point, --box or --mask")
     if len(boxes) > 1 and points:

@@ -54,3 +54,24 @@ def numbers(text: str, what: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"{text!r}: expected {what}") from None
+
+
+def click(text: str, flag: str, form: str) -> tuple[list[float], int]:
+    """A click X,Y[,LABEL] as point and label, 1 if it is left out.
+
+    Raises:
+        ValueError: something else; ``flag`` and ``form`` say what is accepted.
+    """
+    values = numbers(text, f"{flag} {form}")
+    label = values[2] if len(values) == 3 else 1.0
+    if len(values) not in (2, 3) or not label.is_integer():
+        raise ValueError(f"{text!r}: expected {flag} {form}, LABEL 1 or 0")
+    return values[:2], int(label)
+
+
+def box(text: str, flag: str, form: str) -> list[float]:
+    """A box X0,Y0,X1,Y1; raises ValueError as :func:`click`."""
+    values = numbers(text, f"{flag} {form}")
+    if len(values) != 4:
+        raise ValueError(f"{text!r}: expected {flag} {form}")
+    return values

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from sam2v.atomic import atomic_path
@@ -19,21 +21,23 @@ from sam2v.cli.prompts import FramePrompt
 from sam2v.masks.png import read_binary
 from sam2v.predict.video import VideoPredictor, forward_frames
 from sam2v.tracking.session import Session
+from sam2v.video.journal import writing
 from sam2v.video.writers import MaskWriter, open_writer
 
 #: Frames between two saves of the state, which a killed run goes on from.
 _SAVE_EVERY = 100
-_RECORD, _SESSION = "track.json", "track.session"
+_RECORD = "track.json"
 
 
 @dataclass
 class _Position:
-    """Where a run is: the way it goes, the frame that comes next, and how many are done."""
+    """Where a run is: the way it goes, the frame that comes next, how many are done, and the file with the state."""
 
     reverse: bool
     frame_idx: int
     done: int = 0
     finished: bool = False
+    session: str = ""
 
 
 @dataclass
@@ -59,6 +63,9 @@ class TrackJob:
     formats: list[str]
     _writers: list[MaskWriter] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._weights = _checksum(self.predictor.model)
+
     def run(self, fps: float | None = None, fresh: bool = False, no_progress: bool | None = None) -> None:
         """Track from the beginning, or from where an interrupted run of the same job stopped.
 
@@ -72,9 +79,9 @@ class TrackJob:
         if earlier is None:
             state, position = self._begin()
         else:
-            state, position = self.predictor.load_session(folder / _SESSION, self.video), earlier
+            state, position = self.predictor.load_session(folder / earlier.session, self.video), earlier
         frames: Any = state.frames
-        with ExitStack() as stack:
+        with _terminate_as_interrupt(), ExitStack() as stack:
             for name in self.formats:
                 writer = open_writer(
                     name,
@@ -86,9 +93,11 @@ class TrackJob:
                 )
                 self._writers.append(stack.enter_context(writer))
             stack.callback(frames.close)
-            with _terminate_as_interrupt():
-                self._go(state, position, folder, no_progress)
-        print(f"{position.done} frames, {len(state.obj_ids)} objects: {', '.join(self.formats)} in {folder}")
+            self._go(state, position, folder, no_progress)
+        position.finished = True  # only now: closing the writers makes the last files
+        self._save(state, position, folder)
+        frames_done, objects = _count(position.done, "frame"), _count(len(state.obj_ids), "object")
+        print(f"{frames_done}, {objects}: {', '.join(self.formats)} in {folder}")
 
     def _begin(self) -> tuple[Session, _Position]:
         # both ways read what the other way left, so everything stays readable; one way needs the newest frames only
@@ -114,16 +123,18 @@ class TrackJob:
 
     def _go(self, state: Session, position: _Position, folder: Path, no_progress: bool | None) -> None:
         first = self.start if self.start is not None else min(p.frame_idx for p in self.prompts)
-        with tqdm(total=self._total(state, first), initial=position.done, unit="frame", disable=no_progress) as bar:
-            try:
-                while not position.finished:
+        self._save(state, position, folder)
+        try:
+            with tqdm(total=self._total(state, first), initial=position.done, unit="frame", disable=no_progress) as bar:
+                self._one_way(state, position, first, bar, folder)
+                if self.direction == "both" and not position.reverse and first > 0:
+                    position.reverse, position.frame_idx = True, first - 1
                     self._one_way(state, position, first, bar, folder)
-                    turn = self.direction == "both" and not position.reverse and first > 0
-                    position.finished = not turn
-                    if turn:
-                        position.reverse, position.frame_idx = True, first - 1
-            finally:
+        except BaseException:
+            with contextlib.suppress(OSError):  # on a full disk the run goes on from the save before
                 self._save(state, position, folder)
+            raise
+        self._save(state, position, folder)
 
     def _one_way(self, state: Session, position: _Position, first: int, bar: Any, folder: Path) -> None:
         """Track on in the position's direction, to the end of that way."""
@@ -156,19 +167,27 @@ class TrackJob:
         return {"forward": ahead, "reverse": behind, "both": ahead + behind - 1}[self.direction]
 
     def _save(self, state: Session, position: _Position, folder: Path) -> None:
-        if position.finished:
-            (folder / _SESSION).unlink(missing_ok=True)
-        else:
-            self.predictor.save_session(state, folder / _SESSION)
-        record = {"job": self._description(), "position": asdict(position), "objects": state.obj_ids}
-        with atomic_path(folder / _RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n")
+        """Write the state to a file of its own, then the record that names it: the two always belong together."""
+        before = position.session
+        position.session = "" if position.finished else f"track.{position.done}.session"
+        try:
+            if position.session not in ("", before):
+                self.predictor.save_session(state, folder / position.session)
+            record = {"job": self._description(), "position": asdict(position), "objects": state.obj_ids}
+            with writing(folder / _RECORD), atomic_path(folder / _RECORD) as temporary:
+                temporary.write_text(json.dumps(record, indent=2) + "\n")
+        except BaseException:
+            position.session = before
+            raise
+        if before not in ("", position.session):
+            (folder / before).unlink(missing_ok=True)
 
     def _description(self) -> dict[str, Any]:
         prompts = [{**asdict(p), "mask": None if p.mask is None else str(p.mask)} for p in self.prompts]
         return {
             "video": str(Path(self.video).resolve()),
             "model": self.predictor.model.config.name,
+            "weights": self._weights,
             "direction": self.direction,
             "start": self.start,
             "max_frames": self.most,
@@ -192,6 +211,18 @@ class TrackJob:
         if position.finished:
             raise ValueError(f"{folder} holds this run, finished: use --fresh to run it again")
         return position
+
+
+def _checksum(model: torch.nn.Module) -> str:
+    """Tells one model's weights from another's."""
+    total = 0
+    for value in model.state_dict().values():
+        total = zlib.crc32(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), total)
+    return f"{total:08x}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ class Packed:
     start: int = 0
 
 
-def pack(mask: npt.NDArray[np.bool_], pad: int) -> Packed:
-    """Pack an H x W boolean mask, leaving at least max(pad, 1) empty bits at the end of each row."""
+def pack(mask: npt.NDArray[np.bool_ | np.integer], pad: int) -> Packed:
+    """Pack an H x W mask (non-zero is set), leaving at least max(pad, 1) empty bits at the end of each row."""
     height, width = mask.shape
     count = -(-(width + max(pad, 1)) // 64)
     raw = np.zeros((height, 8 * count), dtype=np.uint8)

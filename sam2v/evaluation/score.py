@@ -126,7 +126,7 @@ def score_frame(track: folders.Track, frame: str, bound_th: float = metrics.BOUN
     if track.binary:
         if track.guessed:
             _check_guess(gt_file, gt)
-        pair = bits.pack(pred != 0, radius), bits.pack(gt != 0, radius)
+        pair = bits.pack(pred, radius), bits.pack(gt, radius)
         return FrameScores({1: metrics.packed_scores(*pair, None, radius)}, (), (1,) if gt.any() else ())
     return _score_labels(pred, gt, (pred_file, gt_file), track.labels, radius)
 

@@ -184,7 +184,9 @@ def score_masks(
 
 
 def _asked(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
-    """Annotated frames that the convention scores."""
+    """Annotated frames that the convention scores; none where annotations only introduce objects (test splits)."""
+    if protocol.frames != "all" and set(record.annotated) <= set(record.first_frame.values()):
+        return ()
     return record.annotated[1:-1] if protocol.frames == "inner" else record.annotated
 
 

@@ -24,6 +24,9 @@ def save_session(session: Session, path: str | Path, config: ModelConfig, option
     """Write a session's objects, prompts, memories and results; of a live stream also the frames in its window.
 
     The video itself is not copied. The file appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written, because the disk is full or the folder is closed to us.
     """
     record = {
         "format": _FORMAT,
@@ -37,8 +40,13 @@ def save_session(session: Session, path: str | Path, config: ModelConfig, option
         "tracks": [_pack_track(obj_id, track) for obj_id, track in session.tracks.items()],
         "live": _pack_live(session.frames) if isinstance(session.frames, LiveFrames) else None,
     }
-    with atomic_path(Path(path)) as temporary:
-        torch.save(record, temporary)
+    try:
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(record, file)
+    except (OSError, RuntimeError) as error:  # torch turns an error of the disk into one of its own
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+        raise OSError(f"cannot write {path}: {reason}") from error
 
 
 def read_session_file(path: str | Path) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def from_transformers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     copies = [state_dict[name] for name in _FOURIER_COPIES if name in state_dict]
     if len(copies) == 2 and not torch.equal(*copies):
         text = f"{' and '.join(_FOURIER_COPIES)} differ; the first is used for both"
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     for name, value in state_dict.items():
         if name in _FOURIER_COPIES:
             out[_FOURIER] = copies[0]

@@ -127,7 +127,7 @@ def test_the_video_predictor_fits(tmp_path: Path, mode: str) -> None:
 
     records = folder_pair(write_late(tmp_path))
     model = sam2v.load_model("sam2v_nano", checkpoint=None, device="cpu", overrides=["model.image_size=64"])
-    settings = InteractiveSettings(mode, frames=3, clicks=2)  # type: ignore[arg-type]
+    settings = InteractiveSettings(mode, frames=2, clicks=2)  # type: ignore[arg-type]
     found = evaluate_interactive(sam2v.VideoPredictor(model), records, settings)
-    assert len(found.rows()) == 3
+    assert len(found.rows()) == 2
     assert found.sequences["late"]["001"].annotated[0] == 0

@@ -47,7 +47,7 @@ def test_recorded_values_and_gradients(golden_dir: Path) -> None:
     for (t, s), step in leaves.items():
         head = f"grad/frame{t}/step{s}"
         sample = data[f"{head}/masks_sample"]
-        stride = meta["size"] // sample.shape[-1]
+        stride = 9  # samples lie at 0, 9, ... 63
         assert step.masks.grad is not None and step.iou.grad is not None and step.score.grad is not None
         np.testing.assert_allclose(step.masks.grad[..., ::stride, ::stride], sample, atol=1e-7)
         np.testing.assert_allclose(step.masks.grad.flatten(1).norm(dim=1), data[f"{head}/masks_norm"], atol=1e-6)

@@ -67,6 +67,17 @@ def test_one_error_names_everything_that_does_not_fit() -> None:
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_wrong_shape_alone_is_refused(device: str) -> None:
+    network = build_model(load_model_config("sam2v_nano"), device=device)
+    weights = {name: torch.zeros(value.shape) for name, value in network.state_dict().items()}
+    weights["no_obj_ptr"] = torch.zeros(1, 2)
+    with pytest.raises(
+        ValueError, match=r"sam2v_nano: 1 wrong shape \(no_obj_ptr 1x2 instead of 1x128\); it fits none"
+    ):
+        load_strictly(network, weights, "w.pt")
+
+
 def test_a_file_of_another_size_names_its_configuration() -> None:
     network = build_model(load_model_config("sam2.1_hiera_tiny"), device="meta")
     with pytest.raises(ValueError, match=r"it fits sam2\.1_hiera_small$") as error:

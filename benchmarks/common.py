@@ -1,0 +1,122 @@
+"""What the benchmarks share: the machine, drawn frames, video files of any length, tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sam2v.model.network import Sam2Network
+from sam2v.weights.load import load_model
+
+
+def machine() -> str:
+    """The processor, its cores and the versions that matter, on one line."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {cores} cores, {threads} threads, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """--model, --checkpoint and --image-size."""
+    parser.add_argument("--model", default="sam2v_nano")
+    parser.add_argument("--checkpoint", default="auto", help="weights; 'random' for random ones")
+    parser.add_argument("--image-size", type=int, help="default: the model's own")
+
+
+def model_from(args: argparse.Namespace) -> Sam2Network:
+    """The model that the arguments name, on the CPU."""
+    overrides = [f"model.image_size={args.image_size}"] if args.image_size else []
+    checkpoint = None if args.checkpoint == "random" else args.checkpoint
+    return load_model(args.model, checkpoint, device="cpu", overrides=overrides)
+
+
+def drawn_frames(count: int, height: int = 360, width: int = 640, discs: int = 2) -> np.ndarray:
+    """Textured discs that swing over a textured ground, T x H x W x 3 uint8; the last frame leads on to the first."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    ground = 110 + 40 * np.sin(x / 23 + 2 * np.sin(y / 31)) + 25 * np.cos(y / 17)
+    ground = np.stack([ground, ground * 0.9, 200 - 0.6 * ground], axis=-1)
+    looks = rng.integers(40, 230, (discs, 3))
+    radius = height / (4 + 0.9 * discs)
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for t in range(count):
+        picture = ground.copy()
+        for number, (cx, cy) in enumerate(disc_centres(t / count, height, width, discs)):
+            inside = (x - cx) ** 2 + (y - cy) ** 2 < radius**2
+            picture[inside] = looks[number] + (25 * np.sin((x - cx) / 5) * np.cos((y - cy) / 7))[inside, None]
+        frames[t] = picture.clip(0, 255)
+    return frames
+
+
+def disc_centres(phase: float, height: int, width: int, discs: int) -> list[tuple[float, float]]:
+    """Where the discs of :func:`drawn_frames` are, (x, y) in pixels; ``phase`` goes from 0 to 1."""
+    turn = 2 * np.pi * phase
+    return [
+        (
+            float(width * ((k + 0.5) / discs + 0.1 * np.sin(turn + k) / discs)),
+            float(height * (0.5 + 0.3 * np.sin(turn + 2.4 * k))),
+        )
+        for k in range(discs)
+    ]
+
+
+def endless(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """The frames over and over, each time as a new array, as a camera would give them."""
+    while True:
+        for frame in frames:
+            yield frame.copy()
+
+
+def write_long_video(path: Path, frames: np.ndarray, repeats: int, fps: int) -> None:
+    """An H.264 mp4 of ``frames`` shown ``repeats`` times.
+
+    The frames are encoded once, as a closed group of pictures, whose packets are then repeated with later times.
+    """
+    import av
+
+    group = path.with_name(f".{path.name}.group.mp4")
+    with av.open(str(group), "w") as container:
+        options = {"preset": "veryfast", "crf": "30", "g": str(len(frames)), "x264-params": "open-gop=0"}
+        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(group)) as source, av.open(str(path), "w") as target:
+        given = source.streams.video[0]
+        copied = target.add_stream_from_template(given)
+        span = round(len(frames) / fps / float(given.time_base))
+        for repeat in range(repeats):
+            source.seek(0)
+            for packet in source.demux(given):
+                if packet.pts is None or packet.dts is None:
+                    continue
+                packet.pts += repeat * span
+                packet.dts += repeat * span
+                packet.stream = copied
+                target.mux(packet)
+    group.unlink()
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

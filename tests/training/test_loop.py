@@ -1,0 +1,209 @@
+"""The loop: curves that repeat exactly, resume exactly, and failures that leave things whole."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training.small import small_recipe
+
+from sam2v.data.clips import Clip
+from sam2v.training import checkpoint as checkpoint_file
+from sam2v.training.config import LoraConfig, SourceConfig, StageConfig, ValidationConfig, config_difference, load_train_config
+from sam2v.training.log import read_rows
+from sam2v.training.loop import BEST, LAST, STATE, train
+from sam2v.weights.load import load_model
+
+CURVE = ("step", "stage", "loss", "mask", "dice", "iou", "score", "track_iou", "gradient_norm", "rate")
+
+
+def _curve(folder: Path) -> list[list[float]]:
+    return [[row[name] for name in CURVE] for row in read_rows(folder / "train.csv")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(small_recipe(folder), progress=False)
+    return folder
+
+
+def test_a_run_leaves_weights_curves_and_state(whole: Path) -> None:
+    assert {path.name for path in whole.iterdir()} == {STATE, LAST, "train.csv", "curves.png"}
+    rows = read_rows(whole / "train.csv")
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert [row["stage"] for row in rows] == [0] * 3 + [1] * 5
+    rates = [row["rate"] for row in rows]
+    assert rates[0] == pytest.approx(5e-4) and max(rates) == pytest.approx(1e-3)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    network = load_model("sam2v_nano", whole / LAST, overrides=[*small_recipe(whole).overrides, "model.image_size=64"])
+    state = torch.load(whole / STATE, weights_only=True)
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, state["average"]["state"][name])
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_resume_repeats_the_uninterrupted_curve(whole: Path, tmp_path: Path, stop: int) -> None:
+    recipe = small_recipe(tmp_path / "run")
+    train(recipe, stop_after=stop, progress=False)
+    train(recipe, resume=True, progress=False)
+    for mine, theirs in zip(_curve(tmp_path / "run"), _curve(whole), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-6, nan_ok=True)
+    mine, theirs = (torch.load(folder / STATE, weights_only=True)["model"] for folder in (tmp_path / "run", whole))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_repeated_batches_resume_too(tmp_path: Path) -> None:
+    stages = [StageConfig(steps=6, image_size=64, frames=2, batch=2, objects=2)]
+    one, two = (small_recipe(tmp_path / name, repeat=3, stages=stages) for name in ("one", "two"))
+    train(one, progress=False)
+    train(two, stop_after=4, progress=False)
+    train(two, resume=True, progress=False)
+    for mine, theirs in zip(_curve(tmp_path / "one"), _curve(tmp_path / "two"), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-6, nan_ok=True)
+
+
+def test_another_recipe_is_refused_with_the_difference(whole: Path) -> None:
+    recipe = small_recipe(whole, seed=1, workers=0, save_every=100)
+    before = (whole / STATE).read_bytes()
+    with pytest.raises(ValueError, match=r"differs in seed: 0 -> 1$"):
+        train(recipe, resume=True, progress=False)
+    with pytest.raises(FileExistsError, match="resume it"):
+        train(small_recipe(whole), progress=False)
+    assert (whole / STATE).read_bytes() == before
+    longer = replace(recipe, seed=0, stages=[*recipe.stages, StageConfig(steps=1)])
+    from dataclasses import asdict
+
+    assert any("stages.2.steps: (absent) -> 1" in line for line in config_difference(asdict(recipe), longer))
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train(small_recipe(tmp_path / "new"), resume=True, progress=False)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / STATE).write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match="not the state of a training run"):
+        train(small_recipe(tmp_path / "run"), resume=True, progress=False)
+
+
+def test_a_full_disk_leaves_the_previous_state(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small_recipe(tmp_path / "run")
+    train(recipe, stop_after=3, progress=False)
+    before = (tmp_path / "run" / STATE).read_bytes()
+
+    def full(_: Any, file: Any) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_file.torch, "save", full)
+    with pytest.raises(OSError, match="No space left on device.*previous one is intact"):
+        train(recipe, resume=True, progress=False)
+    assert (tmp_path / "run" / STATE).read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*tmp*"))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sam2v.training import learner
+
+    real = learner.clip_loss
+    calls: list[int] = []
+
+    def poisoned(*args: Any) -> Any:
+        calls.append(1)
+        parts = real(*args)
+        return replace(parts, dice=parts.dice * float("nan")) if len(calls) == 3 else parts
+
+    monkeypatch.setattr(learner, "clip_loss", poisoned)
+    with pytest.raises(RuntimeError, match=r"loss is nan at step 2; the batch \(synthetic.*failed_step2_rank0\.pt"):
+        train(small_recipe(tmp_path), progress=False)
+    saved = torch.load(tmp_path / "failed_step2_rank0.pt", weights_only=True)
+    assert saved["frames"].shape == (2, 1, 3, 64, 64) and len(saved["names"]) == 2
+
+
+def test_data_that_cannot_be_learnt_from_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [SourceConfig(kind="folder", root=str(tmp_path / "nowhere"))]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train(small_recipe(tmp_path / "a", sources=sources), progress=False)
+    with pytest.raises(ValueError, match="needs a root folder"):
+        train(small_recipe(tmp_path / "b", sources=[SourceConfig(kind="mose")]), progress=False)
+    frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="no object"):
+        Clip(frames, torch.zeros(2, 0, 32, 32, dtype=torch.bool), "empty")
+    with pytest.raises(ValueError, match="32 x 16"):
+        Clip(frames, torch.zeros(2, 1, 32, 16, dtype=torch.bool), "other size")
+
+
+def test_frozen_parameters_stay(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path / "run", freeze=["image_encoder.*"], ema=0.0)
+    torch.manual_seed(recipe.seed)
+    start = load_model("sam2v_nano", None, overrides=["model.image_size=64", *recipe.overrides]).state_dict()
+    end = train(recipe, stop_after=2, progress=False).network.state_dict()
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved and not any(name.startswith("image_encoder.") for name in moved)
+    with pytest.raises(ValueError, match=r"'nothing\.\*' matches no parameter"):
+        train(small_recipe(tmp_path / "b", freeze=["nothing.*"]), progress=False)
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        train(small_recipe(tmp_path / "c", freeze=["*"]), progress=False)
+
+
+def test_lora_trains_little_and_merges(tmp_path: Path) -> None:
+    lora = LoraConfig(rank=2, layers=["memory_attention*"], also=["*mask_tokens*"])
+    recipe = small_recipe(tmp_path / "run", lora=lora, ema=0.0)
+    torch.manual_seed(recipe.seed)
+    start = load_model("sam2v_nano", None, overrides=["model.image_size=64", *recipe.overrides]).state_dict()
+    result = train(recipe, progress=False)
+    end = result.network.state_dict()
+    assert start.keys() == end.keys()
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved == {name for name in moved if name.startswith("memory_attention") or "mask_tokens" in name}
+    name = "memory_attention.layers.0.cross_attn_image.v_proj.weight"
+    assert name in moved and torch.linalg.matrix_rank(end[name] - start[name], rtol=1e-3) <= 2
+    with pytest.raises(ValueError, match="no linear layer"):
+        train(small_recipe(tmp_path / "b", lora=LoraConfig(rank=2, layers=["none"])), progress=False)
+
+
+def test_validation_keeps_the_best(tmp_path: Path) -> None:
+    values = iter([{"J&F": 30.0}, {"J&F": 50.0}, {"J&F": 40.0}])
+    recipe = small_recipe(tmp_path, stages=[StageConfig(steps=6, image_size=64, frames=1, batch=1, objects=1)], save_every=2)
+    result = train(recipe, validate=lambda network, step: next(values), progress=False)
+    assert result.best == 50.0
+    assert [row["J&F"] for row in read_rows(tmp_path / "validation.csv")] == [30.0, 50.0, 40.0]
+    best, last = (load_model("sam2v_nano", tmp_path / name, overrides=recipe.overrides).state_dict() for name in (BEST, LAST))
+    assert any(not torch.equal(best[name], last[name]) for name in last)
+
+
+def test_configured_validation_measures_clips(tmp_path: Path) -> None:
+    entry = ValidationConfig(limit=1, every=2, frames=2, image_size=64)
+    recipe = small_recipe(tmp_path, stages=[StageConfig(steps=2, image_size=64, frames=2, batch=1, objects=1)], validation=[entry])
+    result = train(recipe, progress=False)
+    assert result.best is not None and 0 <= result.best <= 100
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lr=fast", "lr"),
+        ("nonsense=1", "nonsense"),
+        ("stages.0.image_size=100", "multiple of 32"),
+        ("precision=float8", "float32 or bfloat16"),
+        ("loss.stride=3", "must be 1, 2 or 4"),
+        ("ema=1.0", "below 1"),
+    ],
+)
+def test_bad_recipes_are_named(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_train_config("nano", [override])
+
+
+def test_unknown_recipes_list_the_known() -> None:
+    with pytest.raises(FileNotFoundError, match="nano"):
+        load_train_config("no_such_recipe")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "train").glob("*.yaml")))
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert load_train_config(name).total_steps > 0

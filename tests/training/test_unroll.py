@@ -1,0 +1,127 @@
+"""Unrolled clips: the same numbers as the predictor, and gradients where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from training.small import NETWORK
+
+from sam2v.config import load_model_config
+from sam2v.data.clips import ClipBatch, collate
+from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
+from sam2v.model.build import build_model
+from sam2v.model.network import Sam2Network
+from sam2v.predict import VideoPredictor
+from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, draw_numbers
+from sam2v.training.unroll import unroll
+
+
+@pytest.fixture(scope="module")
+def network() -> Sam2Network:
+    torch.manual_seed(0)
+    return build_model(load_model_config("sam2v_nano", [*NETWORK, "model.image_size=64"]))
+
+
+def _batch(frames: int, clips: int = 2) -> ClipBatch:
+    return collate(SyntheticClips(SyntheticConfig(height=64, width=64, frames=frames, bodies=3), seed=5).draw(range(clips)))
+
+
+def _draws(batch: ClipBatch, config: PromptConfig) -> list[torch.Tensor]:
+    shape = batch.valid.shape[1], batch.frames.shape[1]
+    return [draw_numbers(np.random.default_rng(k), *shape, config) for k in range(len(batch))]
+
+
+def _plan(batch: ClipBatch, kinds: tuple[int, ...], **changes: object) -> ClipPlan:
+    frames = batch.frames.shape[1]
+    values = {"reverse": False, "initial": (0,), "corrected": (), "kinds": kinds, "steps": (1,) * frames, "length": frames}
+    return ClipPlan(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("frames", "initial"), [(4, (0,)), (9, (0, 3)), (18, (0,))])
+def test_masks_equal_the_predictor_s(network: Sam2Network, frames: int, initial: tuple[int, ...]) -> None:
+    clips = SyntheticClips(SyntheticConfig(height=64, width=64, frames=frames, bodies=3), seed=8).draw([0, 1])
+    batch, config = collate(clips), PromptConfig()
+    with torch.no_grad():
+        got = unroll(network, batch, _plan(batch, (MASK, MASK), initial=initial), _draws(batch, config), config)
+    predictor = VideoPredictor(network, fill_hole_area=0, dynamic_multimask_via_stability=False)
+    row = 0
+    for clip in clips:
+        state = predictor.init_state(clip.frames.permute(0, 2, 3, 1).numpy())
+        for t in initial:
+            for number in range(clip.num_objects):
+                predictor.add_mask(state, t, number, clip.masks[t, number].numpy())
+        results = {frame_idx: masks for frame_idx, _, masks in predictor.propagate_in_video(state, start_frame_idx=0)}
+        for t in range(frames):
+            mine = F.interpolate(got.masks[t][row : row + clip.num_objects], (64, 64), mode="bilinear", align_corners=False)
+            torch.testing.assert_close(mine, results[t], atol=1e-3, rtol=1e-3)
+        row += clip.num_objects
+
+
+def test_points_equal_the_predictor_s(network: Sam2Network) -> None:
+    clip = SyntheticClips(SyntheticConfig(height=64, width=64, frames=3, bodies=2), seed=9)[0]
+    batch, config = collate([clip]), PromptConfig(corrections=1, truth_share=0.0)
+    draws = _draws(batch, config)
+    with torch.no_grad():
+        got = unroll(network, batch, _plan(batch, (CLICK,), corrected=(0,)), draws, config)
+    predictor = VideoPredictor(network, fill_hole_area=0, dynamic_multimask_via_stability=False)
+    from sam2v.training.prompting import click_in, correcting_click
+
+    state = predictor.init_state(clip.frames.permute(0, 2, 3, 1).numpy())
+    for number in range(clip.num_objects):
+        truth = clip.masks[0, number][None]
+        first = click_in(truth, draws[0][number, 0, 0, :1])
+        _, _, masks = predictor.add_points(state, 0, number, first.numpy(), [1])
+        more, label = correcting_click(masks[number : number + 1, 0] > 0, truth, draws[0][number, 0, 1][None], 0.0)
+        predictor.add_points(state, 0, number, more[0].numpy(), label[0].numpy(), clear_old_points=False)
+    for frame_idx, _, masks in predictor.propagate_in_video(state):
+        mine = F.interpolate(got.masks[frame_idx], (64, 64), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(mine, masks, atol=1e-3, rtol=1e-3)
+
+
+def test_a_clip_does_not_depend_on_its_neighbours(network: Sam2Network) -> None:
+    batch, config = _batch(3), PromptConfig(corrections=2)
+    draws = _draws(batch, config)
+    plan = {"corrected": (0, 2)}
+    with torch.no_grad():
+        both = unroll(network, batch, _plan(batch, (BOX, MASK), **plan), draws, config)
+        first = ClipBatch(batch.frames[:1], batch.masks[:1], batch.valid[:1])
+        alone = unroll(network, first, _plan(first, (BOX,), **plan), draws[:1], config)
+    rows = both.clip_of_row == 0
+    for mine, theirs in zip(both.masks, alone.masks, strict=True):
+        torch.testing.assert_close(mine[rows], theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_reversed_clips_start_at_their_end(network: Sam2Network) -> None:
+    batch, config = _batch(3), PromptConfig()
+    turned = ClipBatch(batch.frames.flip(1), batch.masks.flip(1), batch.valid)
+    with torch.no_grad():
+        one = unroll(network, batch, _plan(batch, (MASK, MASK), reverse=True), _draws(batch, config), config)
+        two = unroll(network, turned, _plan(batch, (MASK, MASK)), _draws(batch, config), config)
+    for mine, theirs in zip(one.masks, two.masks, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_every_parameter_learns(network: Sam2Network, checkpointing: bool) -> None:
+    batch, config = _batch(4), PromptConfig(corrections=2)
+    network.zero_grad(set_to_none=True)
+    got = unroll(network, batch, _plan(batch, (CLICK, MASK), corrected=(0, 2)), _draws(batch, config), config, checkpointing)
+    total = sum(part.sum() for steps, _ in got.steps for step in steps for part in (step.masks.sigmoid(), step.iou, step.score))
+    total.backward()
+    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    # absent objects do not occur here, boxes neither; the single mask's tokens are used after two clicks
+    allowed = ("no_obj", "no_mem_pos_enc", "point_embeddings.2", "point_embeddings.3", "point_embeddings.0", "maskmem_tpos_enc")
+    assert [name for name in idle if not any(part in name for part in allowed)] == []
+
+
+def test_supervision_counts_every_prompt_step(network: Sam2Network) -> None:
+    batch, config = _batch(3), PromptConfig(corrections=2)
+    with torch.no_grad():
+        got = unroll(network, batch, _plan(batch, (CLICK, MASK), corrected=(0, 2)), _draws(batch, config), config)
+    points = int((got.clip_of_row == 0).sum())
+    sizes = [(step.masks.shape[0], step.masks.shape[1]) for steps, _ in got.steps for step in steps]
+    both = len(got.clip_of_row)
+    # frame 0: a click and two corrections; frame 1: tracked; frame 2: tracked, then two corrections
+    assert sizes == [(points, 3), (points, 1), (points, 1), (both, 3), (both, 3), (points, 3), (points, 1)]
