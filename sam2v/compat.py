@@ -134,8 +134,8 @@ class SAM2VideoPredictor:
 
     Args:
         model: a network.
-        **options: see :class:`sam2v.tracking.options.VideoOptions`. As in the reference, a correction on a tracked frame
-            is forgotten by the next propagation over it unless ``add_all_frames_to_correct_as_cond=True``.
+        **options: see :class:`sam2v.tracking.options.VideoOptions`. As in the reference, a correction on a tracked
+            frame is forgotten by the next propagation over it unless ``add_all_frames_to_correct_as_cond=True``.
     """
 
     def __init__(self, model: Sam2Network, **options: Any) -> None:

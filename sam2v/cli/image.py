@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         point_coords=points or None,
         point_labels=labels or None,
         box=boxes[0] if len(boxes) == 1 else boxes or None,
-        mask_input=_mask_prompt(args.mask, predictor.model.config.image_size) if args.mask else None,
+        mask_input=_mask_prompt(args.mask, image.shape[:2], predictor.model.config.image_size) if args.mask else None,
         multimask_output=not args.single and len(boxes) < 2,
     )
     masks = answer.masks.reshape(-1, *image.shape[:2])
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     _write_overlay(out / "overlay.png", image, masks, scores, several=len(boxes) > 1)
     record = {"image": str(args.image), "height": image.shape[0], "width": image.shape[1], "masks": entries}
     (out / "masks.json").write_text(json.dumps(record, indent=2) + "\n")
-    print(f"{len(entries)} masks, overlay.png and masks.json in {out}")
+    print(f"{len(entries)} mask{'s' * (len(entries) != 1)}, overlay.png and masks.json in {out}")
     return 0
 
 
@@ -73,14 +73,18 @@ def _prompts(args: argparse.Namespace) -> tuple[list[list[float]], list[int], li
     return points, labels, boxes
 
 
-def _mask_prompt(file: str, image_size: int) -> Any:
+def _mask_prompt(file: str, size: tuple[int, int], image_size: int) -> Any:
     """A mask image as the logits the network takes as a mask prompt."""
     from torch.nn import functional as F
 
     from sam2v.masks.png import read_binary
     from sam2v.tracking.prompts import mask_prompt
 
-    plane = mask_prompt(read_binary(file), image_size)[None, None] * 20 - 10
+    mask = read_binary(file)
+    if mask.shape != size:
+        sizes = " and ".join(f"{w} x {h}" for h, w in (mask.shape, size))
+        raise ValueError(f"{file}: the mask and the picture have different sizes, {sizes}")
+    plane = mask_prompt(mask, image_size)[None, None] * 20 - 10
     return F.interpolate(plane, (image_size // 4, image_size // 4), mode="bilinear", antialias=True)[0]
 
 

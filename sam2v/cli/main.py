@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _BAD_INPUT
     try:
-        return int(args.run(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(args.run(args))
     except KeyboardInterrupt:
         print("sam2v: interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -75,6 +78,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         else:
             subparsers.add_parser(command, help=summary)
     return parser.parse_args(argv)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"sam2v: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import numbers
+from sam2v.cli.options import box, click
+from sam2v.tracking.prompts import check_index
 
 _POINT, _BOX, _MASK = "F:ID:X,Y[,LABEL]", "F:ID:X0,Y0,X1,Y1", "F:ID:FILE"
+_ENTRY = {"frame", "object", "points", "labels", "box", "mask"}
+_JSON: dict[type, str] = {list: "list", str: "string"}
 
 
 @dataclass
@@ -23,6 +26,11 @@ class FramePrompt:
     labels: list[int] = field(default_factory=list)
     box: list[float] | None = None
     mask: Path | None = None
+
+    def only(self, what: str, earlier: object) -> None:
+        """Raise ValueError if there was one already."""
+        if earlier is not None:
+            raise ValueError(f"frame {self.frame_idx}, object {self.obj_id}: more than one {what}")
 
     def check(self) -> None:
         """Raise ValueError unless there is something to prompt with."""
@@ -44,28 +52,26 @@ def gather_prompts(
     """
     found: dict[tuple[int, int], FramePrompt] = {}
 
-    def at(frame_idx: int, obj_id: int) -> FramePrompt:
-        return found.setdefault((frame_idx, obj_id), FramePrompt(frame_idx, obj_id))
+    def at(text: str, flag: str, form: str) -> tuple[FramePrompt, str]:
+        frame_idx, obj_id, rest = _split(text, flag, form)
+        return found.setdefault((frame_idx, obj_id), FramePrompt(frame_idx, obj_id)), rest
 
     for text in points:
-        frame_idx, obj_id, rest = _split(text, "--point", _POINT)
-        values = numbers(rest, f"--point {_POINT}")
-        if len(values) not in (2, 3):
-            raise ValueError(f"{text!r}: expected --point {_POINT}")
-        prompt = at(frame_idx, obj_id)
-        prompt.points.append(values[:2])
-        prompt.labels.append(int(values[2]) if len(values) == 3 else 1)
+        prompt, rest = at(text, "--point", _POINT)
+        point, label = click(rest, "--point", _POINT)
+        prompt.points.append(point)
+        prompt.labels.append(label)
     for text in boxes:
-        frame_idx, obj_id, rest = _split(text, "--box", _BOX)
-        values = numbers(rest, f"--box {_BOX}")
-        if len(values) != 4:
-            raise ValueError(f"{text!r}: expected --box {_BOX}")
-        at(frame_idx, obj_id).box = values
+        prompt, rest = at(text, "--box", _BOX)
+        prompt.only("box", prompt.box)
+        prompt.box = box(rest, "--box", _BOX)
     for text in masks:
-        frame_idx, obj_id, rest = _split(text, "--mask", _MASK)
-        at(frame_idx, obj_id).mask = Path(rest)
+        prompt, rest = at(text, "--mask", _MASK)
+        prompt.only("mask", prompt.mask)
+        prompt.mask = Path(rest)
     for file in files:
         for prompt in read_prompt_file(Path(file)):
+            prompt.only("prompt", found.get((prompt.frame_idx, prompt.obj_id)))
             found[prompt.frame_idx, prompt.obj_id] = prompt
     if not found:
         raise ValueError("nothing to track: give --point, --box, --mask or --prompts")
@@ -91,15 +97,17 @@ def read_prompt_file(path: Path) -> list[FramePrompt]:
 
 
 def _from_entry(entry: Any, path: Path, number: int) -> FramePrompt:
-    known = {"frame", "object", "points", "labels", "box", "mask"}
-    if not isinstance(entry, dict) or not {"frame", "object"} <= set(entry) or set(entry) - known:
-        raise ValueError(
-            f"{path}: prompt {number} must have frame and object, and may have {sorted(known)[:1] + ['...']}"
-        )
+    if not isinstance(entry, dict) or not {"frame", "object"} <= set(entry) or set(entry) - _ENTRY:
+        raise ValueError(f"{path}: prompt {number} must have frame and object, and points with labels, box or mask")
     points = entry.get("points") or []
-    labels = entry.get("labels") or [1] * len(points)
-    mask = path.parent / entry["mask"] if entry.get("mask") else None
-    return FramePrompt(entry["frame"], entry["object"], points, labels, entry.get("box"), mask)
+    if not isinstance(points, list):
+        raise ValueError(f"{path}: prompt {number}: points must be a list of [x, y], got {points!r}")
+    labels, box, mask = entry.get("labels") or [1] * len(points), entry.get("box"), entry.get("mask")
+    for name, value, kind in (("labels", labels, list), ("box", box or [], list), ("mask", mask or "", str)):
+        if not isinstance(value, kind):
+            raise ValueError(f"{path}: prompt {number}: {name} must be a {_JSON[kind]}, got {value!r}")
+    frame_idx, obj_id = (check_index(entry[name], f"{path}: prompt {number}: {name}") for name in ("frame", "object"))
+    return FramePrompt(frame_idx, obj_id, points, labels, box, path.parent / mask if mask else None)
 
 
 def _split(text: str, flag: str, form: str) -> tuple[int, int, str]:

@@ -134,12 +134,14 @@ def annotate(predictor: Predictor, record: VideoRecord, obj: int, settings: Inte
 
 
 def _next_frame(scores: dict[int, Score], done: list[int], settings: InteractiveSettings) -> int | None:
-    """The frame to correct next, or None: the worst one (offline), the first bad one still to come (online)."""
-    open_frames = {index: j for index, (j, _) in scores.items() if index not in done and j < 1}
+    """The frame to correct next, or None: the worst one (offline), or the first bad one (online).
+
+    Online that is always one still to come: earlier bad frames were paused at, and what was shown stays.
+    """
+    left = {index: j for index, (j, _) in scores.items() if index not in done and j < 1}
     if settings.mode == "online":
-        bad = [index for index, j in open_frames.items() if index > done[-1] and j < settings.threshold]
-        return min(bad, default=None)
-    return min(open_frames, key=lambda index: (open_frames[index], index), default=None)
+        return min((index for index, j in left.items() if j < settings.threshold), default=None)
+    return min(left, key=lambda index: (left[index], index), default=None)
 
 
 @dataclass

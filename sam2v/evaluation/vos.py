@@ -1,6 +1,4 @@
-"""Semi-supervised video object segmentation: objects are prompted where they enter, then tracked without
-help.
-"""
+"""Semi-supervised video object segmentation: objects are prompted where they enter, then tracked without help."""
 
 from __future__ import annotations
 

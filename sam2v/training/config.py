@@ -29,7 +29,7 @@ class SourceConfig:
         augment: apply the recipe's random changes to a data set's clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
         regions: folder of region maps (one PNG per picture in ``photographs``, values = regions) to cut objects out along.
-        motion, bodies, limbs, clutter, look_alike, camouflage: see :class:`sam2v.data.synthetic.SyntheticConfig`.
+        motion, smallest, largest, bodies, limbs, clutter, look_alike, camouflage: see :class:`sam2v.data.synthetic.SyntheticConfig`.
     """
 
     kind: str = "synthetic"
@@ -43,6 +43,8 @@ class SourceConfig:
     photographs: Optional[str] = None  # noqa: UP045
     regions: Optional[str] = None  # noqa: UP045
     motion: float = 1.0
+    smallest: float = 0.2
+    largest: float = 0.95
     bodies: int = 4
     limbs: int = 3
     clutter: int = 4

@@ -39,7 +39,8 @@ def open_source(source: SourceConfig, stage: StageConfig, seed: int, device: tor
 
 def synthetic_config(source: SourceConfig, stage: StageConfig) -> SyntheticConfig:
     """Settings of the clip generator for a source at a stage."""
-    shared = {name: getattr(source, name) for name in ("motion", "bodies", "limbs", "clutter", "look_alike", "camouflage")}
+    names = ("motion", "smallest", "largest", "bodies", "limbs", "clutter", "look_alike", "camouflage")
+    shared = {name: getattr(source, name) for name in names}
     return SyntheticConfig(
         height=stage.image_size,
         width=stage.image_size,

@@ -16,6 +16,7 @@ class SyntheticConfig:
         bodies: independent bodies drawn per clip at most (2 at least, unless this is 1).
         limbs: limbs in a clip at most; a limb hinges on a body, moves by itself and belongs to the body's mask.
         clutter: static shapes painted into the background.
+        smallest, largest: half extents of bodies, as shares of the view's shorter half side.
         motion: multiplies every speed; 1 is about the motion between consecutive frames of 12 frames/s film.
         look_alike: probability that a body copies the shape and texture of another one.
         camouflage: probability that a body takes its colours from the background.
@@ -31,6 +32,8 @@ class SyntheticConfig:
     bodies: int = 4
     limbs: int = 3
     clutter: int = 4
+    smallest: float = 0.2
+    largest: float = 0.95
     motion: float = 1.0
     look_alike: float = 0.25
     camouflage: float = 0.4
@@ -47,6 +50,8 @@ class SyntheticConfig:
         for name in ("look_alike", "camouflage", "photographs", "cutouts", "min_area"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"synthetic.{name}={getattr(self, name)!r}: must lie in [0, 1]")
+        if not 0 < self.smallest <= self.largest:
+            raise ValueError(f"synthetic.smallest={self.smallest!r}, largest={self.largest!r}: positive, in this order")
         if not self.motion >= 0:
             raise ValueError(f"synthetic.motion={self.motion!r}: must be at least 0")
 

@@ -50,7 +50,7 @@ def sample_camera(rng: np.random.Generator, frames: int, motion: float) -> np.nd
 
 
 def sample_body(
-    rng: np.random.Generator, frames: int, motion: float, aspect: tuple[float, float]
+    rng: np.random.Generator, frames: int, motion: float, aspect: tuple[float, float], sizes: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centre (T x 2), angle (T) and scale (T x 2) of one body."""
     t = np.arange(frames, dtype=float)
@@ -72,7 +72,7 @@ def sample_body(
     angle = rng.normal(0, 0.35) + turn * t + rng.normal(0, 0.06) * np.sin(beat * t + rng.uniform(0, 6.3))
     if rng.uniform() < 0.3:
         angle = angle + rng.uniform(0, 2 * math.pi)
-    size = math.exp(rng.uniform(math.log(0.2), math.log(0.95)))
+    size = math.exp(rng.uniform(math.log(sizes[0]), math.log(sizes[1])))
     growth = rng.normal(0, 0.015) * motion * t
     stretch = rng.normal(0, 0.3) + rng.normal(0, 0.06) * np.sin(rng.uniform(0.1, 0.8) * t + rng.uniform(0, 6.3))
     scale = size * np.exp(np.stack([growth + stretch, growth - stretch], axis=1).clip(-1.0, 0.8))

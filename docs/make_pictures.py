@@ -1,0 +1,148 @@
+"""Makes the pictures of README.md from the project's own drawn clips and the embedded model.
+
+    python docs/make_pictures.py [--demo DIR] [--out docs/images] [--checkpoint FILE]
+
+DIR is what ``sam2v demo --out DIR`` wrote; without it the demonstration is run into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import sam2v
+from sam2v.cli.main import main as sam2v_command
+from sam2v.data.synthetic import demo_clip
+from sam2v.masks.boxes import mask_to_box
+from sam2v.masks.clicks import Click, central_click
+from sam2v.masks.draw import draw_masks
+from sam2v.masks.png import read_label_map
+
+#: Files that this script writes, in the folder of pictures.
+PICTURES = ("demo.png", "refinement.png", "images.png")
+_GAP, _CAPTION = 6, 20
+Panel = tuple[np.ndarray, str]  # H x W x 3 uint8, and what is written below it
+
+
+def main() -> None:
+    """Make all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--demo", type=Path, help="folder that sam2v demo wrote (default: run it)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images", help="folder for the pictures")
+    parser.add_argument("--checkpoint", default="auto", help="weights of sam2v_nano (default: the embedded ones)")
+    args = parser.parse_args()
+    model = sam2v.load_model(checkpoint=None if args.checkpoint == "none" else args.checkpoint)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        demo = args.demo or Path(scratch)
+        if args.demo is None:
+            _run_demo(demo, model, Path(scratch))
+        _save(args.out / "demo.png", _demo_panels(demo), columns=3)
+    _save(args.out / "refinement.png", _refinement_panels(model), columns=2)
+    _save(args.out / "images.png", _image_panels(model), columns=4)
+
+
+def _run_demo(folder: Path, model: object, scratch: Path) -> None:
+    """Run ``sam2v demo`` with this very model."""
+    weights = sam2v.save_checkpoint(model, scratch / "weights.safetensors")  # type: ignore[arg-type]
+    code = sam2v_command(["demo", "--out", str(folder), "--checkpoint", str(weights), "--quiet"])
+    if code:
+        raise SystemExit(code)
+
+
+def _demo_panels(folder: Path) -> list[Panel]:
+    """Six frames of the demonstration with its masks."""
+    pictures = sorted((folder / "frames").glob("*.png"))
+    panels = []
+    for index in np.linspace(0, len(pictures) - 1, 6).round().astype(int):
+        labels = read_label_map(folder / pictures[index].name)
+        ids = [int(i) for i in np.unique(labels) if i]
+        masks = np.stack([labels == i for i in ids]) if ids else np.zeros((0, *labels.shape), bool)
+        picture = np.asarray(Image.open(pictures[index]).convert("RGB"))
+        panels.append((draw_masks(picture, masks, ids), f"frame {index}"))
+    return panels
+
+
+def _refinement_panels(model: object) -> list[Panel]:
+    """One click, the frame where its masklet is worst, and the same frame and a later one after a correction there."""
+    clip = demo_clip()
+    frames, truth = clip.frames.permute(0, 2, 3, 1).numpy(), clip.masks[:, 0].numpy()
+    video = sam2v.VideoPredictor(model)  # type: ignore[arg-type]
+    state = video.init_state(frames)
+    first = central_click(truth[0])
+    assert first is not None
+    result = video.add_points(state, 0, 1, [[first.x, first.y]])
+    panels = [(_with_clicks(frames[0], result.binary(), [first]), "frame 0, one click")]
+    quality = {r.frame_idx: _iou(r.binary()[0], truth[r.frame_idx]) for r in video.propagate_in_video(state)}
+    worst = min(quality, key=quality.__getitem__)
+    mask = video.result(state, worst).binary()
+    panels.append((draw_masks(frames[worst], mask, [1]), f"frame {worst}, as tracked: IoU {quality[worst]:.2f}"))
+    clicks: list[Click] = []
+    while len(clicks) < 3 and (click := central_click(truth[worst], mask[0])) is not None:
+        clicks.append(click)
+        points, labels = [[c.x, c.y] for c in clicks], [c.label for c in clicks]
+        mask = video.add_points(state, worst, 1, points, labels).binary()
+    corrected = f"frame {worst}, {len(clicks)} clicks later: IoU {_iou(mask[0], truth[worst]):.2f}"
+    panels.append((_with_clicks(frames[worst], mask, clicks), corrected))
+    again = {r.frame_idx: _iou(r.binary()[0], truth[r.frame_idx]) for r in video.propagate_in_video(state)}
+    near = min(worst + 5, len(frames) - 1)
+    text = f"frame {near}, tracked again: IoU {again[near]:.2f} (was {quality[near]:.2f})"
+    panels.append((draw_masks(frames[near], video.result(state, near).binary(), [1]), text))
+    return panels
+
+
+def _image_panels(model: object) -> list[Panel]:
+    """The three answers to one click, and three boxes."""
+    clip = demo_clip(frames=2)
+    picture, truth = clip.frames[0].permute(1, 2, 0).numpy(), clip.masks[0].numpy()
+    image = sam2v.ImagePredictor(model)  # type: ignore[arg-type]
+    image.set_image(picture)
+    click = central_click(truth[1])
+    assert click is not None
+    masks, iou, _ = image.predict([[click.x, click.y]])
+    panels = [
+        (_with_clicks(picture, masks[i : i + 1], [click]), f"one click, predicted IoU {iou[i]:.2f}")
+        for i in np.argsort(-iou)
+    ]
+    masks, _, _ = image.predict(box=mask_to_box(truth) + [0, 0, 1, 1], multimask_output=False)
+    panels.append((draw_masks(picture, masks[:, 0], [1, 2, 3]), "three boxes, one batch"))
+    return panels
+
+
+def _with_clicks(picture: np.ndarray, masks: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """The mask of object 1 and the clicks: a green dot is positive, a red one negative."""
+    image = Image.fromarray(draw_masks(picture, masks, [1], labels=False))
+    draw = ImageDraw.Draw(image)
+    for x, y, label in clicks:
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=(0, 200, 60) if label else (230, 30, 30), outline="white", width=2)
+    return np.asarray(image)
+
+
+def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    """Intersection over union; 1 where both are empty."""
+    union = (mask | truth).sum()
+    return float((mask & truth).sum() / union) if union else 1.0
+
+
+def _save(path: Path, panels: Sequence[Panel], columns: int) -> None:
+    """Lay the panels out in rows on white."""
+    height, width = panels[0][0].shape[:2]
+    rows = -(-len(panels) // columns)
+    size = (columns * (width + _GAP) - _GAP, rows * (height + _CAPTION + _GAP) - _GAP)
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, (picture, text) in enumerate(panels):
+        x, y = number % columns * (width + _GAP), number // columns * (height + _CAPTION + _GAP)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        draw.text((x + 2, y + height + 2), text, fill="black", font=font)
+    sheet.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
