@@ -88,9 +88,7 @@ def compare_images(pictures: dict[str, np.ndarray], own: Sam2Network, peers: dic
     rows = []
     for name, picture in pictures.items():
         mine = official(ImagePredictor(own), picture)
-        others = [
-            official(peer, picture) if kind == "sam2" else ported(peer, picture) for kind, peer in peers.items()
-        ]
+        others = [official(peer, picture) if kind == "sam2" else ported(peer, picture) for kind, peer in peers.items()]
         first: np.ndarray | None = None
         for title, case in CASES.items():
             earlier = first[:1] if case.get("refine") and first is not None else None

@@ -119,7 +119,9 @@ def _with_clicks(picture: np.ndarray, masks: np.ndarray, clicks: Sequence[Click]
     image = Image.fromarray(draw_masks(picture, masks, [1], labels=False))
     draw = ImageDraw.Draw(image)
     for x, y, label in clicks:
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=(0, 200, 60) if label else (230, 30, 30), outline="white", width=2)
+        draw.ellipse(
+            (x - 5, y - 5, x + 5, y + 5), fill=(0, 200, 60) if label else (230, 30, 30), outline="white", width=2
+        )
     return np.asarray(image)
 
 

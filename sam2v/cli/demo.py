@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from sam2v.data.synthetic import demo_clip
     from sam2v.predict.video import VideoPredictor
 
+    if args.frames < 3:
+        raise ValueError(f"--frames {args.frames}: at least 3 frames, of which the first and the last are not scored")
     if not set(args.objects) <= {1, 2, 3}:
         raise ValueError(f"the clip has objects 1, 2 and 3, not {sorted(set(args.objects) - {1, 2, 3})[0]}")
     predictor = VideoPredictor(load_model_from(args))

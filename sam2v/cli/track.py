@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     for name in formats or [""]:
         if name not in FORMATS:
             raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    if args.max_frames is not None and args.max_frames < 0:
+        raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
     predictor = VideoPredictor(
         load_model_from(args), non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes

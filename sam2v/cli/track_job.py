@@ -75,11 +75,11 @@ class TrackJob:
         """
         folder = Path(self.out)
         earlier = None if fresh else self._earlier_run(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         if earlier is None:
             state, position = self._begin()
         else:
             state, position = self.predictor.load_session(folder / earlier.session, self.video), earlier
+        folder.mkdir(parents=True, exist_ok=True)
         frames: Any = state.frames
         with _terminate_as_interrupt(), ExitStack() as stack:
             for name in self.formats:
@@ -87,7 +87,7 @@ class TrackJob:
                     name,
                     folder,
                     size=state.size,
-                    fps=fps or frames.fps,
+                    fps=frames.fps if fps is None else fps,
                     frame_names=frames.frame_name,
                     resume=earlier is not None,
                 )

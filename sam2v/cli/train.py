@@ -11,10 +11,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "train",
         help="train or fine-tune a model",
         description="Train by a recipe: a name from configs/train or a YAML file. Several processes: "
-        "torchrun --nproc_per_node N -m sam2v.cli train --config RECIPE. Stop at any time; --resume goes on with the same numbers.",
+        "torchrun --nproc_per_node N -m sam2v.cli train --config RECIPE. "
+        "Stop at any time; --resume goes on with the same numbers.",
     )
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="name of a shipped recipe, or path of a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes, e.g. optim.lr=1e-4 stages.0.steps=200")
+    parser.add_argument(
+        "--config", required=True, metavar="RECIPE", help="name of a shipped recipe, or path of a YAML file"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="changes, e.g. optim.lr=1e-4 stages.0.steps=200"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in the recipe's folder (out=...)")
     parser.add_argument("--device", help="where to compute (default: the GPU if there is one)")
     parser.add_argument("--stop-after", type=int, metavar="STEP", help="stop at this step with everything saved")
@@ -36,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
     result = train(config, args.resume, args.device, args.stop_after, progress=not args.quiet)
     if first:
         best = "" if result.best is None else f", best validation {result.best:.1f}"
-        print(f"{result.steps} of {config.total_steps} steps, loss {result.loss:.3f}{best}: {result.folder}/last.safetensors")
+        print(
+            f"{result.steps} of {config.total_steps} steps, loss {result.loss:.3f}{best}: "
+            f"{result.folder}/last.safetensors"
+        )
     return 0
 
 

@@ -132,10 +132,10 @@ def point_prompt(
     Raises:
         ValueError: neither points nor box, or one of them is wrong.
     """
-    if points is None and box is None:
-        raise ValueError("give at least one of points and box")
     if points is None and labels is not None:
         raise ValueError("labels were given without points")
+    if points is None and box is None:
+        raise ValueError("give at least one of points and box")
     coords, marks = np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
     if points is not None:
         coords, marks = check_points(points, labels, size, not normalize_coords)

@@ -20,7 +20,7 @@ class SourceConfig:
     """One source of clips.
 
     Attributes:
-        kind: ``synthetic``, or a data set that :func:`sam2v.data.open_dataset` knows (``davis``, ``mose``, ``sav``, ...).
+        kind: ``synthetic``, or a data set of :func:`sam2v.data.open_dataset` (``davis2017``, ``mose``, ``sav``, ...).
         root, split: where a data set is, and which part of it.
         weight: how often a step draws from this source, relative to the others.
         images: clips of one frame, whatever the stage says.
@@ -28,8 +28,9 @@ class SourceConfig:
         strides: smallest and largest step between frames of a data set, in annotated frames.
         augment: apply the recipe's random changes to a data set's clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
-        regions: folder of region maps (one PNG per picture in ``photographs``, values = regions) to cut objects out along.
-        motion, smallest, largest, bodies, limbs, clutter, look_alike, camouflage: see :class:`sam2v.data.synthetic.SyntheticConfig`.
+        regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by.
+        motion, smallest, largest, bodies, limbs, clutter, look_alike, camouflage: see
+            :class:`sam2v.data.synthetic.SyntheticConfig`.
     """
 
     kind: str = "synthetic"
@@ -144,6 +145,7 @@ class TrainConfig:
         out: folder of checkpoints and logs.
         model, overrides: the network, as for :func:`sam2v.load_model`.
         checkpoint: weights to start from: ``auto``, a path, or null for random ones.
+        look_nearby: random weights start with memory attention that prefers the same place, this strongly; 0: not.
         seed: decides initial weights and every draw.
         stages: gone through in order. sources: where clips come from.
         prompts, loss, optim, lora: see there.
@@ -161,6 +163,7 @@ class TrainConfig:
     model: str = "sam2v_nano"
     overrides: list[str] = field(default_factory=list)
     checkpoint: Optional[str] = None  # noqa: UP045
+    look_nearby: float = 0.0
     seed: int = 0
     stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
     sources: list[SourceConfig] = field(default_factory=lambda: [SourceConfig()])
@@ -240,12 +243,18 @@ def config_difference(old: dict[str, Any], new: TrainConfig) -> list[str]:
     keys = sorted(key for key in before.keys() | after.keys() if key.split(".")[0] not in _FREE)
     gone = "(absent)"
     return [
-        f"{key}: {before.get(key, gone)} -> {after.get(key, gone)}" for key in keys if before.get(key, gone) != after.get(key, gone)
+        f"{key}: {before.get(key, gone)} -> {after.get(key, gone)}"
+        for key in keys
+        if before.get(key, gone) != after.get(key, gone)
     ]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, dict | list) and value:
         items = value.items() if isinstance(value, dict) else enumerate(value)
-        return {key: leaf for name, part in items for key, leaf in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()}
+        return {
+            key: leaf
+            for name, part in items
+            for key, leaf in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+        }
     return {prefix: value}

@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from sam2v.data import ClipDataset, ClipMix, ClipTransforms, FrameSampler, MixedBatches, ObjectSampler, collate, open_dataset
+from sam2v.data import (
+    ClipDataset,
+    ClipMix,
+    ClipTransforms,
+    FrameSampler,
+    MixedBatches,
+    ObjectSampler,
+    collate,
+    open_dataset,
+)
 from sam2v.data.clips import Clip, ClipBatch
 from sam2v.data.samplers import draw_seed
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
@@ -17,7 +26,9 @@ from sam2v.training.config import SourceConfig, StageConfig, TrainConfig
 from sam2v.training.distributed import World
 
 
-def open_source(source: SourceConfig, stage: StageConfig, seed: int, device: torch.device) -> SyntheticClips | ClipDataset:
+def open_source(
+    source: SourceConfig, stage: StageConfig, seed: int, device: torch.device
+) -> SyntheticClips | ClipDataset:
     """Clips of one source at a stage's size.
 
     Raises:
@@ -72,7 +83,9 @@ class StageBatches:
         self.repeat, self.start, self.steps, self.world = config.repeat, start, stage.steps, world
         # rendering on a GPU happens in this process; on the CPU it may happen in workers
         device = world.device if world.device.type == "cuda" else torch.device("cpu")
-        sources = [open_source(s, stage, draw_seed(config.seed, number, k), device) for k, s in enumerate(config.sources)]
+        sources = [
+            open_source(s, stage, draw_seed(config.seed, number, k), device) for k, s in enumerate(config.sources)
+        ]
         mix = ClipMix(sources)  # type: ignore[arg-type]
         draws = MixedBatches(
             mix.lengths,

@@ -54,7 +54,9 @@ def join_world(device: str | torch.device | None = None) -> World:
     Args:
         device: where to compute; None = this process's GPU, else the CPU.
     """
-    size, rank, local = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    size, rank, local = (
+        int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+    )
     if device is None:
         device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     device = torch.device(device)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sam2v.data.clips import ClipBatch
 from sam2v.model.network import Sam2Network
+from sam2v.training.auxiliary import contrast_loss
 from sam2v.training.losses import LossConfig, LossParts, PromptStep, clip_loss, true_iou
 from sam2v.training.prompting import ClipPlan, PromptConfig
 from sam2v.training.unroll import UnrolledClips, unroll
@@ -21,10 +22,12 @@ class StepResult:
 
     Attributes:
         parts: losses, with gradients; already divided by ``objects``.
+        contrast: loss between frames' features, 0 where it has no weight.
         tracked: sum and number, as a tensor of 2, of the IoUs of visible objects on frames that were only tracked.
     """
 
     parts: LossParts
+    contrast: Tensor
     tracked: Tensor
 
 
@@ -35,22 +38,31 @@ class ClipLearner(nn.Module):
         network: the model. prompts, loss: settings. checkpointing: recompute activations.
     """
 
-    def __init__(self, network: Sam2Network, prompts: PromptConfig, loss: LossConfig, checkpointing: bool = False) -> None:
+    def __init__(
+        self, network: Sam2Network, prompts: PromptConfig, loss: LossConfig, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         self.prompts, self.loss, self.checkpointing = prompts, loss, checkpointing
 
     def forward(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> tuple[Tensor, ...]:
-        """Returns the four losses and ``StepResult.tracked``, as tensors."""
+        """Returns the total loss, its four parts, the contrast loss and ``StepResult.tracked``, as tensors."""
         result = self.measure(batch, plan, draws, objects)
-        return (*vars(result.parts).values(), result.tracked)
+        total = result.parts.total(self.loss) + self.loss.contrast * result.contrast
+        return (total, *vars(result.parts).values(), result.contrast, result.tracked)
 
     def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
         """Losses of a batch, divided by ``objects``."""
         unrolled = unroll(self.network, batch, plan, draws, self.prompts, self.checkpointing)
         side = (batch.frames.shape[-2] // self.loss.stride, batch.frames.shape[-1] // self.loss.stride)
-        frames = [([_sized(step, side) for step in steps], _shrunk(truth, self.loss.stride)) for steps, truth in unrolled.steps]
-        return StepResult(clip_loss(frames, self.loss, objects), tracked_iou(unrolled, plan))
+        frames = [
+            ([_sized(step, side) for step in steps], _shrunk(truth, self.loss.stride))
+            for steps, truth in unrolled.steps
+        ]
+        contrast = torch.zeros((), device=batch.frames.device)
+        if self.loss.contrast and batch.frames.shape[1] > 1 and unrolled.levels is not None:
+            contrast = contrast_loss(unrolled.levels, batch.masks.flip(1) if plan.reverse else batch.masks)
+        return StepResult(clip_loss(frames, self.loss, objects), contrast, tracked_iou(unrolled, plan))
 
 
 def tracked_iou(unrolled: UnrolledClips, plan: ClipPlan) -> Tensor:

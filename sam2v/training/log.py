@@ -58,7 +58,7 @@ class RunLog:
     def plot(self) -> Path | None:
         """Draw the curves logged so far into ``curves.png``; None if there is nothing to draw."""
         train, validation = read_rows(self.folder / "train.csv"), read_rows(self.folder / "validation.csv")
-        panels = [(train, ("loss",)), (train, ("track_iou",))]
+        panels: list[tuple[list[dict[str, float]], tuple[str, ...]]] = [(train, ("loss",)), (train, ("track_iou",))]
         if validation:
             panels.append((validation, tuple(name for name in validation[0] if name != "step")[:4]))
         panels = [(rows, names) for rows, names in panels if len(rows) > 1]
@@ -106,7 +106,10 @@ def _draw_panels(panels: Sequence[tuple[Sequence[Mapping[str, float]], Sequence[
 
 
 def _draw_panel(draw: Any, top: int, rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
-    points = {name: [(row["step"], row[name]) for row in rows if row.get(name, float("nan")) == row.get(name)] for name in names}
+    points = {
+        name: [(row["step"], row[name]) for row in rows if row.get(name, float("nan")) == row.get(name)]
+        for name in names
+    }
     values = sorted(value for line in points.values() for _, value in line)
     if not values:
         return

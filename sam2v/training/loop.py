@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sam2v.data.clips import ClipBatch
 from sam2v.data.samplers import draw_seed
 from sam2v.model.network import Sam2Network
+from sam2v.training.auxiliary import look_nearby
 from sam2v.training.checkpoint import load_state, save_state
 from sam2v.training.config import TrainConfig, check_train_config
 from sam2v.training.data import StageBatches
@@ -23,7 +24,6 @@ from sam2v.training.distributed import World, join_world
 from sam2v.training.learner import ClipLearner
 from sam2v.training.log import RunLog
 from sam2v.training.lora import add_lora, merged
-from sam2v.training.losses import LossParts
 from sam2v.training.optimizer import WeightAverage, freeze, make_optimizer, rate_at
 from sam2v.training.prompting import draw_numbers, plan_clips
 
@@ -87,7 +87,9 @@ class Trainer:
         config: the recipe. world: this process among the others. resume: continue. validate: see :func:`train`.
     """
 
-    def __init__(self, config: TrainConfig, world: World, resume: bool = False, validate: Validator | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, world: World, resume: bool = False, validate: Validator | None = None
+    ) -> None:
         self.config, self.world = config, world
         self.folder = Path(config.out)
         if not resume and (self.folder / STATE).exists():
@@ -175,11 +177,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        *parts, tracked = self.learner(batch, plan, draws, objects)
-        losses = LossParts(*parts)
-        total = losses.total(config.loss)
+        *losses, tracked = self.learner(batch, plan, draws, objects)
+        total = losses[0]
         # over processes, losses and gradients are averaged, and each divided its sum by the average number of objects
-        logged = self.world.sum(torch.stack([total, *parts]).detach()) / self.world.size
+        logged = self.world.sum(torch.stack(losses).detach()) / self.world.size
         self._check_finite(logged, batch)
         if total.requires_grad:
             total.backward()
@@ -195,10 +196,11 @@ class Trainer:
             return
         path = self.folder / f"failed_step{self.step}_rank{self.world.rank}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"step": self.step, "names": batch.names, "frames": batch.frames, "masks": batch.masks, "valid": batch.valid,
-                    "model": self.network.state_dict()}, path)  # fmt: skip
+        failed = {"step": self.step, "names": batch.names, "model": self.network.state_dict()}
+        torch.save({**failed, "frames": batch.frames, "masks": batch.masks, "valid": batch.valid}, path)
         raise RuntimeError(
-            f"the loss is {float(logged[0])} at step {self.step}; the batch ({', '.join(batch.names)}) and the weights are in {path}"
+            f"the loss is {float(logged[0])} at step {self.step}; "
+            f"the batch ({', '.join(batch.names)}) and the weights are in {path}"
         )
 
     # -- making, saving, restoring -------------------------------------------------------------------------------------
@@ -210,8 +212,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         size = [f"model.image_size={config.stages[-1].image_size}"]  # what the trained model is for
         network = load_model(
-            config.model, config.checkpoint, self.world.device, dtype=torch.float32, overrides=[*size, *config.overrides]
+            config.model,
+            config.checkpoint,
+            self.world.device,
+            dtype=torch.float32,
+            overrides=[*size, *config.overrides],
         )
+        if config.checkpoint is None:
+            look_nearby(network, config.look_nearby)
         network.requires_grad_(True)
         network.train()
         if config.lora.rank:
@@ -223,7 +231,9 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for group, made in zip(self.optimizer.param_groups, make_optimizer(self.network, self.config.optim).param_groups, strict=True):
+        for group, made in zip(
+            self.optimizer.param_groups, make_optimizer(self.network, self.config.optim).param_groups, strict=True
+        ):
             group["peak"] = made["peak"]
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -308,7 +318,9 @@ class Meter:
     def row(self) -> dict[str, float]:
         """What is logged."""
         assert self.losses is not None
-        means = dict(zip(("loss", "mask", "dice", "iou", "score"), (self.losses / self.steps).tolist(), strict=True))
+        means = dict(
+            zip(("loss", "mask", "dice", "iou", "score", "contrast"), (self.losses / self.steps).tolist(), strict=True)
+        )
         iou = float(self.tracked[0] / self.tracked[1]) if self.tracked[1] > 0 else math.nan
         return {
             **means,

@@ -38,7 +38,11 @@ def add_lora(network: nn.Module, config: LoraConfig) -> list[str]:
     Raises:
         ValueError: no linear layer matches.
     """
-    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and _matches(name, config.layers)]
+    layers = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and _matches(name, config.layers)
+    ]
     if not layers:
         raise ValueError(f"train.lora.layers={config.layers}: no linear layer of the network matches")
     for name, parameter in network.named_parameters():
@@ -53,7 +57,7 @@ def add_lora(network: nn.Module, config: LoraConfig) -> list[str]:
 
 
 def merged(network: Network) -> Network:
-    """A copy of the network with every low-rank update added to its weight: parameter names are the usual ones again."""
+    """A copy of the network with every low-rank update added to its weight, under the usual parameter names."""
     plain = copy.deepcopy(network)
     for module in plain.modules():
         if isinstance(module, nn.Linear) and parametrize.is_parametrized(module, "weight"):

@@ -1,4 +1,7 @@
-"""Losses of masks, predicted IoU and object score (SAM 2 paper, appendix D.2; focal: Lin et al. 2017, dice: Milletari et al. 2016)."""
+"""Losses of masks, predicted IoU and object score (SAM 2 paper, appendix D.2).
+
+Focal loss: Lin et al. 2017; dice loss: Milletari et al. 2016.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class LossConfig:
         focal_alpha: weight of object pixels against the others in the focal loss; negative: no weighting.
         focal_gamma: how much easy pixels count less.
         stride: mask losses are computed at the network's input size divided by this.
+        contrast: weight of a loss on image features that tells objects apart across frames, see ``contrast_loss``.
     """
 
     mask: float = 20.0
@@ -28,6 +32,7 @@ class LossConfig:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     stride: int = 1
+    contrast: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ class LossParts:
         return config.mask * self.mask + config.dice * self.dice + config.iou * self.iou + config.score * self.score
 
     def __add__(self, other: LossParts) -> LossParts:
-        return LossParts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+        return LossParts(
+            *(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
 
 
 def clip_loss(

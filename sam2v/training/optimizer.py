@@ -39,10 +39,12 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> list[str]:
 def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Groups of trainable parameters with equal peak learning rate and weight decay.
 
-    Biases and normalisations (parameters of one dimension) are not decayed. Trunk block k of K has its rate multiplied by
-    ``layer_decay`` ** (K - k), the patch embedding counts as the block before the first; position tables are exempt.
+    Biases and normalisations (parameters of one dimension) are not decayed. Trunk block k of K has its rate multiplied
+    by ``layer_decay`` ** (K - k), the patch embedding counts as the block before the first; position tables are exempt.
     """
-    blocks = 1 + max((int(found.group(1)) for name, _ in network.named_parameters() if (found := _BLOCK.match(name))), default=-1)
+    blocks = 1 + max(
+        (int(found.group(1)) for name, _ in network.named_parameters() if (found := _BLOCK.match(name))), default=-1
+    )
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
@@ -52,7 +54,9 @@ def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, 
             rate = config.encoder_lr
         rate *= config.layer_decay ** _depth_from_end(name, blocks)
         decay = 0.0 if parameter.ndim <= 1 else config.weight_decay
-        group = groups.setdefault((rate, decay), {"params": [], "names": [], "lr": rate, "peak": rate, "weight_decay": decay})
+        group = groups.setdefault(
+            (rate, decay), {"params": [], "names": [], "lr": rate, "peak": rate, "weight_decay": decay}
+        )
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())

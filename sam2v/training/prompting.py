@@ -124,8 +124,8 @@ def correcting_click(guess: Tensor, truth: Tensor, draws: Tensor, truth_share: f
         truth_share: probability of the former.
 
     Returns:
-        coords N x 1 x 2 (x, y) in pixels, labels N x 1 int64. Where nothing is wrong the click confirms: it lands in the
-        object, or, for an absent object, outside as a negative one.
+        coords N x 1 x 2 (x, y) in pixels, labels N x 1 int64. Where nothing is wrong the click confirms: it lands in
+        the object, or, for an absent object, outside as a negative one.
     """
     wrong = guess != truth
     perfect = ~wrong.flatten(1).any(dim=1)

@@ -1,6 +1,6 @@
 """A batch of clips through the network: simulated prompts, tracking, corrections (SAM 2 paper, appendix D.2).
 
-Rows are objects: the valid objects of all clips form one batch axis N, and every call of the network serves all of them.
+Rows are objects: the valid objects of all clips form one batch axis N, and every call of the network serves them all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Netwo
 from sam2v.tracking.prompts import no_points, with_padding
 from sam2v.tracking.step import PROMPT_LOGIT_LIMIT, prompt_with_mask
 from sam2v.training.losses import PromptStep
-from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, click_in, correcting_click, jittered_boxes
+from sam2v.training.prompting import (
+    BOX,
+    CLICK,
+    MASK,
+    ClipPlan,
+    PromptConfig,
+    click_in,
+    correcting_click,
+    jittered_boxes,
+)
 
 
 @dataclass
@@ -45,12 +54,14 @@ class UnrolledClips:
         masks: per frame, in processing order, N x 1 x h x w final mask logits, gated by the object score.
         truth: N x T x H x W bool, in processing order.
         clip_of_row: N, the clip that a row belongs to.
+        levels: features of all frames in processing order, each level B x T x C x h x w.
     """
 
     steps: list[tuple[list[PromptStep], Tensor]] = field(default_factory=list)
     masks: list[Tensor] = field(default_factory=list)
     truth: Tensor = field(default_factory=lambda: torch.empty(0))
     clip_of_row: Tensor = field(default_factory=lambda: torch.empty(0))
+    levels: ImageFeatures | None = None
 
 
 class Unroller:
@@ -81,7 +92,7 @@ class Unroller:
         self.kind = torch.tensor(plan.kinds, device=clip.device)[clip]
         self.slots: dict[int, Slot] = {}
         self.outcome = UnrolledClips(truth=self.truth, clip_of_row=clip)
-        self.levels = self._encode(frames)
+        self.levels = self.outcome.levels = self._encode(frames)
         memory = network.config.memory
         self.last_row, self.pointer_limit = memory.num_maskmem - 1, max(2, min(memory.max_obj_ptrs, plan.length))
         steps = torch.tensor((0, *plan.steps[1:]))
@@ -139,7 +150,14 @@ class Unroller:
         return self._remember(t, features, answer, prompted)
 
     def _point_chain(
-        self, t: int, rows: Tensor, features: ImageFeatures, conditioned: Tensor, mask: Tensor | None, coords: Tensor, labels: Tensor
+        self,
+        t: int,
+        rows: Tensor,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        mask: Tensor | None,
+        coords: Tensor,
+        labels: Tensor,
     ) -> Prediction:
         """Answer points on a frame, then corrections one after the other; every answer is supervised."""
         truth = self.truth[rows, t]
@@ -191,7 +209,13 @@ class Unroller:
         return ImageFeatures(*(level[self.clip, t] for level in self.levels))
 
     def _decode(
-        self, features: ImageFeatures, conditioned: Tensor, coords: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        coords: Tensor,
+        labels: Tensor,
+        mask: Tensor | None,
+        multimask: bool,
     ) -> Prediction:
         # the dynamic choice among masks is for use, not for learning: every output is supervised where it is asked for
         return self._call(self.network.decode_prompts, features, conditioned, coords, labels, mask, multimask, False)
@@ -232,7 +256,12 @@ class Unroller:
 
 
 def unroll(
-    network: Sam2Network, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], config: PromptConfig, checkpointing: bool = False
+    network: Sam2Network,
+    batch: ClipBatch,
+    plan: ClipPlan,
+    draws: list[Tensor],
+    config: PromptConfig,
+    checkpointing: bool = False,
 ) -> UnrolledClips:
     """Run a batch of clips through the network, see :class:`Unroller`."""
     return Unroller(network, batch, plan, draws, config, checkpointing).run()
@@ -243,7 +272,7 @@ def _rows(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
 
 
 def _place(whole: Prediction | None, part: Prediction, rows: Tensor, count: int) -> Prediction:
-    """Put the answers of some rows into those of all rows; only what later frames need (best, score, pointer) is kept."""
+    """Put the answers of some rows into those of all; only what later frames need (best, score, pointer) is kept."""
     if len(rows) == count:
         return part
     out = {}

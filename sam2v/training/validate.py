@@ -18,7 +18,7 @@ _OTHER_CLIPS = 9  # part of the seed that no training stage uses
 
 
 def make_validator(config: TrainConfig) -> Any:
-    """A function (network, step) -> values, from a recipe's ``validation`` entries; entries that are not due are skipped.
+    """A function (network, step) -> values from a recipe's ``validation`` entries; those that are not due are skipped.
 
     Raises:
         ValueError, FileNotFoundError: an entry without its root, an empty or missing data set.
@@ -29,7 +29,9 @@ def make_validator(config: TrainConfig) -> Any:
         values: dict[str, float] = {}
         for entry, items in zip(config.validation, data, strict=True):
             if step % entry.every == 0 or step >= config.total_steps:
-                values[f"{entry.kind}_J&F"] = clips_jf(network, items) if entry.kind == "synthetic" else records_jf(network, items)
+                values[f"{entry.kind}_J&F"] = (
+                    clips_jf(network, items) if entry.kind == "synthetic" else records_jf(network, items)
+                )
         return values
 
     return validate

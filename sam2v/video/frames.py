@@ -75,7 +75,8 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) >= 5  # the four EXIF orientations that swap the sides
+            exif = Image.Image.getexif(image)  # a PNG's own method would decode the whole picture
+            turned = exif.get(0x0112, 1) >= 5  # the four EXIF orientations that swap the sides
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: {_image_problem(path, error)}") from error
     return (width, height) if turned else (height, width)

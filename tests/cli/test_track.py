@@ -399,7 +399,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("a small file system cannot be mounted here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk(
@@ -481,7 +481,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
         (["--point", "0:1:nan,20"], "found NaN or infinity"),
         (["--point", "0:1:64.5,20"], "point (64.5, 20) lies outside the frame of 64 x 48 pixels"),
         (["--point", "12:1:20,20"], "frame_idx 12 is outside the video of 12 frames (0 to 11)"),
-        (["--point", "-1:1:20,20"], "frame_idx -1 is outside the video"),
+        (["--point=-1:1:20,20"], "frame_idx -1 is outside the video"),
         (["--box", "0:1:20,20,10,30"], "x1 must exceed x0"),
         (["--box", "0:1:20,20,90,30"], "box corner (90, 30) lies outside the frame"),
         (["--box", "0:1:20,20,30"], "expected --box F:ID:X0,Y0,X1,Y1"),
@@ -560,7 +560,7 @@ def test_bad_videos(track: Track, clip: np.ndarray, tmp_path: Path, capsys: pyte
     }.items():
         assert track(tmp_path / name, "--point", "0:1:20,20") == 2
         assert words in error_of(capsys)
-    assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.filterwarnings("default")

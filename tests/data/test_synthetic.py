@@ -15,9 +15,8 @@ from PIL import Image
 
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig, demo_clip, load_sources
 from sam2v.data.synthetic.render import Sources, render_scenes
-from sam2v.data.synthetic.scene import sample_scene
+from sam2v.data.synthetic.scene import sample_scene, stack_scenes
 from sam2v.data.synthetic.shapes import EXTENT, draw_silhouettes, sample_silhouettes
-from sam2v.data.synthetic.scene import stack_scenes
 
 SMALL = SyntheticConfig(height=48, width=64, frames=3)
 
@@ -93,7 +92,12 @@ def test_demo_tells_its_story() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"height": 16}, "height=16"), ({"frames": 0}, "frames=0"), ({"motion": -1.0}, "motion"), ({"camouflage": 2.0}, "camouflage")],
+    [
+        ({"height": 16}, "height=16"),
+        ({"frames": 0}, "frames=0"),
+        ({"motion": -1.0}, "motion"),
+        ({"camouflage": 2.0}, "camouflage"),
+    ],
 )
 def test_impossible_settings_are_named(change: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -133,7 +137,9 @@ def test_regions_are_cut_out_of_photographs(pictures: Path) -> None:
     colour = {tuple(cut[:3, 32, 32].tolist()) for cut in sources.cutouts}
     assert colour == {(0, 200, 0), (200, 200, 0)}
     cover = (sources.cutouts[:, 3] > 127).float().mean((1, 2))
-    assert torch.allclose(cover, torch.tensor(0.82 * 0.82 * 2 / 3), atol=0.03), "a 30 x 20 region, its longer side at 0.82"
+    assert torch.allclose(cover, torch.tensor(0.82 * 0.82 * 2 / 3), atol=0.03), (
+        "a 30 x 20 region, its longer side at 0.82"
+    )
     config = replace(SMALL, photographs=1.0, cutouts=1.0, bodies=2, limbs=0, camouflage=0.0)
     clip = SyntheticClips(config, sources=sources, seed=1)[0]
     plain = SyntheticClips(config, seed=1)[0]

@@ -36,13 +36,13 @@ def test_at_256_pixels(golden_dir: Path, config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [c if c.endswith("tiny") else pytest.param(c, marks=pytest.mark.slow) for c in CONFIGS]
+    "config", [c if c.endswith("tiny") else pytest.param(c, marks=pytest.mark.full) for c in CONFIGS]
 )
 def test_at_1024_pixels(golden_dir: Path, config: str) -> None:
     check_encoder(Fixture(golden_dir / "encoders" / f"{config}.npz"), 1024)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("config", CONFIGS)
 def test_full_fixtures(shared_dir: Path, config: str) -> None:
     fixture = Fixture(shared_dir / "golden" / "public" / f"encoder_{config}.npz")

@@ -68,7 +68,7 @@ def test_masks_are_the_logits_above_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["sam2.1_hiera_tiny", pytest.param("sam2.1_hiera_base_plus", marks=pytest.mark.slow)]
+    "config", ["sam2.1_hiera_tiny", pytest.param("sam2.1_hiera_base_plus", marks=pytest.mark.full)]
 )
 def test_photograph(shared_dir: Path, config: str) -> None:
     from PIL import Image

@@ -13,12 +13,19 @@ from training.small import small_recipe
 
 from sam2v.data.clips import Clip
 from sam2v.training import checkpoint as checkpoint_file
-from sam2v.training.config import LoraConfig, SourceConfig, StageConfig, ValidationConfig, config_difference, load_train_config
+from sam2v.training.config import (
+    LoraConfig,
+    SourceConfig,
+    StageConfig,
+    ValidationConfig,
+    config_difference,
+    load_train_config,
+)
 from sam2v.training.log import read_rows
 from sam2v.training.loop import BEST, LAST, STATE, train
 from sam2v.weights.load import load_model
 
-CURVE = ("step", "stage", "loss", "mask", "dice", "iou", "score", "track_iou", "gradient_norm", "rate")
+CURVE = ("step", "stage", "loss", "mask", "dice", "iou", "score", "contrast", "track_iou", "gradient_norm", "rate")
 
 
 def _curve(folder: Path) -> list[list[float]]:
@@ -100,7 +107,7 @@ def test_a_full_disk_leaves_the_previous_state(whole: Path, tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint_file.torch, "save", full)
-    with pytest.raises(OSError, match="No space left on device.*previous one is intact"):
+    with pytest.raises(OSError, match=r"No space left on device.*previous one is intact"):
         train(recipe, resume=True, progress=False)
     assert (tmp_path / "run" / STATE).read_bytes() == before
     assert not list((tmp_path / "run").glob(".*tmp*"))
@@ -168,17 +175,23 @@ def test_lora_trains_little_and_merges(tmp_path: Path) -> None:
 
 def test_validation_keeps_the_best(tmp_path: Path) -> None:
     values = iter([{"J&F": 30.0}, {"J&F": 50.0}, {"J&F": 40.0}])
-    recipe = small_recipe(tmp_path, stages=[StageConfig(steps=6, image_size=64, frames=1, batch=1, objects=1)], save_every=2)
+    recipe = small_recipe(
+        tmp_path, stages=[StageConfig(steps=6, image_size=64, frames=1, batch=1, objects=1)], save_every=2
+    )
     result = train(recipe, validate=lambda network, step: next(values), progress=False)
     assert result.best == 50.0
     assert [row["J&F"] for row in read_rows(tmp_path / "validation.csv")] == [30.0, 50.0, 40.0]
-    best, last = (load_model("sam2v_nano", tmp_path / name, overrides=recipe.overrides).state_dict() for name in (BEST, LAST))
+    best, last = (
+        load_model("sam2v_nano", tmp_path / name, overrides=recipe.overrides).state_dict() for name in (BEST, LAST)
+    )
     assert any(not torch.equal(best[name], last[name]) for name in last)
 
 
 def test_configured_validation_measures_clips(tmp_path: Path) -> None:
     entry = ValidationConfig(limit=1, every=2, frames=2, image_size=64)
-    recipe = small_recipe(tmp_path, stages=[StageConfig(steps=2, image_size=64, frames=2, batch=1, objects=1)], validation=[entry])
+    recipe = small_recipe(
+        tmp_path, stages=[StageConfig(steps=2, image_size=64, frames=2, batch=1, objects=1)], validation=[entry]
+    )
     result = train(recipe, progress=False)
     assert result.best is not None and 0 <= result.best <= 100
 
@@ -204,6 +217,8 @@ def test_unknown_recipes_list_the_known() -> None:
         load_train_config("no_such_recipe")
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "train").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
+)
 def test_shipped_recipes_are_valid(name: str) -> None:
     assert load_train_config(name).total_steps > 0

@@ -19,7 +19,9 @@ def _noise(seed: int, *shape: int, scale: float = 1.0) -> Tensor:
     return torch.from_numpy((generator.standard_normal(shape) * scale).astype(np.float32))
 
 
-def _recorded_inputs(meta: dict, targets: Tensor) -> tuple[list[tuple[list[PromptStep], Tensor]], dict[tuple[int, int], PromptStep]]:
+def _recorded_inputs(
+    meta: dict, targets: Tensor
+) -> tuple[list[tuple[list[PromptStep], Tensor]], dict[tuple[int, int], PromptStep]]:
     frames, leaves = [], {}
     n, side = meta["objects"], meta["size"]
     for t in range(meta["frames"]):
@@ -91,3 +93,24 @@ def test_values_by_hand() -> None:
 def test_nothing_to_learn_from_is_an_error() -> None:
     with pytest.raises(ValueError, match="no prompt step"):
         clip_loss([([], torch.zeros(1, 4, 4, dtype=torch.bool))], LossConfig(), 1)
+
+
+def test_contrast_prefers_features_that_follow_objects() -> None:
+    from sam2v.model.network import ImageFeatures
+    from sam2v.training.auxiliary import contrast_loss
+
+    masks = torch.zeros(1, 2, 1, 32, 32, dtype=torch.bool)
+    masks[0, 0, 0, :16], masks[0, 1, 0, 16:] = True, True  # the object moves down
+
+    def features(side: int, follows: bool) -> Tensor:
+        cover = masks[:, :, :, :: 32 // side, :: 32 // side].float()
+        own = cover if follows else cover[:, :1].expand_as(cover)
+        return torch.cat([own, 1 - own], dim=2)
+
+    def loss(follows: bool) -> float:
+        levels = ImageFeatures(features(2, follows), features(4, follows), features(8, follows))
+        return contrast_loss(levels, masks).item()
+
+    assert loss(True) < 0.01 < 1 < loss(False)
+    still = ImageFeatures(*(level[:, :1] for level in (features(2, True), features(4, True), features(8, True))))
+    assert contrast_loss(still, masks[:, :1]).item() == 0

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2v.model.prompt_encoder import BOX_END, BOX_START
-from sam2v.training.prompting import BOX, CLICK, MASK, PromptConfig, click_in, correcting_click, jittered_boxes, plan_clips
+from sam2v.training.prompting import (
+    BOX,
+    CLICK,
+    MASK,
+    PromptConfig,
+    click_in,
+    correcting_click,
+    jittered_boxes,
+    plan_clips,
+)
 
 
 def _masks(seed: int, count: int = 4, side: int = 12) -> torch.Tensor:

@@ -42,7 +42,9 @@ class SyntheticClips:
         self.length, self.seed = length, seed
         self.device = torch.device(device)
         given = sources or Sources()
-        self.sources = Sources(*(None if part is None else part.to(self.device) for part in (given.photographs, given.cutouts)))
+        self.sources = Sources(
+            *(None if part is None else part.to(self.device) for part in (given.photographs, given.cutouts))
+        )
 
     def __len__(self) -> int:
         return self.length
@@ -73,7 +75,9 @@ class SyntheticClips:
                 break
             found.update(self._render(missing, attempt))
         if len(found) < len(set(indices)):
-            raise ValueError(f"no object fills min_area={self.config.min_area} of the first frame in {ATTEMPTS} scenes: lower it")
+            raise ValueError(
+                f"no object fills min_area={self.config.min_area} of the first frame in {ATTEMPTS} scenes: lower it"
+            )
         return [found[index] for index in indices]
 
     def _render(self, indices: list[int], attempt: int) -> dict[int, Clip]:

@@ -25,8 +25,8 @@ _TONES = [
 def demo_clip(size: tuple[int, int] = (288, 480), frames: int = 48, seed: int = 2) -> Clip:
     """Draw the demonstration clip.
 
-    Object 0 crosses the picture and passes in front of object 1, which sways about the middle; object 2 leaves on the right
-    for the middle third of the clip and returns.
+    Object 0 crosses the picture and passes in front of object 1, which sways about the middle; object 2 leaves on the
+    right for the middle third of the clip and returns.
 
     Args:
         size: (height, width) in pixels, at least 32 each.
@@ -40,9 +40,13 @@ def demo_clip(size: tuple[int, int] = (288, 480), frames: int = 48, seed: int = 
         ValueError: a size or number of frames that is too small, or a negative seed.
     """
     if frames < 2 or seed < 0:
-        raise ValueError(f"frames={frames}, seed={seed}: a demonstration takes at least 2 frames and a seed of at least 0")
+        raise ValueError(
+            f"frames={frames}, seed={seed}: a demonstration takes at least 2 frames and a seed of at least 0"
+        )
     height, width = size
-    config = SyntheticConfig(height=height, width=width, frames=frames, bodies=_BODIES, limbs=2, clutter=5, max_objects=_BODIES)
+    config = SyntheticConfig(
+        height=height, width=width, frames=frames, bodies=_BODIES, limbs=2, clutter=5, max_objects=_BODIES
+    )
     rng = np.random.default_rng([seed, 48])
     scene = _direct(sample_scene(rng, config), rng, config)
     with torch.no_grad():
@@ -65,7 +69,13 @@ def _direct(scene: Scene, rng: np.random.Generator, config: SyntheticConfig) -> 
     owner = np.full(config.layers, -1)
     layers = [1, 2, 0]  # from back to front
     motion = scene.motion
-    poses = Motion(motion.centre.copy(), motion.angle.copy(), motion.scale.copy(), sample_waves(rng, config.layers, 0.4), motion.camera)
+    poses = Motion(
+        motion.centre.copy(),
+        motion.angle.copy(),
+        motion.scale.copy(),
+        sample_waves(rng, config.layers, 0.4),
+        motion.camera,
+    )
     for layer, body in enumerate(layers):
         owner[layer] = body
         poses.centre[layer] = paths[body]

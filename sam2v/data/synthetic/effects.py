@@ -48,7 +48,9 @@ def apply_effects(canvas: Tensor, effects: Effects) -> Tensor:
     sx, sy, _ = (v[..., None, None] for v in effects.spot.unbind(-1))  # B T 1 1
     gain = (effects.light[..., None, None] * (1 + sx * x + sy * y))[:, :, None] * effects.cast[..., None, None]
     canvas = _blur(canvas * gain, effects.blur)
-    tile = torch.randn((3, height, width), generator=torch.Generator(canvas.device).manual_seed(0), device=canvas.device)
+    tile = torch.randn(
+        (3, height, width), generator=torch.Generator(canvas.device).manual_seed(0), device=canvas.device
+    )
     shifts = effects.grain.flatten(0, 1).tolist()
     tiles = torch.stack([tile.roll((dy, dx), (-2, -1)) for dx, dy in shifts]).view_as(canvas)
     canvas = canvas + tiles * effects.noise[:, None, None, None, None]

@@ -1,4 +1,4 @@
-"""Smooth motion: camera paths, bodies that accelerate, wobble, leave and return, hinged limbs, and waves of deformation."""
+"""Smooth motion: camera paths, bodies that accelerate, wobble, leave and return; hinged limbs; deformation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def sample_camera(rng: np.random.Generator, frames: int, motion: float) -> np.nd
     speed = motion * np.exp(rng.normal(math.log(0.015), 1.0))
     heading = rng.uniform(0, 2 * math.pi)
     rates = np.array([
-        speed * math.cos(heading), 0.5 * speed * math.sin(heading), rng.normal(0, 0.008) * motion, rng.normal(0, 0.005) * motion,
+        speed * math.cos(heading), 0.5 * speed * math.sin(heading),
+        rng.normal(0, 0.008) * motion, rng.normal(0, 0.005) * motion,
     ])  # fmt: skip
     bow = rates * rng.normal(0, 1.0, 4) / max(frames, 4)
     shake = rng.normal(0, 1, (frames, 4)) * np.array([0.006, 0.006, 0.003, 0.003]) * rng.exponential(0.5)

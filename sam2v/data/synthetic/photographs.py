@@ -23,8 +23,8 @@ def load_sources(
 
     Args:
         photographs: folder searched recursively for pictures and videos (eight frames are taken of each).
-        regions: folder searched recursively for region maps: PNG files whose pixel values number the regions, named like
-            the picture, or like the picture with ``_`` and anything behind it. None: textures only.
+        regions: folder searched recursively for region maps: PNG files whose pixel values number the regions, named
+            like the picture, or like the picture with ``_`` and anything behind it. None: textures only.
         side: side in pixels at which textures and cut-outs are kept.
         limit: textures, and cut-outs, at most; drawn at random by ``seed`` if there are more.
 
@@ -63,10 +63,14 @@ def load_cutouts(photographs: Path, regions: Path, side: int, limit: int, rng: n
         assert stem is not None
         picture, labels = _read(pictures[stem]), _read_labels(maps[index])
         if picture.shape[:2] != labels.shape:
-            raise ValueError(f"{maps[index]}: {labels.shape[:2]} pixels, but its picture {pictures[stem]} has {picture.shape[:2]}")
+            raise ValueError(
+                f"{maps[index]}: {labels.shape[:2]} pixels, but its picture {pictures[stem]} has {picture.shape[:2]}"
+            )
         found += [cut(picture, mask, side) for mask in _choose_regions(labels, rng)]
     if not found:
-        raise FileNotFoundError(f"no region in {regions} is of a usable size: 1 to 40 % of its picture, away from the border")
+        raise FileNotFoundError(
+            f"no region in {regions} is of a usable size: 1 to 40 % of its picture, away from the border"
+        )
     return torch.stack(found[:limit])
 
 
@@ -80,7 +84,9 @@ def cut(picture: np.ndarray, mask: np.ndarray, side: int) -> Tensor:
     line = (torch.arange(side) + 0.5) / side * 2 - 1  # -1 to 1 over the atlas
     y = ((middle[0] + half * line) / mask.shape[0] * 2 - 1)[:, None].expand(side, side)
     x = ((middle[1] + half * line) / mask.shape[1] * 2 - 1)[None].expand(side, side)
-    out = torch.nn.functional.grid_sample(plane, torch.stack([x, y], -1)[None], padding_mode="zeros", align_corners=False)[0]
+    out = torch.nn.functional.grid_sample(
+        plane, torch.stack([x, y], -1)[None], padding_mode="zeros", align_corners=False
+    )[0]
     return out.round().to(torch.uint8)
 
 
@@ -150,7 +156,9 @@ def _read_labels(path: Path) -> np.ndarray:
 
     with Image.open(path) as picture:
         labels = np.array(picture)
-    return labels if labels.ndim == 2 else labels[..., 0].astype(np.int64) * 65536 + labels[..., 1] * 256 + labels[..., 2]
+    return (
+        labels if labels.ndim == 2 else labels[..., 0].astype(np.int64) * 65536 + labels[..., 1] * 256 + labels[..., 2]
+    )
 
 
 def _square(picture: np.ndarray, side: int) -> Tensor:
@@ -158,6 +166,10 @@ def _square(picture: np.ndarray, side: int) -> Tensor:
     height, width = picture.shape[:2]
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
-    plane = torch.from_numpy(np.ascontiguousarray(picture[top : top + short, left : left + short])).permute(2, 0, 1)[None].float()
+    plane = (
+        torch.from_numpy(np.ascontiguousarray(picture[top : top + short, left : left + short]))
+        .permute(2, 0, 1)[None]
+        .float()
+    )
     plane = torch.nn.functional.interpolate(plane, size=(side, side), mode="bilinear", antialias=True)
     return plane[0].round().clamp(0, 255).to(torch.uint8)

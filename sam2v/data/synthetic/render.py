@@ -53,7 +53,10 @@ def render(
 def render_scenes(
     drawn: list[Scene], rngs: list[np.random.Generator], config: SyntheticConfig, sources: Sources, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Render scenes that were drawn before; the generators give the noise of their textures. Returns as :func:`render`."""
+    """Render scenes that were drawn before; the generators give the noise of their textures.
+
+    Returns as :func:`render`.
+    """
     scenes = stack_scenes(drawn, device)
     fields = make_fields(rngs, max(config.height, config.width), device)
     world = view_to_world(scenes.motion.camera, config.height, config.width, LATTICE)

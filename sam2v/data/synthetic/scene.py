@@ -83,7 +83,9 @@ def sample_scene(rng: np.random.Generator, config: SyntheticConfig, photographs:
             ground.copy_row(0, row)
     looks = sample_looks(rng, count, photographs, config.photographs)
     _camouflage(rng, looks, ground, config.camouflage)
-    cutout = np.where(rng.uniform(size=count) < (config.cutouts if cutouts else 0), rng.integers(0, max(cutouts, 1), count), -1)
+    cutout = np.where(
+        rng.uniform(size=count) < (config.cutouts if cutouts else 0), rng.integers(0, max(cutouts, 1), count), -1
+    )
     cutout[is_limb] = -1
     _dress(rng, config, owner, is_limb, shapes, looks, cutout)
     clutter = config.clutter
@@ -97,17 +99,24 @@ def sample_scene(rng: np.random.Generator, config: SyntheticConfig, photographs:
         clutter_shapes=sample_silhouettes(rng, clutter),
         clutter_looks=clutter_looks,
         clutter_pose=np.concatenate(
-            [rng.uniform(-1, 1, (clutter, 2)), np.exp(rng.normal(-1.5, 0.6, (clutter, 2))), rng.uniform(0, 6.3, (clutter, 1))], axis=1
+            [
+                rng.uniform(-1, 1, (clutter, 2)),
+                np.exp(rng.normal(-1.5, 0.6, (clutter, 2))),
+                rng.uniform(0, 6.3, (clutter, 1)),
+            ],
+            axis=1,
         ),
         ground=ground,
-        division=np.array([rng.normal(0, 0.5), rng.normal(0, 1.5), rng.uniform(0, 1.0), math.exp(rng.uniform(0.5, 3.5))]),
+        division=np.array(
+            [rng.normal(0, 0.5), rng.normal(0, 1.5), rng.uniform(0, 1.0), math.exp(rng.uniform(0.5, 3.5))]
+        ),
         cutout=cutout,
         effects=_sample_effects(rng, config, count),
     )
 
 
 def _order_layers(rng: np.random.Generator, config: SyntheticConfig, bodies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Owners of the layers from back to front, and which layers are limbs; limbs lie right below or above their body."""
+    """Owners of the layers from back to front, and which are limbs; limbs lie right below or above their body."""
     hosts = rng.integers(0, bodies, config.limbs)
     if bodies > 1 and rng.uniform() < 0.5:  # one body with many limbs
         hosts[:] = hosts[:1].repeat(len(hosts))
@@ -142,7 +151,7 @@ def _dress(
             cutout[row] = cutout[twin]
             for field in fields(Silhouettes):
                 getattr(shapes, field.name)[row] = getattr(shapes, field.name)[twin]
-    for row in np.flatnonzero(is_limb):
+    for row in np.flatnonzero(is_limb).tolist():
         if rng.uniform() < 0.75:
             looks.copy_row(torso[int(owner[row])], int(row))
             looks.base[row] *= rng.uniform(0.75, 1.2)

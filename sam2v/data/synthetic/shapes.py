@@ -41,7 +41,11 @@ class Silhouettes:
 def sample_silhouettes(rng: np.random.Generator, count: int, sticks: float = 0.3) -> Silhouettes:
     """Draw ``count`` silhouettes, a share ``sticks`` of them stick figures (animals, people, branches)."""
     bend = np.concatenate(
-        [rng.normal(0, 0.45, (count, 2, 2)), rng.uniform(0, 2 * math.pi, (count, 2, 1)), rng.normal(0, 0.07, (count, 2, 2))],
+        [
+            rng.normal(0, 0.45, (count, 2, 2)),
+            rng.uniform(0, 2 * math.pi, (count, 2, 1)),
+            rng.normal(0, 0.07, (count, 2, 2)),
+        ],
         axis=2,
     )
     hole = np.concatenate([rng.uniform(-0.35, 0.35, (count, 2)), rng.uniform(0.1, 0.3, (count, 1))], axis=1)
