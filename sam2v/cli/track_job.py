@@ -131,7 +131,7 @@ class TrackJob:
                     position.reverse, position.frame_idx = True, first - 1
                     self._one_way(state, position, first, bar, folder)
         except BaseException:
-            with contextlib.suppress(OSError):  # on a full disk the run goes on from the save before
+            with contextlib.suppress(OSError):  # then the run goes on from the save before
                 self._save(state, position, folder)
             raise
         self._save(state, position, folder)
@@ -145,10 +145,20 @@ class TrackJob:
                 writer.write(pictured)
             position.frame_idx = result.frame_idx + (-1 if position.reverse else 1)
             position.done += 1
+            if state.history == "full":
+                self._forget(state, result.frame_idx, first)
             bar.update()
             bar.set_postfix(objects=len(result.obj_ids), memory=f"{resident_megabytes():.0f}MB", refresh=False)
             if position.done % _SAVE_EVERY == 0:
                 self._save(state, position, folder)
+
+    def _forget(self, state: Session, frame_idx: int, first: int) -> None:
+        """Drop results that neither way will read, so that a save does not grow with the video."""
+        reach = max(self.predictor.policy.reach())
+        for track in state.tracks.values():
+            for frame in track.bank.tracked_frames():
+                if min(abs(frame - frame_idx), abs(frame - first)) > reach:
+                    track.bank.drop_tracked(frame)
 
     def _ahead(self, state: Session, position: _Position, first: int) -> Iterable[int]:
         """Frames of the present way that are still to come."""
@@ -167,7 +177,12 @@ class TrackJob:
         return {"forward": ahead, "reverse": behind, "both": ahead + behind - 1}[self.direction]
 
     def _save(self, state: Session, position: _Position, folder: Path) -> None:
-        """Write the state to a file of its own, then the record that names it: the two always belong together."""
+        """Write the state to a file of its own, then the record that names it: the two always belong together.
+
+        The writers come first, so that a run that goes on from here lacks no frame.
+        """
+        for writer in self._writers:
+            writer.flush()
         before = position.session
         position.session = "" if position.finished else f"track.{position.done}.session"
         try:

@@ -213,12 +213,12 @@ class ImagePredictor:
 
     def _finish(self, answer: Prediction, size: tuple[int, int], return_logits: bool) -> ImageMasks:
         low = answer.masks
-        cleaned = low
+        cleaned = low - self.mask_threshold
         if self.max_hole_area:
-            cleaned = fill_holes(cleaned, self.max_hole_area)
+            cleaned = fill_holes(cleaned, self.max_hole_area, value=10.0)
         if self.max_sprinkle_area:
-            cleaned = remove_specks(cleaned, self.max_sprinkle_area)
-        masks = F.interpolate(cleaned, size, mode="bilinear", align_corners=False)
+            cleaned = remove_specks(cleaned, self.max_sprinkle_area, value=-10.0)
+        masks = F.interpolate(cleaned + self.mask_threshold, size, mode="bilinear", align_corners=False)
         if not return_logits:
             masks = masks > self.mask_threshold
         parts = (masks, answer.iou, low.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT))

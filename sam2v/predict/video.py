@@ -53,6 +53,7 @@ class VideoPredictor:
         self.model = model
         self.options = VideoOptions.from_keywords(**options)
         self._engine = Engine(model, self.options, policy)
+        self.policy = self._engine.policy
 
     @classmethod
     def from_pretrained(

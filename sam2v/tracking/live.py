@@ -44,7 +44,7 @@ class LiveFrames:
             old, new = (f"{s[1]} x {s[0]}" for s in (self._size, size))
             raise ValueError(f"frame {self.count} of the stream is {new} pixels, the earlier ones are {old}")
         self._size = size
-        self._recent[self.count] = frame
+        self._recent[self.count] = frame.copy()  # cameras reuse their buffer
         while len(self._recent) > self.window:
             self._recent.popitem(last=False)
         self.count += 1

@@ -27,6 +27,7 @@ class SourceConfig:
         batch_scale: multiplies the stage's batch size (images are cheaper than clips).
         strides: smallest and largest step between frames of a data set, in annotated frames.
         augment: apply the recipe's random changes to a data set's clips.
+        length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
         regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by.
         motion, smallest, largest, bodies, limbs, clutter, look_alike, camouflage: see
@@ -41,6 +42,7 @@ class SourceConfig:
     batch_scale: int = 1
     strides: list[int] = field(default_factory=lambda: [1, 1])
     augment: bool = True
+    length: int = 1_000_000
     photographs: Optional[str] = None  # noqa: UP045
     regions: Optional[str] = None  # noqa: UP045
     motion: float = 1.0

@@ -36,7 +36,7 @@ def open_source(
     """
     frames = 1 if source.images else stage.frames
     if source.kind == "synthetic":
-        return SyntheticClips(synthetic_config(source, stage), seed=seed, sources=_pictures(source), device=device)
+        return SyntheticClips(synthetic_config(source, stage), source.length, seed, _pictures(source), device)
     if source.root is None:
         raise ValueError(f"train.sources: kind {source.kind!r} needs a root folder")
     records: Any = open_dataset(source.kind, source.root, source.split)

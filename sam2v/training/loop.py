@@ -241,10 +241,7 @@ class Trainer:
 
     def exported(self) -> Sam2Network:
         """The network to use: the average if there is one, low-rank updates merged, in eval mode."""
-        network = merged(self.network)
-        if self.average is not None:
-            averaged = merged(self._with_state(self.average.state))
-            network = averaged
+        network = merged(self.network if self.average is None else self._with_state(self.average.state))
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         return network.set_precision(None).eval()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from sam2v.model.build import build_model
+from sam2v.model.network import Sam2Network
 from sam2v.training.config import LoraConfig
 
-Network = TypeVar("Network", bound=nn.Module)
+_PARAMETRIZED = ".parametrizations.weight."
 
 
 class LowRank(nn.Module):
@@ -56,13 +55,17 @@ def add_lora(network: nn.Module, config: LoraConfig) -> list[str]:
     return layers
 
 
-def merged(network: Network) -> Network:
+def merged(network: Sam2Network) -> Sam2Network:
     """A copy of the network with every low-rank update added to its weight, under the usual parameter names."""
-    plain = copy.deepcopy(network)
-    for module in plain.modules():
-        if isinstance(module, nn.Linear) and parametrize.is_parametrized(module, "weight"):
-            with torch.no_grad():
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    plain = build_model(network.config, network.device)
+    state = {}
+    for name, value in network.state_dict().items():
+        owner, parametrized, part = name.partition(_PARAMETRIZED)
+        if not parametrized:
+            state[name] = value
+        elif part == "original":
+            state[f"{owner}.weight"] = network.get_submodule(owner).weight
+    plain.load_state_dict(state)
     return plain
 
 

@@ -76,7 +76,8 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
         with Image.open(path) as image:
             width, height = image.size
             exif = Image.Image.getexif(image)  # a PNG's own method would decode the whole picture
-            turned = exif.get(0x0112, 1) >= 5  # the four EXIF orientations that swap the sides
+            # four EXIF orientations swap the sides; of a TIFF, Pillow gives the size as it is after turning
+            turned = image.format != "TIFF" and exif.get(0x0112, 1) >= 5
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: {_image_problem(path, error)}") from error
     return (width, height) if turned else (height, width)

@@ -43,6 +43,7 @@ class OverlayWriter(MaskWriter):
         self._index = Journal(self._parts / "clips.jsonl", target.resume)
         self._encoder: VideoEncoder | None = None
         self._frames: list[int] = []  # in the clip that is being encoded
+        self._lost: list[int] = []  # in a clip that an error cost us
 
     def done_frames(self) -> set[int]:
         return {frame for _, frames in self._clips() for frame in frames}
@@ -56,6 +57,13 @@ class OverlayWriter(MaskWriter):
             encoder.add(picture)
             self._frames.append(result.frame_idx)
             if len(self._frames) == CLIP_FRAMES:
+                self._finish_clip()
+
+    def flush(self) -> None:
+        if self._lost:
+            raise OSError(f"{self.path}: frames {self._lost[0]} to {self._lost[-1]} were lost")
+        if self._encoder is not None:
+            with self._giving_up_on_errors():
                 self._finish_clip()
 
     def _finish(self) -> None:
@@ -82,6 +90,7 @@ class OverlayWriter(MaskWriter):
         clip = self._new_part()
         self._part("open").replace(clip)
         self._index.append({"clip": clip.name, "frames": self._frames})
+        self._frames = []
 
     def _assemble(self, clips: list[tuple[Path, list[int]]]) -> None:
         """Make the output from the clips. Whenever this is interrupted, the index and its clips stay valid."""
@@ -129,6 +138,7 @@ class OverlayWriter(MaskWriter):
             if self._encoder is not None:
                 self._encoder.abandon()
                 self._encoder = None
+            self._lost = self._frames or self._lost
             self._part("open").unlink(missing_ok=True)
             raise
 

@@ -76,6 +76,13 @@ class MaskWriter(ABC):
     def done_frames(self) -> set[int]:
         """Frames that are on disk for good, those of the run that is being continued included."""
 
+    def flush(self) -> None:  # noqa: B027 - most writers hold nothing back
+        """Put everything written so far on disk for good, so that a run may go on from here.
+
+        Raises:
+            OSError: it cannot be written, or was lost when an earlier write failed.
+        """
+
     def close(self) -> None:
         """Finish the output. Closing twice is harmless."""
         if not self._closed:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawn import drawn_clip
 from models import nano_by_rule
 from PIL import Image
@@ -303,6 +304,27 @@ def test_a_killed_run_goes_on_from_its_last_save(
     assert video_of(remains / "overlay.mp4")[0] == frames
 
 
+def test_what_both_ways_save_does_not_grow_with_the_video(
+    track: Track, clip: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.concatenate([clip] * 4)
+    movie = write_movie(tmp_path / "long.mp4", frames)
+    arguments = ["--point", "2:1:20,20", "--both", "--format", "npz"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_writing(patch, 44, interrupt)
+        assert track(movie, *arguments) == 130
+    (session,) = (tmp_path / "out").glob("track.*.session")
+    kept = set(torch.load(session, weights_only=True)["tracks"][0]["tracked"])
+    assert kept == {*range(3, 18), *range(30, 47)}  # what the way back reads, and what the next frames read
+    assert track(movie, *arguments) == 0
+    predictor = VideoPredictor(nano_by_rule())
+    state = predictor.init_state(movie)
+    predictor.add_points(state, 2, 1, [[20, 20]])
+    for result in predictor.propagate_in_video(state, direction="both"):
+        written = np.load(tmp_path / "out" / f"{result.frame_idx:05d}.npz")["masks"]
+        assert np.array_equal(written, result.binary()), result.frame_idx
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
 def test_a_terminated_process_leaves_a_run_that_goes_on(
     track: Track, nano: list[str], clip: np.ndarray, tmp_path: Path
@@ -428,6 +450,7 @@ def test_a_full_disk(
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     assert track(movie, *arguments, out="disk/out") == 0
     assert masks_in(out) == whole["2"]
+    assert video_of(out / "overlay.mp4")[0] == FRAMES - 2
 
 
 @pytest.mark.parametrize("name", ["track.session", "track.json"])

@@ -161,6 +161,7 @@ def test_videos(nano_checkpoint: str, clip: np.ndarray, video_dir: str) -> None:
     assert len(answers) == 2 + FRAMES + 1 + FRAMES + 4 + 4 + 2 + 1 + 3
     predictor = sam2v.VideoPredictor(nano_by_rule(), add_all_frames_to_correct_as_cond=False)
     state = predictor.init_state(clip)
+    predictor.add_points(state, 0, 1, [[20, 20]], [1])
     predictor.add_points(state, 0, 1, [[20, 20], [50, 40]], [1, 0])
     for (_, ids, masks), result in zip(answers[2 : 2 + FRAMES], predictor.propagate_in_video(state), strict=True):
         assert ids == [1]
@@ -189,10 +190,16 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     names = {name: getattr(torch, name) for name in dir(torch) if not name.startswith("__")}
     monkeypatch.setattr(video, "torch", SimpleNamespace(**{**names, "bfloat16": torch.float32}))
     monkeypatch.setattr(misc, "get_connected_components", components)
+
+    def image_predictor(model: Any) -> Any:
+        predictor = SAM2ImagePredictor(model)
+        predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]  # fixed to 1024 there
+        return predictor
+
     return SimpleNamespace(
         build_sam2=build_sam2,
         build_sam2_video_predictor=build_sam2_video_predictor,
-        SAM2ImagePredictor=SAM2ImagePredictor,
+        SAM2ImagePredictor=image_predictor,
     )
 
 

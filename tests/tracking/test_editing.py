@@ -174,6 +174,13 @@ def test_a_policy_can_be_replaced(predictor: VideoPredictor, clip: np.ndarray) -
     assert torch.equal(results[0][:2], results[1][:2]) and not torch.equal(results[0][3:], results[1][3:])
 
 
+def test_a_reused_buffer_does_not_change_the_window(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    state, buffer = predictor.init_state(None), clip[0].copy()
+    predictor.track(state, buffer)
+    buffer[:] = 0
+    assert np.array_equal(state.frames[0], clip[0])
+
+
 def test_live_streams_refuse_what_they_cannot_do(predictor: VideoPredictor, clip: np.ndarray) -> None:
     state = predictor.init_state(None, window=2)
     with pytest.raises(ValueError, match="none has arrived yet"):
