@@ -109,14 +109,14 @@ def compare_videos(config: str, own: Sam2Network, count: int) -> list[list[str]]
 
     frames = clip(range(count))
     click = {"op": "add_new_points_or_box", "frame_idx": 0, "obj_id": 1, "points": [[160, 90]], "labels": [1]}
-    reference = ReferenceVideo(build_reference(config, SALT, SIDE, video=True), frames)
-    list(reference.call(click))
-    theirs = [masks[0, 0] for _, _, masks in reference.call({"op": "propagate"})]
     predictor = VideoPredictor(own, fill_hole_area=0, add_all_frames_to_correct_as_cond=False)
     session = predictor.init_state(frames)
     predictor.add_points(session, 0, 1, [[160, 90]])
     mine = [result.masks[0, 0] for result in predictor.propagate_in_video(session)]
     ports = track_ported(config, own, frames)
+    reference = ReferenceVideo(build_reference(config, SALT, SIDE, video=True), frames)
+    list(reference.call(click))
+    theirs = [masks[0, 0] for _, _, masks in reference.call({"op": "propagate"})]
     rows = []
     for t, masks in enumerate(mine):
         apart = [f"{(other[t] - masks).abs().max():.1e}" for other in (theirs, ports)]
@@ -133,7 +133,8 @@ def track_ported(config: str, own: Sam2Network, frames: np.ndarray) -> list[torc
     module.torch = SimpleNamespace(**{**names, "bfloat16": torch.float32})
     model = build_ported("Sam2VideoModel", config, own)
     height, width = frames.shape[1:3]
-    session = module.Sam2VideoInferenceSession(preprocess(frames, SIDE, filter="bicubic"), height, width)
+    pixels = preprocess(frames, SIDE, filter="bicubic")
+    session = module.Sam2VideoInferenceSession(pixels, height, width, dtype=torch.float32)
     processor = transformers.Sam2VideoProcessor(
         transformers.Sam2ImageProcessor(), transformers.Sam2VideoVideoProcessor()
     )

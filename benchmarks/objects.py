@@ -15,7 +15,6 @@ import ctypes
 import gc
 import importlib.util
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -43,8 +42,9 @@ class Measure:
     """One program with one number of objects.
 
     Attributes:
-        open_s: seconds to open the clip and answer the clicks.
+        open_s: seconds to open the clip (the reference reads and resizes all frames here) and answer the clicks.
         frame_s: seconds per tracked frame.
+        cpu_s: processor seconds per frame for everything, opening and clicks included.
         beyond_model_mb: the process's peak memory above what it had with the model loaded.
         masks: file with the masks, T x N x H x W packed bits.
     """
@@ -53,6 +53,7 @@ class Measure:
     objects: int
     open_s: float
     frame_s: float
+    cpu_s: float
     beyond_model_mb: float
     masks: str
 
@@ -117,17 +118,18 @@ def _measure(args: argparse.Namespace, program: str, folder: Path) -> Measure:
     (objects,) = args.objects
     predictor = _sam2v(args, folder) if program == "sam2v" else _sam2(args, folder)
     _forget_peak()
-    base, start = resident_megabytes(), time.perf_counter()
+    base, start, cpu = resident_megabytes(), time.perf_counter(), time.process_time()
     state = predictor.init_state(str(folder / "frames"))
     for number, centre in enumerate(disc_centres(0.0, _HEIGHT, _WIDTH, _DISCS)[:objects]):
         points, labels = np.array([centre], np.float32), np.array([1], np.int32)
         predictor.add_new_points_or_box(state, frame_idx=0, obj_id=number + 1, points=points, labels=labels)
     opened = time.perf_counter()
     masks = [np.packbits(mask) for mask in _masks(predictor, state)]
-    seconds = time.perf_counter() - opened
+    seconds, cpu = time.perf_counter() - opened, time.process_time() - cpu
     file = folder / f"{program}_{objects}.npy"
     np.save(file, np.stack(masks))
-    return Measure(program, objects, opened - start, seconds / len(masks), _peak() - base, str(file))
+    each = len(masks)
+    return Measure(program, objects, opened - start, seconds / each, cpu / each, _peak() - base, str(file))
 
 
 def _forget_peak() -> None:
@@ -183,20 +185,21 @@ def _agreement(measures: list[Measure]) -> float | None:
     return float(np.where(either, (a & b).sum(1) / np.maximum(either, 1), 1).mean())
 
 
+def _cells(measure: Measure) -> list[str]:
+    return [f"{measure.frame_s:.3f}", f"{measure.cpu_s:.3f}", f"{measure.beyond_model_mb:.0f}"]
+
+
 def _table(args: argparse.Namespace, found: list[Measure], agreement: dict[int, float | None]) -> str:
-    head = ["objects", "sam2v s/frame", "sam2 s/frame", "ratio", "sam2v MB", "sam2 MB", "masks' IoU"]
+    parts = [f"{name} {what}" for name in PROGRAMS for what in ("s/frame", "CPU s/frame", "MB")]
     rows = []
     for count in args.objects:
         by = {m.program: m for m in found if m.objects == count}
-        own, peer = by["sam2v"], by.get("sam2")
-        ratio = [f"{peer.frame_s:.3f}", f"{peer.frame_s / own.frame_s:.2f}"] if peer else ["-", "-"]
-        times = [f"{own.frame_s:.3f}", *ratio]
-        memory = [f"{own.beyond_model_mb:.0f}", f"{peer.beyond_model_mb:.0f}" if peer else "-"]
+        cells = [_cells(by[name]) if name in by else ["-"] * 3 for name in PROGRAMS]
         same = agreement[count]
-        rows.append([str(count), *times, *memory, "-" if same is None else f"{same:.4f}"])
+        rows.append([str(count), *cells[0], *cells[1], "-" if same is None else f"{same:.4f}"])
+    head = ["objects", *parts, "IoU of the masks"]
     return table(head, rows)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
     main()
