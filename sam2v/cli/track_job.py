@@ -80,6 +80,9 @@ class TrackJob:
         else:
             state, position = self.predictor.load_session(folder / earlier.session, self.video), earlier
         folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            for old in (folder / _RECORD, *folder.glob("track.*.session")):
+                old.unlink(missing_ok=True)
         frames: Any = state.frames
         with _terminate_as_interrupt(), ExitStack() as stack:
             for name in self.formats:

@@ -20,7 +20,7 @@ def look_nearby(network: Sam2Network, strength: float) -> None:
     knows of places is lost in the mean.
 
     Args:
-        strength: the constant, 0 leaves the network as it is; about 1 to 1.5 works.
+        strength: the constant, 0 leaves the network as it is; 5 prefers a neighbouring cell about ten times less.
     """
     if strength == 0:
         return

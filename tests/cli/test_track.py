@@ -375,8 +375,8 @@ def test_another_job_does_not_go_on(
     movie: Path,
     pictures: Path,
     other_nano: list[str],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         stop_writing(patch, 3, interrupt)
@@ -396,7 +396,9 @@ def test_another_job_does_not_go_on(
         assert words in error_of(capsys)
     assert track(movie, *PROMPTS, "--format", "png", model=other_nano) == 2
     assert "other weights: use --fresh or another --out" in error_of(capsys)
-    assert track(movie, *PROMPTS, "--format", "png") == 0
+    assert len(list((tmp_path / "out").glob("track.*.session"))) == 1
+    assert track(movie, *PROMPTS[:4], "--max-frames", "1", "--format", "png", "--fresh") == 0
+    assert not list((tmp_path / "out").glob("track.*.session"))
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"job": {}, "position": {"steps": 3}}'])

@@ -21,7 +21,14 @@ from sam2v.training.unroll import unroll
 @pytest.fixture(scope="module")
 def network() -> Sam2Network:
     torch.manual_seed(0)
-    return build_model(load_model_config("sam2v_nano", [*NETWORK, "model.image_size=64"]))
+    made = build_model(load_model_config("sam2v_nano", [*NETWORK, "model.image_size=64"]))
+    with torch.no_grad():  # so that masks depend on memory and on its order in time
+        for name, parameter in made.named_parameters():
+            if name.startswith(("maskmem_tpos_enc", "obj_ptr_tpos_proj.weight", "obj_ptr_proj.layers.2.weight")):
+                parameter.mul_(50)
+            elif name.startswith("memory_attention") and parameter.ndim == 2:
+                parameter.mul_(3)
+    return made
 
 
 def _batch(frames: int, clips: int = 2) -> ClipBatch:
@@ -172,3 +179,25 @@ def test_a_nearby_start_attends_to_the_same_place() -> None:
     assert reach() == pytest.approx(before, abs=0.1)
     look_nearby(fresh, 3.0)
     assert reach() > 2 * before
+
+
+@pytest.mark.parametrize(("length", "limit"), [(4, 4), (9, 9), (100, 16)])
+def test_times_are_those_of_the_engine(
+    network: Sam2Network, monkeypatch: pytest.MonkeyPatch, length: int, limit: int
+) -> None:
+    reads = []
+    real = network.read_memory
+    monkeypatch.setattr(network, "read_memory", lambda features, read: reads.append(read) or real(features, read))
+    batch, config = _batch(4, clips=1), PromptConfig()
+    plan = _plan(batch, (MASK,), steps=(7, 1, 2, 1), length=length)
+    with torch.no_grad():
+        unroll(network, batch, plan, _draws(batch, config), config)
+    last = network.config.memory.num_maskmem - 1
+    assert [read.map_time[0].tolist() for read in reads] == [[last], [last, 0], [last, 1, 0]]
+    distances = [[1], [3, 2], [4, 3, 1]]  # frames are told to lie at 0, 1, 3 and 4
+    for read, wanted in zip(reads, distances, strict=True):
+        got = (read.pointer_time[0] * (limit - 1)).tolist()
+        # the pointer of a tracked frame beyond the limit is not read
+        assert got == pytest.approx(
+            [d if k == 0 or d < limit else float("nan") for k, d in enumerate(wanted)], nan_ok=True
+        )
