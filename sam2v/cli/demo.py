@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sam2v.data.clips import Clip
     from sam2v.masks.result import MaskletFrame
     from sam2v.predict.video import VideoPredictor
+    from sam2v.tracking.session import Session
 
 _FPS = 12.0
+_PROMPTS = ("mask", "box", "click")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,13 +25,16 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="track two objects in a clip drawn on the spot",
-        description="Draw a short clip of textured objects that move, cross and leave, track two of them from a box "
+        description="Draw a short clip of textured objects that move, cross and leave, track two of them from a prompt "
         "each on the first frame, write the overlay and compare the masks with the exact ones.",
     )
     parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="for the results (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=48, help="length of the clip (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2, help="which clip (default: %(default)s)")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3], metavar="ID", help="of 1 to 3 (default: 1 3)")
+    parser.add_argument(
+        "--prompt", choices=_PROMPTS, default="mask", help="what the objects are prompted with (default: %(default)s)"
+    )
     add_quiet_argument(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=run)
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"the clip has objects 1, 2 and 3, not {sorted(set(args.objects) - {1, 2, 3})[0]}")
     predictor = VideoPredictor(load_model_from(args))
     clip = demo_clip(frames=args.frames, seed=args.seed)
-    results = _track(predictor, clip, args.objects, Path(args.out), no_progress(args))
+    results = _track(predictor, clip, args, no_progress(args))
     print(f"{'object':<8}{'J&F':>7}{'J':>7}{'F':>7}")
     scores = {obj_id: _score(results, clip, obj_id) for obj_id in args.objects}
     for obj_id, (j, f) in scores.items():
@@ -57,26 +62,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _track(
-    predictor: VideoPredictor, clip: Clip, obj_ids: list[int], out: Path, quiet: bool | None
-) -> list[MaskletFrame]:
-    """Track objects from boxes on the first frame; writes the clip's frames, label maps and an overlay."""
-    import numpy as np
+def _track(predictor: VideoPredictor, clip: Clip, args: argparse.Namespace, quiet: bool | None) -> list[MaskletFrame]:
+    """Track objects from the first frame; writes the clip's frames, label maps and an overlay."""
     from PIL import Image
     from tqdm import tqdm
 
-    from sam2v.masks.boxes import mask_to_box
     from sam2v.video.writers import open_writer
 
+    out = Path(args.out)
     frames = clip.frames.permute(0, 2, 3, 1).numpy()
     pictures = out / "frames"
     pictures.mkdir(parents=True, exist_ok=True)
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(pictures / f"{index:05d}.png")
     state = predictor.init_state(frames)
-    for obj_id in obj_ids:
-        box = mask_to_box(_exact(clip, 0, obj_id)[None])[0] + np.array([0, 0, 1, 1])
-        predictor.add_box(state, 0, obj_id, box)
+    for obj_id in args.objects:
+        _prompt(predictor, state, obj_id, _exact(clip, 0, obj_id), args.prompt)
     results = []
     with (
         open_writer("mp4", out, size=clip.size, fps=_FPS) as overlay,
@@ -87,6 +88,23 @@ def _track(
             labels.write(result)
             results.append(result)
     return results
+
+
+def _prompt(predictor: VideoPredictor, state: Session, obj_id: int, mask: np.ndarray, kind: str) -> None:
+    """Prompt an object on the first frame with its mask, the box around it, or a click at its centre."""
+    import numpy as np
+
+    from sam2v.masks.boxes import mask_to_box
+    from sam2v.masks.clicks import central_click
+
+    if kind == "mask":
+        predictor.add_mask(state, 0, obj_id, mask)
+    elif kind == "box":
+        predictor.add_box(state, 0, obj_id, mask_to_box(mask[None])[0] + np.array([0, 0, 1, 1]))
+    else:
+        click = central_click(mask)
+        assert click is not None  # every object of the clip is visible on its first frame
+        predictor.add_points(state, 0, obj_id, [click[:2]])
 
 
 def _score(results: list[MaskletFrame], clip: Clip, obj_id: int) -> tuple[float, float]:
