@@ -142,7 +142,7 @@ def _save(path: Path, panels: Sequence[Panel], columns: int) -> None:
         x, y = number % columns * (width + _GAP), number // columns * (height + _CAPTION + _GAP)
         sheet.paste(Image.fromarray(picture), (x, y))
         draw.text((x + 2, y + height + 2), text, fill="black", font=font)
-    sheet.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path)
 
 

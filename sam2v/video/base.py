@@ -9,7 +9,8 @@ from types import TracebackType
 import numpy as np
 from typing_extensions import Self
 
-CACHE_BYTES = 64 * 2**20
+# room for the frames that are read ahead and the one being drawn, also in 4K
+CACHE_BYTES = 192 * 2**20
 CACHE_FRAMES = 64  # small frames fill the cache early in a video too, so that memory is flat from then on
 
 

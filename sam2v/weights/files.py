@@ -42,12 +42,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         head = file.read(9)
     if not head:
         raise ValueError(f"{path} is empty")
+    if _is_safetensors(head):  # first, because the length it begins with may look like a pickle's first byte
+        return _read_safetensors(path)
     if head.startswith((_ZIP, _TORCH_PICKLE)):
         return _state_dict_in(_unpickle(path), path)
     if head.startswith(_PICKLE):
         raise ValueError(f"{path} is refused: a plain pickle, not torch's, and that could run code")
-    if _is_safetensors(head):
-        return _read_safetensors(path)
     raise ValueError(f"{path} is not a checkpoint: neither a torch file (.pt) nor safetensors")
 
 

@@ -182,3 +182,14 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"no")
     with pytest.raises(ValueError, match="damaged"):
         read_metadata(tmp_path / "w.safetensors")
+
+
+def test_safetensors_whose_first_byte_looks_like_a_pickle(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path, sizes = tmp_path / "w.safetensors", set()
+    for padding in range(0, 2048, 8):
+        save_file({"a": torch.ones(2)}, path, {"note": "x" * padding})
+        sizes.add(path.read_bytes()[0])
+        assert torch.equal(read_checkpoint(path)["a"], torch.ones(2))
+    assert 0x80 in sizes
