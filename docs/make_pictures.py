@@ -26,6 +26,7 @@ from sam2v.masks.png import read_label_map
 #: Files that this script writes, in the folder of pictures.
 PICTURES = ("demo.png", "refinement.png", "images.png")
 _GAP, _CAPTION = 6, 20
+_WIDTH = 1040  # pixels; keeps the files small
 Panel = tuple[np.ndarray, str]  # H x W x 3 uint8, and what is written below it
 
 
@@ -142,6 +143,8 @@ def _save(path: Path, panels: Sequence[Panel], columns: int) -> None:
         x, y = number % columns * (width + _GAP), number // columns * (height + _CAPTION + _GAP)
         sheet.paste(Image.fromarray(picture), (x, y))
         draw.text((x + 2, y + height + 2), text, fill="black", font=font)
+    if sheet.width > _WIDTH:
+        sheet = sheet.resize((_WIDTH, round(sheet.height * _WIDTH / sheet.width)), Image.Resampling.LANCZOS)
     sheet.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path)
 
