@@ -332,7 +332,9 @@ def test_a_terminated_process_leaves_a_run_that_goes_on(
     movie, out = write_movie(tmp_path / "long.mp4", np.concatenate([clip] * 6)), tmp_path / "out"
     arguments = [*PROMPTS, "--format", "png"]
     command = [sys.executable, "-m", "sam2v.cli", "track", str(movie), "--out", str(out), *nano, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as run:
+    # sums depend on the number of threads, so both processes take the same
+    threads = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=threads) as run:
         while len(list(out.glob("*.png"))) < 4 and run.poll() is None:
             time.sleep(0.01)
         run.send_signal(signal.SIGTERM)
@@ -343,10 +345,7 @@ def test_a_terminated_process_leaves_a_run_that_goes_on(
     assert 4 <= done["done"] < 70 and not done["finished"] and (out / done["session"]).is_file()
     assert track(movie, *arguments) == 0
     assert track(movie, *arguments, out="whole") == 0
-    # another process sums with another number of threads: a pixel at logit 0 may fall to the other side
-    resumed, whole = masks_in(out), masks_in(tmp_path / "whole")
-    assert len(resumed) == 70 and resumed.keys() == whole.keys()
-    assert sum(resumed[name] != whole[name] for name in whole) <= 3
+    assert len(masks_in(out)) == 70 and masks_in(out) == masks_in(tmp_path / "whole")
 
 
 def test_an_interruption_while_files_are_finished_is_no_finished_run(
