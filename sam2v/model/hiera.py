@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.config import TrunkConfig
+from sam2v.nn.attention import attend_heads
 from sam2v.nn.layers import MLP, DropPath
+from sam2v.nn.pieces import in_pieces
 
 _EPS = 1e-6
 
@@ -50,8 +52,7 @@ class HieraAttention(nn.Module):
             q = _halve(q)
         b, h, w, c = q.shape
         q, k, v = (t.reshape(b, -1, self.heads, c // self.heads).transpose(1, 2) for t in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v)  # B x heads x cells x C/heads
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
+        return self.proj(attend_heads(q, k, v).reshape(b, h, w, c))
 
 
 class HieraBlock(nn.Module):
@@ -76,6 +77,15 @@ class HieraBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x H x W x Cin to B x H' x W' x C."""
+        widest = 4 * self.norm2.normalized_shape[0] // x.shape[3]
+        if self.window:  # rows of windows know nothing of each other
+            return in_pieces(self._attend_and_think, x, widest, step=self.window)
+        return in_pieces(self._think, self._attend(x), 4)
+
+    def _attend_and_think(self, x: Tensor) -> Tensor:
+        return self._think(self._attend(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
         shortcut = x if self.proj is None else self.proj(normed)
         if self.pool:
@@ -86,7 +96,9 @@ class HieraBlock(nn.Module):
             attended = _from_windows(self.attn(_to_windows(normed, self.window)), h, w)
         else:
             attended = self.attn(normed)
-        x = shortcut + self.drop_path(attended)
+        return shortcut + self.drop_path(attended)
+
+    def _think(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from sam2v.config import MemoryConfig
-from sam2v.nn.attention import Attention, attend
-from sam2v.nn.rotary import Rotation, rotate
+from sam2v.nn.attention import Attention, attend, prefers_blocks
+from sam2v.nn.pieces import in_pieces
+from sam2v.nn.rotary import Rotation, project_paired, rotate
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -26,32 +27,43 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
 
-    def _attend(self, part: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        rate = self.dropout.p if self.training else 0.0
-        return self.dropout(part.out_proj(attend(q, k, v, bias=bias, dropout=rate)))
+    def _look_around(self, x: Tensor, rotation: Rotation) -> Tensor:
+        part, normed = self.self_attn, self.norm1(x)
+        q, k = (rotate(project_paired(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
+        return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
 
     def _look_back(
         self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
     ) -> Tensor:
         part = self.cross_attn_image
-        cells = x.shape[1]
-        k = part.k_proj(keys)
-        spatial, plain = k[:, : k.shape[1] - pointers], k[:, k.shape[1] - pointers :]
+        maps = keys.shape[1] - pointers
         # every memory is turned by the same table; pointers have no place in the image and stay unturned
-        spatial = rotate(spatial.unflatten(1, (-1, cells)), rotation).flatten(1, 2)
-        q = rotate(part.q_proj(self.norm2(x)), rotation)
-        return self._attend(part, q, torch.cat([spatial, plain], dim=1), part.v_proj(values), bias)
+        turned = in_pieces(
+            lambda one: rotate(project_paired(part.k_proj, one), rotation),
+            keys[:, :maps].unflatten(1, (-1, x.shape[1])),
+            part.k_proj.out_features // keys.shape[2],
+        )
+        k = torch.cat([turned.flatten(1, 2), project_paired(part.k_proj, keys[:, maps:])], dim=1)
+        q = rotate(project_paired(part.q_proj, self.norm2(x)), rotation)
+        if self._rate == 0 and prefers_blocks(q, k.shape[1], values.shape[2]):
+            # attention weights sum to one, so projecting the mean of values is projecting the values: far fewer products
+            return part.out_proj(part.v_proj(attend(q, k, values, bias=bias)))
+        return part.out_proj(attend(q, k, part.v_proj(values), bias=bias, dropout=self._rate))
+
+    def _think(self, x: Tensor) -> Tensor:
+        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x)).relu())))
+
+    @property
+    def _rate(self) -> float:
+        return self.dropout.p if self.training else 0.0
 
     def forward(
         self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
     ) -> Tensor:
         """Update x, B (or 1) x cells x C; the other arguments as in :class:`MemoryAttention`."""
-        part, normed = self.self_attn, self.norm1(x)
-        q, k = rotate(part.q_proj(normed), rotation), rotate(part.k_proj(normed), rotation)
-        x = x + self._attend(part, q, k, part.v_proj(normed), None)
-        x = x + self._look_back(x, keys, values, rotation, pointers, bias)
-        hidden = self.dropout(self.linear1(self.norm3(x)).relu())
-        return x + self.dropout(self.linear2(hidden))
+        x = x + self.dropout(self._look_around(x, rotation))
+        x = x + self.dropout(self._look_back(x, keys, values, rotation, pointers, bias))
+        return x + in_pieces(self._think, x, self.linear1.out_features // x.shape[2])
 
 
 class MemoryAttention(nn.Module):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Rotation(NamedTuple):
@@ -25,10 +26,19 @@ def axial_rotation(height: int, width: int, channels: int, device: torch.device)
     return Rotation(angles.cos(), angles.sin())
 
 
+def project_paired(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a layer whose neighbouring outputs 2i and 2i + 1 are a pair, with the pairs' first members in front.
+
+    Attention does not care about the order of channels as long as queries and keys agree on it, and halves turn faster
+    than neighbours.
+    """
+    weight, bias = (torch.cat((p[0::2], p[1::2])) for p in (layer.weight, layer.bias))
+    return F.linear(x, weight, bias)
+
+
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn neighbouring channel pairs of ... x cells x channels by their cell's angles, in float32, keeping x's
+    """Turn the pairs (i, channels/2 + i) of ... x cells x channels by their cell's angles, in float32, keeping x's
     dtype."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = x.float().chunk(2, dim=-1)
     cos, sin = rotation
-    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1).to(x.dtype)

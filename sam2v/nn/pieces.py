@@ -1,0 +1,37 @@
+"""Work in pieces on the CPU: what a piece needs stays in the cache, and no large buffer is ever asked of the system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: Bytes that the widest intermediate of a piece should take.
+PIECE_BYTES = 4 << 20
+
+
+def on_cpu_for_use(x: Tensor) -> bool:
+    """Whether x is computed on the CPU, without gradients, and not recorded by torch.compile or torch.export."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, width: int, dim: int = 1, step: int = 1) -> Tensor:
+    """Apply a function that treats the slices of x along ``dim`` by themselves.
+
+    Args:
+        function: called with parts of x; it may shrink them along ``dim``, all by the same factor.
+        x: the input.
+        width: values that the widest intermediate holds per value of x's last dimension.
+        dim: along which x is cut. step: parts are multiples of this long (the last one may end early).
+
+    Returns:
+        ``function(x)``, computed in parts on the CPU in use, in one otherwise.
+    """
+    if not on_cpu_for_use(x):
+        return function(x)
+    slices = x.numel() * width * x.element_size() / PIECE_BYTES
+    length = max(1, round(x.shape[dim] / max(slices, 1) / step)) * step
+    if length >= x.shape[dim]:
+        return function(x)
+    return torch.cat([function(part) for part in x.split(length, dim)], dim)
