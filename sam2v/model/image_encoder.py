@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,13 +37,28 @@ class Neck(nn.Module):
         self.convs = nn.ModuleList(Lateral(width, channels) for width in reversed(trunk_channels))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Map the four stages to the levels at strides 4, 8 and 16.
+        """Map the four stages to the levels at strides 4, 8 and 16."""
+        return self.convs[3](maps[0]), self.convs[2](maps[1]), self.stride16(maps)
 
-        The stride-32 level only feeds the stride-16 one: no other level receives anything from above.
-        """
-        stride32, stride16, stride8, stride4 = (conv(x) for conv, x in zip(self.convs, reversed(maps), strict=True))
-        from_above = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest").to(stride16.dtype)
-        return stride4, stride8, stride16 + from_above
+    def stride16(self, maps: Sequence[Tensor]) -> Tensor:
+        """The level at stride 16. The stride-32 level only feeds this one: no other receives anything from above."""
+        from_above = F.interpolate(self.convs[0](maps[3]).float(), scale_factor=2.0, mode="nearest")
+        level = self.convs[1](maps[2])
+        return level + from_above.to(level.dtype)
+
+    def fine_levels(self, maps: Sequence[Tensor], to4: nn.Conv2d, to8: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """``to4`` and ``to8`` of the levels at strides 4 and 8: two 1x1 convolutions in a row, done as one."""
+        fine4, fine8 = cast(Lateral, self.convs[3]), cast(Lateral, self.convs[2])
+        return _in_one(fine4.conv, to4, maps[0]), _in_one(fine8.conv, to8, maps[1])
+
+
+def _in_one(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """``second(first(x))`` for 1x1 convolutions: B x C1 x H x W to B x C3 x H x W."""
+    one, two = first.weight.flatten(1).float(), second.weight.flatten(1).float()
+    assert first.bias is not None and second.bias is not None
+    bias = two @ first.bias.float() + second.bias
+    out = F.linear(x.permute(0, 2, 3, 1), (two @ one).to(x.dtype), bias.to(x.dtype))
+    return out.permute(0, 3, 1, 2)
 
 
 class ImageEncoder(nn.Module):

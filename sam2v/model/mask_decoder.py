@@ -94,7 +94,7 @@ class MaskDecoder(nn.Module):
         self.obj_score_token = nn.Embedding(1, channels)
         self.iou_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(count, channels)
-        # the two convolutions that bring the finer levels in are applied once per image, see project_fine_levels
+        # these two bring the finer levels in; they are applied once per image, by Sam2Network.encode_image
         self.conv_s0, self.conv_s1 = (
             nn.Conv2d(channels, channels // 8, 1),
             nn.Conv2d(channels, channels // 4, 1),
@@ -109,10 +109,6 @@ class MaskDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList(heads)
         self.iou_prediction_head = MLP((channels, channels, channels, count))
         self.pred_obj_score_head = MLP((channels, channels, channels, 1))
-
-    def project_fine_levels(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
-        """Reduce the neck's finer levels to the decoder's channels: B x C/8 x 4h x 4w and B x C/4 x 2h x 2w."""
-        return self.conv_s0(stride4), self.conv_s1(stride8)
 
     def forward(
         self,

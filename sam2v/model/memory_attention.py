@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sam2v.config import MemoryConfig
-from sam2v.nn.attention import Attention, attend, prefers_blocks
+from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
 from sam2v.nn.pieces import in_pieces
 from sam2v.nn.rotary import Rotation, project_paired, rotate
 
@@ -36,19 +36,33 @@ class MemoryAttentionLayer(nn.Module):
         self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
     ) -> Tensor:
         part = self.cross_attn_image
-        maps = keys.shape[1] - pointers
-        # every memory is turned by the same table; pointers have no place in the image and stay unturned
-        turned = in_pieces(
-            lambda one: rotate(project_paired(part.k_proj, one), rotation),
-            keys[:, :maps].unflatten(1, (-1, x.shape[1])),
-            part.k_proj.out_features // keys.shape[2],
-        )
-        k = torch.cat([turned.flatten(1, 2), project_paired(part.k_proj, keys[:, maps:])], dim=1)
         q = rotate(project_paired(part.q_proj, self.norm2(x)), rotation)
-        if self._rate == 0 and prefers_blocks(q, k.shape[1], values.shape[2]):
-            # attention weights sum to one, so projecting the mean of values is projecting the values: far fewer products
-            return part.out_proj(part.v_proj(attend(q, k, values, bias=bias)))
+        if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
+            # attention weights sum to one, so the values' mean can be projected instead of every value
+            mean = self._mean_in_parts(q, keys, values, rotation, pointers, bias)
+            return part.out_proj(part.v_proj(mean.to(q.dtype)))
+        maps = keys.shape[1] - pointers
+        k = project_paired(part.k_proj, keys)
+        # every memory is turned by the same table; pointers have no place in the image and stay unturned
+        turned = rotate(k[:, :maps].unflatten(1, (-1, x.shape[1])), rotation).flatten(1, 2)
+        k = torch.cat([turned, k[:, maps:]], dim=1)
         return part.out_proj(attend(q, k, part.v_proj(values), bias=bias, dropout=self._rate))
+
+    def _mean_in_parts(
+        self, q: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
+    ) -> Tensor:
+        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a memory at a time."""
+        layer, cells, maps = self.cross_attn_image.k_proj, q.shape[1], keys.shape[1] - pointers
+        rows = []
+        for n in range(len(keys)):
+            running = RunningAttention(q[n if len(q) > 1 else 0], values.shape[2])
+            for start in range(0, keys.shape[1], cells):
+                part = slice(start, start + cells)
+                k = project_paired(layer, keys[n, part])
+                k = rotate(k, rotation) if start < maps else k
+                running.add(k, values[n, part], None if bias is None else bias[n, 0, :, part])
+            rows.append(running.mean())
+        return torch.stack(rows)
 
     def _think(self, x: Tensor) -> Tensor:
         return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x)).relu())))

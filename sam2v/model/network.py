@@ -6,10 +6,7 @@ batch 1 and are broadcast to its objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,20 +71,6 @@ class Prediction(NamedTuple):
     pointer: Tensor
 
 
-_Call = TypeVar("_Call", bound=Callable[..., Any])
-
-
-def _in_precision(call: _Call) -> _Call:
-    """Run a call of the network under its precision setting."""
-
-    @wraps(call)
-    def wrapped(self: Sam2Network, *args: Any, **kwargs: Any) -> Any:
-        with self.precision_context():
-            return call(self, *args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]
-
-
 class Sam2Network(nn.Module):
     """SAM 2: image encoder, memory attention, prompt encoder, mask decoder and memory encoder.
 
@@ -105,7 +88,6 @@ class Sam2Network(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.autocast_dtype: torch.dtype | None = None
         self.image_only = False  # whether the weights came without the modules for tracking
         channels, memory = config.hidden_dim, config.memory
         self.image_encoder = ImageEncoder(config)
@@ -135,30 +117,30 @@ class Sam2Network(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What features and memories are kept in: the precision setting, or the parameters' own type."""
-        return self.autocast_dtype or self.no_obj_ptr.dtype
+        """What images are encoded and memories are kept in, see :meth:`set_precision`."""
+        return self.memory_encoder.out_proj.weight.dtype
 
     def set_precision(self, dtype: torch.dtype | None) -> Sam2Network:
-        """Compute in float32 (None or torch.float32), torch.bfloat16 or torch.float16; parameters stay as they are."""
+        """Compute in float32 (None or torch.float32), torch.bfloat16 or torch.float16.
+
+        The parameters of the image encoder, memory attention and memory encoder are converted; what they lose is lost.
+        Prompt encoder and mask decoder stay in float32: they are half a percent of the work, and their output is what
+        people see.
+        """
         if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype must be float32, bfloat16 or float16, not {dtype}")
-        self.autocast_dtype = None if dtype == torch.float32 else dtype
+        for part in (self.image_encoder, self.memory_attention, self.memory_encoder):
+            part.to(dtype or torch.float32)
         return self
-
-    def precision_context(self) -> Any:
-        """The autocast region the four calls run in."""
-        if self.autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.autocast_dtype)
 
     # -- 1. encode the image -------------------------------------------------------------------------------------------
 
-    @_in_precision
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """Encode normalised images B x 3 x H x W, sides multiples of 32."""
-        stride4, stride8, stride16 = self.image_encoder(images)
-        stride4, stride8 = self.sam_mask_decoder.project_fine_levels(stride4, stride8)
-        return ImageFeatures(stride16, stride8, stride4)
+        encoder, decoder = self.image_encoder, self.sam_mask_decoder
+        maps = encoder.trunk(images.to(self.dtype))
+        stride4, stride8 = encoder.neck.fine_levels(maps, decoder.conv_s0, decoder.conv_s1)
+        return ImageFeatures(encoder.neck.stride16(maps), stride8, stride4)
 
     # -- 2. read memory ------------------------------------------------------------------------------------------------
 
@@ -166,7 +148,6 @@ class Sam2Network(nn.Module):
         """Stride-16 features of a frame that has no memory yet, B x C x h x w: the no-memory embedding is added."""
         return features.stride16 + self.no_mem_embed.reshape(1, -1, 1, 1)
 
-    @_in_precision
     def read_memory(self, features: ImageFeatures, read: MemoryRead) -> Tensor:
         """Condition stride-16 features (batch 1 or N) on N objects' memories: N x C x h x w."""
         x = features.stride16
@@ -218,7 +199,6 @@ class Sam2Network(nn.Module):
 
     # -- 3. decode prompts ---------------------------------------------------------------------------------------------
 
-    @_in_precision
     def decode_prompts(
         self,
         features: ImageFeatures,
@@ -246,7 +226,8 @@ class Sam2Network(nn.Module):
         sparse = encoder.encode_points(coords, labels, (16 * grid[0], 16 * grid[1]))
         dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), len(coords), grid)
         position = encoder.dense_position(*grid)
-        raw = self.sam_mask_decoder(conditioned, features.stride8, features.stride4, sparse, dense, position)
+        levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
+        raw = self.sam_mask_decoder(*levels, sparse, dense, position)
         raw = DecodedMasks(*(part.float() for part in raw))
         masks, iou, token = self._offer_masks(raw, multimask, dynamic_multimask)
         pick = iou.argmax(dim=1, keepdim=True)
@@ -272,7 +253,6 @@ class Sam2Network(nn.Module):
         other_iou = raw.iou[:, 1:].take_along_dim(pick, dim=1)
         return torch.where(stable[:, :, None, None], masks, other), torch.where(stable, iou, other_iou), token
 
-    @_in_precision
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Object pointer of a mask that was given rather than predicted.
 
@@ -293,7 +273,6 @@ class Sam2Network(nn.Module):
 
     # -- 4. write memory -----------------------------------------------------------------------------------------------
 
-    @_in_precision
     def write_memory(
         self, features: ImageFeatures, masks: Tensor, object_score: Tensor, binarize: bool | Tensor = False
     ) -> Tensor:

@@ -31,7 +31,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int = 1, bias: Tensor | None 
 
 
 def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
-    """:func:`attend` for tensors that are split into heads: B x heads x L x channels in, B x L x heads x channels out."""
+    """:func:`attend` after the split into heads: B x heads x L x channels in, B x L x heads x channels out."""
     batch = max(len(q), len(k))
     q, k, v = (t.expand(batch, -1, -1, -1) for t in (q, k, v))
     if dropout == 0 and (bias is None or bias.shape[2] == 1) and prefers_blocks(q, k.shape[2], v.shape[3]):
@@ -60,37 +60,50 @@ def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> T
     for b in range(q.shape[0]):
         hidden = None if bias is None else bias[b if len(bias) > 1 else 0, 0]
         for head in range(q.shape[1]):
-            _attend_one(q[b, head], k[b, head], v[b, head], hidden, out[b, :, head])
+            running = RunningAttention(q[b, head], v.shape[3])
+            running.add(k[b, head], v[b, head], hidden)
+            out[b, :, head] = running.mean()
     return out
 
 
-def _attend_one(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, out: Tensor) -> None:
-    """Softmax over blocks of keys with a running maximum (Milakov and Gimelshein 2018), sums in float32.
+class RunningAttention:
+    """Attention of one set of queries over keys that come in parts, as blocks of matrix products.
+
+    A running maximum keeps the exponentials in range (Milakov and Gimelshein 2018); sums are kept in float32.
 
     Args:
-        q: Lq x C. k: Lk x C. v: Lk x Cv. bias: 1 x Lk or None. out: Lq x Cv, written.
+        q: Lq x C queries.
+        value_channels: Cv.
     """
-    rows = _BLOCK_BYTES // (_KEYS * q.element_size())
-    blocks = list(zip(k.split(_KEYS), v.split(_KEYS), (bias.split(_KEYS, 1) if bias is not None else ()), strict=False))
-    if bias is None:
-        blocks = [(keys, values, None) for keys, values in zip(k.split(_KEYS), v.split(_KEYS), strict=True)]
-    space = q.new_empty(rows, _KEYS)
-    for start in range(0, len(q), rows):
-        part = q[start : start + rows] * q.shape[1] ** -0.5
-        top = torch.full((len(part), 1), -1e30)
-        total = torch.zeros(len(part), 1)
-        mean = torch.zeros(len(part), v.shape[1])
-        for keys, values, hidden in blocks:
-            logits = torch.mm(part, keys.T, out=space[: len(part)] if len(keys) == _KEYS else None)
-            if hidden is not None:
-                logits += hidden
-            higher = torch.maximum(top, logits.amax(1, keepdim=True).float())
-            shrink = (top - higher).exp_()
-            top = higher
-            weights = logits.sub_(top).exp_()
-            total.mul_(shrink).add_(weights.sum(1, keepdim=True, dtype=torch.float32))
-            mean.mul_(shrink).add_(weights @ values)
-        out[start : start + rows] = mean / total
+
+    def __init__(self, q: Tensor, value_channels: int) -> None:
+        self._q = q * q.shape[1] ** -0.5
+        self._rows = _BLOCK_BYTES // (_KEYS * q.element_size())
+        self._space = q.new_empty(min(self._rows, len(q)), _KEYS)
+        self._top = torch.full((len(q), 1), -1e30, device=q.device)  # finite: all keys of a block may be hidden
+        self._total = torch.zeros(len(q), 1, device=q.device)
+        self._sum = torch.zeros(len(q), value_channels, device=q.device)
+
+    def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
+        """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
+        blocks = list(zip(k.split(_KEYS), v.split(_KEYS), strict=True))
+        hidden = [None] * len(blocks) if bias is None else bias.split(_KEYS, 1)
+        states = zip(*(part.split(self._rows) for part in (self._q, self._top, self._total, self._sum)), strict=True)
+        for q, top, total, mean in states:
+            for (keys, values), extra in zip(blocks, hidden, strict=True):
+                logits = torch.mm(q, keys.T, out=self._space[: len(q)]) if len(keys) == _KEYS else q @ keys.T
+                if extra is not None:
+                    logits += extra
+                higher = torch.maximum(top, logits.amax(1, keepdim=True))
+                shrink = (top - higher).exp_()
+                top.copy_(higher)
+                weights = logits.sub_(higher).exp_()
+                total.mul_(shrink).add_(weights.sum(1, keepdim=True, dtype=torch.float32))
+                mean.mul_(shrink).add_(weights @ values)
+
+    def mean(self) -> Tensor:
+        """The attended values so far, Lq x Cv float32."""
+        return self._sum / self._total
 
 
 class Attention(nn.Module):

@@ -177,7 +177,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        *losses, tracked = self.learner(batch, plan, draws, objects)
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            *losses, tracked = self.learner(batch, plan, draws, objects)
         total = losses[0]
         # over processes, losses and gradients are averaged, and each divided its sum by the average number of objects
         logged = self.world.sum(torch.stack(losses).detach()) / self.world.size
@@ -226,7 +227,7 @@ class Trainer:
             add_lora(network, config.lora)
         if config.freeze:
             freeze(network, config.freeze)
-        return network.set_precision(torch.bfloat16 if config.precision == "bfloat16" else None)
+        return network
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["model"])
@@ -244,7 +245,7 @@ class Trainer:
         network = merged(self.network if self.average is None else self._with_state(self.average.state))
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        return network.set_precision(None).eval()
+        return network.eval()
 
     def _with_state(self, state: dict[str, Tensor]) -> Sam2Network:
         import copy

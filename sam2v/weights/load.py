@@ -43,7 +43,7 @@ def load_model(
             the network. None: random weights. Else a path, an http(s) address or a Hugging Face id: a released .pt, a
             bare state dict, safetensors; released or transformers names.
         device: None: cuda, then mps, then cpu.
-        dtype: precision of the computation; parameters are float32. None: bfloat16 on cuda, float32 elsewhere.
+        dtype: precision, see :meth:`Sam2Network.set_precision`. None: bfloat16 on cuda, float32 elsewhere.
         overrides: Hydra overrides of the configuration, e.g. ``["model.image_size=256"]``.
 
     Returns:

@@ -205,7 +205,9 @@ def test_hub_ids_without_a_configuration(hub: Callable[[StateDict], None]) -> No
 def test_dtype(dtype: torch.dtype | str) -> None:
     model = sam2v.load_model("sam2v_nano", checkpoint=None, device="cpu", dtype=dtype)
     assert model.dtype == torch.bfloat16
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    heavy = ("image_encoder.", "memory_attention.", "memory_encoder.")
+    for key, parameter in model.named_parameters():
+        assert parameter.dtype == (torch.bfloat16 if key.startswith(heavy) else torch.float32), key
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""The CPU's own ways of computing: equal to the plain ones, and only taken where nothing is recorded."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import nano_by_rule
+from torch.nn import functional as F
+
+from sam2v.nn import attention, pieces
+from sam2v.nn.attention import RunningAttention, attend
+from sam2v.nn.rotary import axial_rotation, project_paired, rotate
+
+
+@settings(deadline=None, max_examples=25)
+@given(queries=st.integers(1, 700), parts=st.lists(st.integers(1, 1300), min_size=1, max_size=3), loud=st.booleans())
+def test_running_attention_is_attention(queries: int, parts: list[int], loud: bool) -> None:
+    generator = torch.Generator().manual_seed(queries + sum(parts))
+    q, k, v = (torch.randn(n, c, generator=generator) for n, c in ((queries, 16), (sum(parts), 16), (sum(parts), 8)))
+    q = q * (40 if loud else 1)  # logits of several hundred: exponentials overflow without a running maximum
+    bias = torch.where(torch.rand(1, sum(parts), generator=generator) < 0.3, float("-inf"), 0.0)
+    bias[0, -1] = 0
+    running = RunningAttention(q, 8)
+    for keys, values, hidden in zip(k.split(parts), v.split(parts), bias.split(parts, 1), strict=True):
+        running.add(keys, values, hidden)
+    expected = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
+    torch.testing.assert_close(running.mean(), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+@pytest.mark.parametrize("batch", [(1, 1), (1, 3), (3, 3)])
+def test_blocks_equal_the_fused_kernel(heads: int, batch: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(batch[0], 600, 64), torch.randn(batch[1], 1100, 64), torch.randn(batch[1], 1100, 32)
+    bias = torch.zeros(batch[1], 1, 1, 1100)
+    bias[..., 30:700] = float("-inf")
+    found = {}
+    for large in (1, 1 << 40):
+        monkeypatch.setattr(attention, "_LARGE", large)
+        with torch.no_grad():
+            found[large] = attend(q, k, v, heads, bias)
+    assert found[1].shape == (max(batch), 600, 32)
+    torch.testing.assert_close(found[1], found[1 << 40], atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_take_the_plain_way() -> None:
+    x = torch.zeros(1, 1 << 10, 64)
+    with torch.enable_grad():
+        assert not attention.prefers_blocks(x, 1 << 20, 32)
+    with torch.no_grad():
+        assert attention.prefers_blocks(x, 1 << 20, 32)
+        assert not attention.prefers_blocks(x, 8, 32)
+
+
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nano_by_rule()
+    image = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(3))
+    found = []
+    for size in (1 << 40, 1 << 12):
+        monkeypatch.setattr(pieces, "PIECE_BYTES", size)
+        with torch.no_grad():
+            found.append(network.encode_image(image))
+    for plain, cut in zip(*found, strict=True):
+        torch.testing.assert_close(cut, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_fine_levels_are_the_neck_then_the_decoder() -> None:
+    network = nano_by_rule()
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        stride4, stride8, stride16 = network.image_encoder(image)
+        decoder, features = network.sam_mask_decoder, network.encode_image(image)
+        torch.testing.assert_close(features.stride4, decoder.conv_s0(stride4), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(features.stride8, decoder.conv_s1(stride8), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(features.stride16, stride16, atol=1e-5, rtol=1e-4)
+
+
+def test_turned_queries_and_keys_agree_by_distance() -> None:
+    """The product of a turned query and a turned key depends on where they are only through the distance."""
+    torch.manual_seed(1)
+    layer, rotation = torch.nn.Linear(8, 32), axial_rotation(5, 6, 32, torch.device("cpu"))
+    q, k = torch.randn(8), torch.randn(8)
+    with torch.no_grad():
+        turned = [rotate(project_paired(layer, x).expand(30, -1), rotation).view(5, 6, 32) for x in (q, k)]
+        products = torch.einsum("abc,xyc->abxy", *turned)
+    torch.testing.assert_close(products[1:, 2:, 1:, 2:], products[:-1, :-2, :-1, :-2], atol=1e-4, rtol=1e-4)
+    assert (products[0, 0, 0, 0] - products[0, 0, 2, 3]).abs() > 1e-3
