@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
+import gc
 import os
 import platform
+import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +21,12 @@ from sam2v.model.network import Sam2Network
 from sam2v.weights.load import load_model
 
 
-def machine() -> str:
-    """The processor, its cores and the versions that matter, on one line."""
+def machine(device: str = "cpu") -> str:
+    """The processor, its cores and the versions that matter, on one line; with "cuda" the GPU first."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
-    return f"{_processor()}, {cores} cores, {threads} threads, torch {torch.__version__}"
+    text = f"{_processor()}, {cores} cores, {threads} threads, torch {torch.__version__}"
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; {text}" if device == "cuda" else text
 
 
 def _processor() -> str:
@@ -116,7 +122,49 @@ def write_long_video(path: Path, frames: np.ndarray, repeats: int, fps: int) -> 
     group.unlink()
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, numbers to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def forget_peak(device: str = "cpu") -> None:
+    """Hand back what loading has left over and start the count of peak memory anew, where the system allows it."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_megabytes(device: str = "cpu") -> float:
+    """The highest since then, in MB: of this process's resident memory, or of its tensors on the GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def product_peak(dtype: torch.dtype, device: str = "cpu", seconds: float = 2.0) -> float:
+    """The most that a product of two square matrices reaches in this process, in GFLOP/s.
+
+    The matrices are 2048 wide on a processor and 8192 on a GPU. Products are repeated for ``seconds``, ten times at
+    least, and the fastest counts, so that other work on the machine matters only when it never rests.
+    """
+    side = 8192 if device == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    times: list[float] = []
+    while len(times) < 10 or sum(times) < seconds:
+        start = time.perf_counter()
+        a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * side**3 / min(times) / 1e9
+
+
+def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
+    """A Markdown table, its first ``words`` columns to the left and the numbers after them to the right."""
+    lines = [head, [*["---"] * words, *["---:"] * (len(head) - words)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -13,19 +13,18 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.common import machine, table
+from benchmarks.programs import build_ported, keep_float32
 from sam2v import ImagePredictor, VideoPredictor
-from sam2v.config import TrunkConfig, load_model_config
+from sam2v.config import load_model_config
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
 from sam2v.video.preprocess import preprocess
-from sam2v.weights.keys import to_transformers
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -113,7 +112,7 @@ def compare_videos(config: str, own: Sam2Network, count: int) -> list[list[str]]
     session = predictor.init_state(frames)
     predictor.add_points(session, 0, 1, [[160, 90]])
     mine = [result.masks[0, 0] for result in predictor.propagate_in_video(session)]
-    ports = track_ported(config, own, frames)
+    ports = track_ported(own, frames)
     reference = ReferenceVideo(build_reference(config, SALT, SIDE, video=True), frames)
     list(reference.call(click))
     theirs = [masks[0, 0] for _, _, masks in reference.call({"op": "propagate"})]
@@ -124,14 +123,13 @@ def compare_videos(config: str, own: Sam2Network, count: int) -> list[list[str]]
     return rows
 
 
-def track_ported(config: str, own: Sam2Network, frames: np.ndarray) -> list[torch.Tensor]:
+def track_ported(own: Sam2Network, frames: np.ndarray) -> list[torch.Tensor]:
     """The same click through transformers' ``Sam2VideoModel``; logits at the video's size."""
     import transformers
     from transformers.models.sam2_video import modeling_sam2_video as module
 
-    names = {name: getattr(torch, name) for name in dir(torch) if not name.startswith("__")}
-    module.torch = SimpleNamespace(**{**names, "bfloat16": torch.float32})
-    model = build_ported("Sam2VideoModel", config, own)
+    keep_float32(module)
+    model = build_ported("Sam2VideoModel", own.config, own.state_dict())
     height, width = frames.shape[1:3]
     pixels = preprocess(frames, SIDE, filter="bicubic")
     session = module.Sam2VideoInferenceSession(pixels, height, width, dtype=torch.float32)
@@ -157,43 +155,6 @@ def build_own(config: str) -> Sam2Network:
     return network.eval()
 
 
-def build_ported(kind: str, config: str, own: Sam2Network) -> Any:
-    """A model of transformers, ``Sam2Model`` or ``Sam2VideoModel``, with the weights of ``own``."""
-    import transformers
-
-    vision = {"model_type": "sam2_vision_model", **vision_config(own.config.trunk)}
-    if kind == "Sam2Model":
-        model = transformers.Sam2Model(transformers.Sam2Config(vision_config=vision))
-    else:
-        options = {
-            "enable_occlusion_spatial_embedding": own.config.memory.no_obj_embed_spatial,
-            "enable_temporal_pos_encoding_for_object_pointers": own.config.memory.obj_ptr_time_encoding,
-        }
-        model = transformers.Sam2VideoModel(transformers.Sam2VideoConfig(vision_config=vision, **options))
-    weights, wanted = to_transformers(own.state_dict()), model.state_dict()
-    if missing := set(wanted) - set(weights):
-        raise RuntimeError(f"{kind} has entries that the conversion does not know: {', '.join(sorted(missing))}")
-    model.load_state_dict({name: weights[name] for name in wanted})
-    return model.eval()
-
-
-def vision_config(trunk: TrunkConfig) -> dict[str, Any]:
-    """transformers' description of a trunk."""
-    widths = [trunk.embed_dim * 2**stage for stage in range(4)]
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": trunk.embed_dim,
-        "num_attention_heads": trunk.num_heads,
-        "blocks_per_stage": trunk.stages,
-        "embed_dim_per_stage": widths,
-        "num_attention_heads_per_stage": [trunk.num_heads * 2**stage for stage in range(4)],
-        "global_attention_blocks": trunk.global_blocks,
-        "window_positional_embedding_background_size": trunk.pos_embed_size,
-        "window_size_per_stage": trunk.windows,
-    }
-    return {"backbone_config": backbone, "backbone_channel_list": widths[::-1]}
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -214,7 +175,7 @@ def main() -> None:
         with torch.inference_mode():
             peers = {
                 "sam2": SAM2ImagePredictor(build_reference(config, SALT)),
-                "transformers": build_ported("Sam2Model", config, own),
+                "transformers": build_ported("Sam2Model", own.config, own.state_dict()),
             }
             rows = compare_images(pictures, own, peers)
             print(f"\n{config}\n\n{table(['picture', 'prompt', 'std', *peers], rows)}", flush=True)

@@ -10,12 +10,8 @@ sam2v is measured.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
-import gc
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import disc_centres, drawn_frames, machine, table
+from benchmarks.common import disc_centres, drawn_frames, forget_peak, machine, peak_megabytes, table
 from sam2v.cli.progress import resident_megabytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +90,7 @@ def _prepare(args: argparse.Namespace, folder: Path) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from golden.weights import manifests, weights_by_rule
 
-    torch.save({"model": weights_by_rule(manifests()[args.model], "p11-")}, folder / "weights.pt")
+    torch.save({"model": weights_by_rule(manifests()[args.model], "img-1-")}, folder / "weights.pt")
     (folder / "frames").mkdir()
     for number, frame in enumerate(drawn_frames(args.frames, _HEIGHT, _WIDTH, _DISCS)):
         # the reference goes by the ending and Pillow by the content, so that both see the same pixels
@@ -117,7 +113,7 @@ def _measure(args: argparse.Namespace, program: str, folder: Path) -> Measure:
     """Track the clip in this process; runs in a child."""
     (objects,) = args.objects
     predictor = _sam2v(args, folder) if program == "sam2v" else _sam2(args, folder)
-    _forget_peak()
+    forget_peak()
     base, start, cpu = resident_megabytes(), time.perf_counter(), time.process_time()
     state = predictor.init_state(str(folder / "frames"))
     for number, centre in enumerate(disc_centres(0.0, _HEIGHT, _WIDTH, _DISCS)[:objects]):
@@ -129,24 +125,7 @@ def _measure(args: argparse.Namespace, program: str, folder: Path) -> Measure:
     file = folder / f"{program}_{objects}.npy"
     np.save(file, np.stack(masks))
     each = len(masks)
-    return Measure(program, objects, opened - start, seconds / each, cpu / each, _peak() - base, str(file))
-
-
-def _forget_peak() -> None:
-    """Hand back what loading has left over and start the count of peak memory anew, where the system allows it."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> float:
-    """Highest resident memory since then, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Measure(program, objects, opened - start, seconds / each, cpu / each, peak_megabytes() - base, str(file))
 
 
 def _masks(predictor: Any, state: Any) -> Iterator[np.ndarray]:
