@@ -164,6 +164,16 @@ def product_peak(dtype: torch.dtype, device: str = "cpu", seconds: float = 2.0) 
     return 2 * side**3 / min(times) / 1e9
 
 
+def write_frames(folder: Path, frames: np.ndarray) -> None:
+    """Make a folder of T x H x W x 3 uint8 frames that every program opens and sees alike."""
+    from PIL import Image
+
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        # the reference goes by the ending and Pillow by the content, so that all see the same pixels
+        Image.fromarray(frame).save(folder / f"{number:05d}.jpg", format="PNG")
+
+
 def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
     """A Markdown table, its first ``words`` columns to the left and the numbers after them to the right."""
     lines = [head, [*["---"] * words, *["---:"] * (len(head) - words)], *rows]

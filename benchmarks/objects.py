@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import disc_centres, drawn_frames, forget_peak, machine, peak_megabytes, table
+from benchmarks.common import disc_centres, drawn_frames, forget_peak, machine, peak_megabytes, table, write_frames
+from benchmarks.programs import write_weights
 from sam2v.cli.progress import resident_megabytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,16 +86,8 @@ def main() -> None:
 
 def _prepare(args: argparse.Namespace, folder: Path) -> None:
     """Write the weights and the frames that both programs read."""
-    from PIL import Image
-
-    sys.path.insert(0, str(ROOT / "tests"))
-    from golden.weights import manifests, weights_by_rule
-
-    torch.save({"model": weights_by_rule(manifests()[args.model], "img-1-")}, folder / "weights.pt")
-    (folder / "frames").mkdir()
-    for number, frame in enumerate(drawn_frames(args.frames, _HEIGHT, _WIDTH, _DISCS)):
-        # the reference goes by the ending and Pillow by the content, so that both see the same pixels
-        Image.fromarray(frame).save(folder / "frames" / f"{number:05d}.jpg", format="PNG")
+    write_weights(folder / "weights.pt", args.model, "rule")
+    write_frames(folder / "frames", drawn_frames(args.frames, _HEIGHT, _WIDTH, _DISCS))
 
 
 def _run_child(args: argparse.Namespace, program: str, objects: int, folder: Path) -> Measure:

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import disc_centres, drawn_frames, machine, product_peak, table
+from benchmarks.common import disc_centres, drawn_frames, machine, product_peak, table, write_frames
 from benchmarks.programs import (
     OWN,
     VIDEO,
@@ -187,7 +187,8 @@ class Bench:
         self._gflop: dict[tuple[str, int], float] = {}
         self._peaks: dict[str, float] = {}
         write_weights(self.weights, args.model, args.checkpoint, args.salt)
-        _write_frames(self.frames, args.frames + 1, self.counts[-1])  # one more, to count operations on
+        count = args.frames + 1  # one more, to count operations on
+        write_frames(self.frames, drawn_frames(count, _HEIGHT, _WIDTH, self.counts[-1]))
 
     def clicks(self, objects: int) -> list[Point]:
         """Where the objects are on the first frame."""
@@ -280,15 +281,6 @@ class Bench:
         for name in programs:
             with contextlib.suppress(ProgramError, KeyError):  # times are worth having without the count
                 self._gflop[name, objects] = together.children[name].call("count")
-
-
-def _write_frames(folder: Path, count: int, discs: int) -> None:
-    from PIL import Image
-
-    folder.mkdir()
-    for number, frame in enumerate(drawn_frames(count, _HEIGHT, _WIDTH, discs)):
-        # the reference goes by the ending and Pillow by the content, so that all see the same pixels
-        Image.fromarray(frame).save(folder / f"{number:05d}.jpg", format="PNG")
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

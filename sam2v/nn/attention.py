@@ -40,7 +40,7 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dr
 
 
 def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
-    """Which kernel attends, chosen by measurement (docs/performance.md).
+    """Which kernel attends, chosen by measurement.
 
     On the CPU torch's fused kernel needs values as wide as the keys and gains nothing from bfloat16; blocks of matrix
     products take values of any width, and reach the speed of the products. Elsewhere, for small problems, for training

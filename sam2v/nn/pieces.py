@@ -16,14 +16,14 @@ def on_cpu_for_use(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, width: int, dim: int = 1, step: int = 1) -> Tensor:
-    """Apply a function that treats the slices of x along ``dim`` by themselves.
+def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, width: int, step: int = 1) -> Tensor:
+    """Apply a function that treats the slices of x along its second dimension by themselves.
 
     Args:
-        function: called with parts of x; it may shrink them along ``dim``, all by the same factor.
+        function: called with parts of x; it may shrink them along that dimension, all by the same factor.
         x: the input.
         width: values that the widest intermediate holds per value of x's last dimension.
-        dim: along which x is cut. step: parts are multiples of this long (the last one may end early).
+        step: parts are multiples of this long (the last one may end early).
 
     Returns:
         ``function(x)``, computed in parts on the CPU in use, in one otherwise.
@@ -31,7 +31,7 @@ def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, width: int, dim: 
     if not on_cpu_for_use(x):
         return function(x)
     slices = x.numel() * width * x.element_size() / PIECE_BYTES
-    length = max(1, round(x.shape[dim] / max(slices, 1) / step)) * step
-    if length >= x.shape[dim]:
+    length = max(1, round(x.shape[1] / max(slices, 1) / step)) * step
+    if length >= x.shape[1]:
         return function(x)
-    return torch.cat([function(part) for part in x.split(length, dim)], dim)
+    return torch.cat([function(part) for part in x.split(length, 1)], 1)

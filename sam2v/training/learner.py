@@ -36,14 +36,20 @@ class ClipLearner(nn.Module):
 
     Args:
         network: the model. prompts, loss: settings. checkpointing: recompute activations.
+        autocast: run the network in bfloat16 where autocast does; losses are computed in float32 all the same.
     """
 
     def __init__(
-        self, network: Sam2Network, prompts: PromptConfig, loss: LossConfig, checkpointing: bool = False
+        self,
+        network: Sam2Network,
+        prompts: PromptConfig,
+        loss: LossConfig,
+        checkpointing: bool = False,
+        autocast: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
-        self.prompts, self.loss, self.checkpointing = prompts, loss, checkpointing
+        self.prompts, self.loss, self.checkpointing, self.autocast = prompts, loss, checkpointing, autocast
 
     def forward(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> tuple[Tensor, ...]:
         """Returns the total loss, its four parts, the contrast loss and ``StepResult.tracked``, as tensors."""
@@ -53,7 +59,8 @@ class ClipLearner(nn.Module):
 
     def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
         """Losses of a batch, divided by ``objects``."""
-        unrolled = unroll(self.network, batch, plan, draws, self.prompts, self.checkpointing)
+        with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=self.autocast):
+            unrolled = unroll(self.network, batch, plan, draws, self.prompts, self.checkpointing)
         side = (batch.frames.shape[-2] // self.loss.stride, batch.frames.shape[-1] // self.loss.stride)
         frames = [
             ([_sized(step, side) for step in steps], _shrunk(truth, self.loss.stride))

@@ -103,7 +103,9 @@ class Trainer:
         self.step, self.best = 0, -math.inf
         if resume:
             self._restore(load_state(self.folder / STATE, config))
-        learner = ClipLearner(self.network, config.prompts, config.loss, config.checkpointing)
+        learner = ClipLearner(
+            self.network, config.prompts, config.loss, config.checkpointing, config.precision == "bfloat16"
+        )
         self.learner: nn.Module = learner
         if world.size > 1:
             gpu = [world.device.index] if world.device.type == "cuda" else None
@@ -177,8 +179,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            *losses, tracked = self.learner(batch, plan, draws, objects)
+        *losses, tracked = self.learner(batch, plan, draws, objects)
         total = losses[0]
         # over processes, losses and gradients are averaged, and each divided its sum by the average number of objects
         logged = self.world.sum(torch.stack(losses).detach()) / self.world.size
