@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,8 +12,9 @@ from sam2v.nn.pieces import on_cpu_for_use
 
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
-#: Keys per block of the CPU kernel; a block of logits takes 1 MB, which stays in a core's cache.
-_KEYS, _BLOCK_BYTES = 512, 1 << 20
+#: Queries per thread and keys of one block of the CPU kernel: the products reach their full speed, and little of a
+#: block leaves a core's cache.
+_QUERIES, _KEYS = 1024, 512
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int = 1, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -36,6 +39,8 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dr
     q, k, v = (t.expand(batch, -1, -1, -1) for t in (q, k, v))
     if dropout == 0 and (bias is None or bias.shape[2] == 1) and prefers_blocks(q, k.shape[2], v.shape[3]):
         return _attend_in_blocks(q, k, v, bias)
+    if dropout == 0 and bias is None and on_cpu_for_use(q) and q.dtype != torch.float32:
+        return _attend_at_once(q, k, v)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout).transpose(1, 2)
 
 
@@ -43,7 +48,7 @@ def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
     """Which kernel attends, chosen by measurement.
 
     On the CPU torch's fused kernel needs values as wide as the keys and gains nothing from bfloat16; blocks of matrix
-    products take values of any width, and reach the speed of the products. Elsewhere, for small problems, for training
+    products take values of any width, and gain as much as the products do. Elsewhere, for small problems, for training
     and for export torch's kernel is used.
 
     Args:
@@ -51,7 +56,15 @@ def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
     """
     if not on_cpu_for_use(q) or q.shape[-2] * keys < _LARGE:
         return False
-    return value_channels < q.shape[-1] or q.dtype != torch.float32 or q.shape[-1] <= 128
+    return value_channels < q.shape[-1] or q.dtype != torch.float32
+
+
+def _attend_at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Many small problems in lower precision, of which torch's CPU kernel makes little: plain products."""
+    shape = q.shape[:2]
+    q, k, v = (t.flatten(0, 1) for t in (q * q.shape[3] ** -0.5, k, v))
+    weights = torch.bmm(q, k.transpose(1, 2)).softmax(2)
+    return torch.bmm(weights, v).unflatten(0, shape).transpose(1, 2)
 
 
 def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
@@ -69,7 +82,9 @@ def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> T
 class RunningAttention:
     """Attention of one set of queries over keys that come in parts, as blocks of matrix products.
 
-    A running maximum keeps the exponentials in range (Milakov and Gimelshein 2018); sums are kept in float32.
+    Every thread has queries of its own, so that a block's logits stay with the core that made them. A running maximum
+    keeps the exponentials in range (Milakov and Gimelshein 2018); they and their sums are float32, and powers of two,
+    which cost a third of those of e.
 
     Args:
         q: Lq x C queries.
@@ -77,33 +92,56 @@ class RunningAttention:
     """
 
     def __init__(self, q: Tensor, value_channels: int) -> None:
-        self._q = q * q.shape[1] ** -0.5
-        self._rows = _BLOCK_BYTES // (_KEYS * q.element_size())
-        self._space = q.new_empty(min(self._rows, len(q)), _KEYS)
-        self._top = torch.full((len(q), 1), -1e30, device=q.device)  # finite: all keys of a block may be hidden
-        self._total = torch.zeros(len(q), 1, device=q.device)
-        self._sum = torch.zeros(len(q), value_channels, device=q.device)
+        threads = torch.get_num_threads()
+        sets = next(n for n in range(threads, 0, -1) if len(q) % n == 0)
+        q = (q * (q.shape[1] ** -0.5 * math.log2(math.e))).view(sets, -1, q.shape[1])
+        self._blocks = [_Block(part, value_channels) for part in q.split(_QUERIES, 1)]
+        self._space = q.new_empty(sets * min(_QUERIES, q.shape[1]) * _KEYS)
+        self._wide = self._space if q.dtype == torch.float32 else self._space.float()
 
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
-        blocks = list(zip(k.split(_KEYS), v.split(_KEYS), strict=True))
-        hidden = [None] * len(blocks) if bias is None else bias.split(_KEYS, 1)
-        states = zip(*(part.split(self._rows) for part in (self._q, self._top, self._total, self._sum)), strict=True)
-        for q, top, total, mean in states:
-            for (keys, values), extra in zip(blocks, hidden, strict=True):
-                logits = torch.mm(q, keys.T, out=self._space[: len(q)]) if len(keys) == _KEYS else q @ keys.T
-                if extra is not None:
-                    logits += extra
-                higher = torch.maximum(top, logits.amax(1, keepdim=True))
-                shrink = (top - higher).exp_()
-                top.copy_(higher)
-                weights = logits.sub_(higher).exp_()
-                total.mul_(shrink).add_(weights.sum(1, keepdim=True, dtype=torch.float32))
-                mean.mul_(shrink).add_(weights @ values)
+        if bias is not None:
+            bias = bias.float() * math.log2(math.e)
+        for block in self._blocks:
+            for start in range(0, len(k), _KEYS):
+                part = slice(start, start + _KEYS)
+                block.add(k[part], v[part], None if bias is None else bias[:, part], self._space, self._wide)
 
     def mean(self) -> Tensor:
         """The attended values so far, Lq x Cv float32."""
-        return self._sum / self._total
+        return torch.cat([block.sum / block.total for block in self._blocks], 1).flatten(0, 1)
+
+
+class _Block:
+    """Queries of every thread (sets x rows x C), and what they have gathered."""
+
+    def __init__(self, q: Tensor, value_channels: int) -> None:
+        self.q = q.contiguous()
+        self.top = torch.full((*q.shape[:2], 1), -1e30)  # finite: all keys so far may be hidden
+        self.total = torch.zeros(*q.shape[:2], 1)
+        self.sum = torch.zeros(*q.shape[:2], value_channels)
+
+    def add(self, k: Tensor, v: Tensor, bias: Tensor | None, space: Tensor, wide: Tensor) -> None:
+        sets, rows, keys = *self.q.shape[:2], len(k)
+        logits = space[: sets * rows * keys].view(sets, rows, keys)
+        if wide is space:
+            torch.bmm(self.q, k.T.expand(sets, -1, -1), out=logits)
+        else:  # the library behind these products shares one of them out by itself, and copies what is expanded
+            torch.mm(self.q.flatten(0, 1), k.T, out=logits.flatten(0, 1))
+            logits = wide[: logits.numel()].view_as(logits).copy_(logits)
+        if bias is not None:
+            logits += bias
+        top = torch.maximum(self.top, logits.amax(2, keepdim=True))
+        shrink = (self.top - top).exp2_()
+        self.top = top
+        weights = logits.sub_(top).exp2_()
+        self.total.mul_(shrink).add_(weights.sum(2, keepdim=True))
+        self.sum.mul_(shrink)
+        if wide is space:
+            self.sum.baddbmm_(weights, v.expand(sets, -1, -1))
+        else:
+            self.sum += (weights.to(v.dtype).flatten(0, 1) @ v).view_as(self.sum)
 
 
 class Attention(nn.Module):

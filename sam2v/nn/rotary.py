@@ -41,4 +41,5 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     dtype."""
     first, second = x.float().chunk(2, dim=-1)
     cos, sin = rotation
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1).to(x.dtype)
+    turned = (torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(first * sin, second, cos))
+    return torch.cat(turned, dim=-1).to(x.dtype)

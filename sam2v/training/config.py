@@ -30,7 +30,7 @@ class SourceConfig:
         length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
         regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by.
-        motion, smallest, largest, bodies, limbs, clutter, look_alike, camouflage: see
+        motion, smallest, largest, bodies, limbs, clutter, look_alike, leaving, camouflage: see
             :class:`sam2v.data.synthetic.SyntheticConfig`.
     """
 
@@ -52,6 +52,7 @@ class SourceConfig:
     limbs: int = 3
     clutter: int = 4
     look_alike: float = 0.25
+    leaving: float = 0.12
     camouflage: float = 0.4
 
 

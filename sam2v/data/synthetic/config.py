@@ -19,6 +19,7 @@ class SyntheticConfig:
         smallest, largest: half extents of bodies, as shares of the view's shorter half side.
         motion: multiplies every speed; 1 is about the motion between consecutive frames of 12 frames/s film.
         look_alike: probability that a body copies the shape and texture of another one.
+        leaving: probability that a body leaves the view and returns; clips of four frames or more.
         camouflage: probability that a body takes its colours from the background.
         photographs: share of textures cut from photographs, where the generator was given any.
         cutouts: share of bodies cut out along annotated regions, where the generator was given region maps.
@@ -36,6 +37,7 @@ class SyntheticConfig:
     largest: float = 0.95
     motion: float = 1.0
     look_alike: float = 0.25
+    leaving: float = 0.12
     camouflage: float = 0.4
     photographs: float = 0.6
     cutouts: float = 0.6
@@ -47,7 +49,7 @@ class SyntheticConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"synthetic.{name}={value!r}: must be a whole number of at least {least}")
-        for name in ("look_alike", "camouflage", "photographs", "cutouts", "min_area"):
+        for name in ("look_alike", "leaving", "camouflage", "photographs", "cutouts", "min_area"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"synthetic.{name}={getattr(self, name)!r}: must lie in [0, 1]")
         if not 0 < self.smallest <= self.largest:

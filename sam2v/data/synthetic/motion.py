@@ -51,9 +51,14 @@ def sample_camera(rng: np.random.Generator, frames: int, motion: float) -> np.nd
 
 
 def sample_body(
-    rng: np.random.Generator, frames: int, motion: float, aspect: tuple[float, float], sizes: tuple[float, float]
+    rng: np.random.Generator,
+    frames: int,
+    motion: float,
+    aspect: tuple[float, float],
+    sizes: tuple[float, float],
+    leaving: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre (T x 2), angle (T) and scale (T x 2) of one body."""
+    """Centre (T x 2), angle (T) and scale (T x 2) of one body; with probability ``leaving`` it leaves and returns."""
     t = np.arange(frames, dtype=float)
     view = np.array(aspect)
     speed = motion * np.exp(rng.normal(math.log(0.03), 0.9))
@@ -65,7 +70,7 @@ def sample_body(
     centre = rng.uniform(-0.75, 0.75, 2) * view + velocity * t[:, None] + bow * t[:, None] ** 2 + sway
     if rng.uniform() < 0.6:  # stay near the view: fold the path back at its border
         centre = np.abs((centre + 1.05 * view) % (4.2 * view) - 2.1 * view) - 1.05 * view
-    if frames > 3 and rng.uniform() < 0.12:  # leave and return
+    if frames > 3 and rng.uniform() < leaving:
         away = rng.uniform(0, 2 * math.pi)
         leave = np.sin(math.pi * (t / (frames - 1)) ** rng.uniform(0.7, 1.5)) ** 2
         centre = centre + leave[:, None] * rng.uniform(1.2, 2.4) * np.array([math.cos(away), math.sin(away)]) * view

@@ -165,7 +165,10 @@ def _sample_motion(
     count, frames = len(owner), config.frames
     centre, angle, scale = np.zeros((count, frames, 2)), np.zeros((count, frames)), np.ones((count, frames, 2))
     sizes = (config.smallest, config.largest)
-    bodies = {body: sample_body(rng, frames, motion, config.aspect, sizes) for body in range(int(owner.max()) + 1)}
+    bodies = {
+        body: sample_body(rng, frames, motion, config.aspect, sizes, config.leaving)
+        for body in range(int(owner.max()) + 1)
+    }
     for row in np.flatnonzero(owner >= 0):
         pose = bodies[int(owner[row])]
         centre[row], angle[row], scale[row] = sample_limb(rng, pose, motion) if is_limb[row] else pose
