@@ -71,6 +71,8 @@ class MemoryConfig:
         num_layers: memory-attention layers.
         mlp_dim: hidden channels of their MLPs.
         dropout: dropout rate in memory attention, used in training.
+        pool: memories are read averaged over ``pool`` x ``pool`` cells: 1, as the released models do, or 2 or 4, faster
+            and approximate.
         mask_scale, mask_bias: affine map of mask probabilities before memory encoding.
         no_obj_embed_spatial: mark the memory of frames without the object (SAM 2.1).
         obj_ptr_time_encoding: add temporal encodings to object pointers (SAM 2.1).
@@ -82,6 +84,7 @@ class MemoryConfig:
     num_layers: int = 4
     mlp_dim: int = 2048
     dropout: float = 0.0
+    pool: int = 1
     mask_scale: float = 20.0
     mask_bias: float = -10.0
     no_obj_embed_spatial: bool = True
@@ -245,6 +248,7 @@ def _validate(config: ModelConfig) -> None:
     _require(memory.mem_dim % 4 == 0 and config.hidden_dim % memory.mem_dim == 0, "memory.mem_dim", memory.mem_dim,
              "a multiple of 4 that divides hidden_dim")  # fmt: skip
     _require(memory.num_maskmem >= 2, "memory.num_maskmem", memory.num_maskmem, "at least 2")
+    _require(memory.pool in (1, 2, 4), "memory.pool", memory.pool, "1, 2 or 4")
     _require(memory.max_obj_ptrs >= 2, "memory.max_obj_ptrs", memory.max_obj_ptrs, "at least 2")
     _require(config.hidden_dim % (2 * config.decoder.num_heads) == 0, "decoder.num_heads", config.decoder.num_heads,
              "a divisor of hidden_dim / 2")  # fmt: skip

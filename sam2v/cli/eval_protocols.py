@@ -75,6 +75,7 @@ class PredictorSpec:
     device: str | None
     dtype: str | None
     overrides: tuple[str, ...]
+    fast: bool
     baseline: str | None
     threads: int | None = None
 
@@ -95,8 +96,8 @@ class PredictorSpec:
             return make_baseline(self.baseline)
         import sam2v
 
-        options = {"checkpoint": self.checkpoint, "device": self.device, "dtype": self.dtype}
-        return sam2v.VideoPredictor(sam2v.load_model(self.model, overrides=self.overrides, **options))
+        options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
+        return sam2v.VideoPredictor(sam2v.load_model(*options))
 
 
 _LOADED: dict[PredictorSpec, Predictor] = {}
@@ -163,7 +164,7 @@ def _spec(args: argparse.Namespace) -> PredictorSpec:
 
     threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
     return PredictorSpec(
-        args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.baseline, threads
+        args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast, args.baseline, threads
     )
 
 
@@ -174,5 +175,5 @@ def _run(args: argparse.Namespace, parts: Path | None) -> Run:
 
     file = Path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
-    key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.baseline, args.dtype)
+    key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.baseline, args.dtype, args.fast)
     return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)

@@ -25,13 +25,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change the model's configuration, e.g. model.image_size=512; may be repeated",
     )
+    group.add_argument("--fast", action="store_true", help="track faster, approximately: read memories at half size")
 
 
 def load_model_from(args: argparse.Namespace) -> Sam2Network:
     """The model that :func:`add_model_arguments`' arguments name."""
     from sam2v.weights.load import load_model
 
-    return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override)
+    return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override, fast=args.fast)
 
 
 def add_quiet_argument(parser: argparse.ArgumentParser) -> None:

@@ -33,18 +33,25 @@ class MemoryAttentionLayer(nn.Module):
         return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
 
     def _look_back(
-        self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        rotation: Rotation,
+        key_rotation: Rotation,
+        pointers: int,
+        bias: Tensor | None,
     ) -> Tensor:
         part = self.cross_attn_image
         q = rotate(project_paired(part.q_proj, self.norm2(x)), rotation)
         if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
             # attention weights sum to one, so the values' mean can be projected instead of every value
-            mean = self._mean_in_parts(q, keys, values, rotation, pointers, bias)
+            mean = self._mean_in_parts(q, keys, values, key_rotation, pointers, bias)
             return part.out_proj(part.v_proj(mean.to(q.dtype)))
         maps = keys.shape[1] - pointers
         k = project_paired(part.k_proj, keys)
         # every memory is turned by the same table; pointers have no place in the image and stay unturned
-        turned = rotate(k[:, :maps].unflatten(1, (-1, x.shape[1])), rotation).flatten(1, 2)
+        turned = rotate(k[:, :maps].unflatten(1, (-1, len(key_rotation.cos))), key_rotation).flatten(1, 2)
         k = torch.cat([turned, k[:, maps:]], dim=1)
         return part.out_proj(attend(q, k, part.v_proj(values), bias=bias, dropout=self._rate))
 
@@ -52,7 +59,7 @@ class MemoryAttentionLayer(nn.Module):
         self, q: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
     ) -> Tensor:
         """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a memory at a time."""
-        layer, cells, maps = self.cross_attn_image.k_proj, q.shape[1], keys.shape[1] - pointers
+        layer, cells, maps = self.cross_attn_image.k_proj, len(rotation.cos), keys.shape[1] - pointers
         rows = []
         for n in range(len(keys)):
             running = RunningAttention(q[n if len(q) > 1 else 0], values.shape[2])
@@ -72,11 +79,18 @@ class MemoryAttentionLayer(nn.Module):
         return self.dropout.p if self.training else 0.0
 
     def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        rotation: Rotation,
+        key_rotation: Rotation,
+        pointers: int,
+        bias: Tensor | None,
     ) -> Tensor:
         """Update x, B (or 1) x cells x C; the other arguments as in :class:`MemoryAttention`."""
         x = x + self.dropout(self._look_around(x, rotation))
-        x = x + self.dropout(self._look_back(x, keys, values, rotation, pointers, bias))
+        x = x + self.dropout(self._look_back(x, keys, values, rotation, key_rotation, pointers, bias))
         return x + in_pieces(self._think, x, self.linear1.out_features // x.shape[2])
 
 
@@ -99,6 +113,7 @@ class MemoryAttention(nn.Module):
         memory: Tensor,
         memory_pos: Tensor,
         rotation: Rotation,
+        key_rotation: Rotation,
         pointers: int,
         bias: Tensor | None = None,
     ) -> Tensor:
@@ -107,9 +122,10 @@ class MemoryAttention(nn.Module):
         Args:
             x: B (or 1) x cells x C features with a tenth of their position code added. With B = 1 and several memories
                 the first self-attention, which is the same for every object, is computed once.
-            memory: B x L x Cm tokens: whole maps of ``cells`` tokens each, then ``pointers`` pointer tokens.
+            memory: B x L x Cm tokens: whole maps, then ``pointers`` pointer tokens.
             memory_pos: B x L x Cm position codes of the tokens, added to the keys only.
             rotation: rotary table of the frame's grid.
+            key_rotation: rotary table of a memory's grid, a row per token of a map.
             pointers: number of pointer tokens at the end of ``memory``.
             bias: B x 1 x 1 x L, -inf hides a token; None when all are visible.
 
@@ -118,5 +134,5 @@ class MemoryAttention(nn.Module):
         """
         keys = memory + memory_pos
         for layer in self.layers:
-            x = layer(x, keys, memory, rotation, pointers, bias)
+            x = layer(x, keys, memory, rotation, key_rotation, pointers, bias)
         return self.norm(x)

@@ -154,12 +154,14 @@ class Sam2Network(nn.Module):
         h, w = x.shape[-2:]
         position = sine_grid(h, w, x.shape[1], x.device)
         tokens, places, pointer_tokens = self._memory_tokens(read)
-        bias = self._hide_padding(read, h * w, tokens.dtype) if read.padded else None
+        key_rotation = axial_rotation(h, w, x.shape[1], x.device, self.config.memory.pool)
+        bias = self._hide_padding(read, len(key_rotation.cos), tokens.dtype) if read.padded else None
         out = self.memory_attention(
             (x + 0.1 * position.to(x.dtype)).flatten(2).transpose(1, 2),
             tokens,
             places,
             axial_rotation(h, w, x.shape[1], x.device),
+            key_rotation,
             pointer_tokens,
             bias,
         )
@@ -168,9 +170,11 @@ class Sam2Network(nn.Module):
     def _memory_tokens(self, read: MemoryRead) -> tuple[Tensor, Tensor, int]:
         """Tokens N x L x Cm, their position codes, and how many of them (the last) belong to pointers."""
         channels, h, w = read.maps.shape[2:]
-        maps = read.maps.flatten(3).transpose(2, 3)  # N x K x cells x Cm
+        pool = self.config.memory.pool
+        maps = _average(read.maps.flatten(0, 1), pool).unflatten(0, read.maps.shape[:2])
+        maps = maps.flatten(3).transpose(2, 3)  # N x K x cells x Cm
         time = self.maskmem_tpos_enc.flatten(0, 2)[read.map_time.clamp(min=0)]  # N x K x Cm
-        place = sine_grid(h, w, channels, maps.device).flatten(1).T  # cells x Cm
+        place = _average(sine_grid(h, w, channels, maps.device)[None], pool)[0].flatten(1).T  # cells x Cm
         places = (time[:, :, None] + place).to(maps.dtype)
         pieces = read.pointers.unflatten(2, (-1, channels))  # N x P x pieces x Cm
         when = self._pointer_places(read.pointer_time).to(maps.dtype)[:, :, None].expand_as(pieces)
@@ -297,6 +301,11 @@ class Sam2Network(nn.Module):
             absent = (object_score <= 0)[..., None, None].to(out.dtype)  # N x 1 x 1 x 1
             out = out + absent * self.no_obj_embed_spatial[..., None, None].to(out.dtype)
         return out
+
+
+def _average(maps: Tensor, pool: int) -> Tensor:
+    """Means over pool x pool cells of B x C x h x w; what does not fit at the right and bottom is a mean of fewer."""
+    return maps if pool == 1 else F.avg_pool2d(maps, pool, ceil_mode=True, count_include_pad=False)
 
 
 def gate_by_score(prediction: Prediction) -> Prediction:

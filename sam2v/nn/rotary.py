@@ -16,14 +16,21 @@ class Rotation(NamedTuple):
     sin: Tensor
 
 
-def axial_rotation(height: int, width: int, channels: int, device: torch.device) -> Rotation:
-    """Angles of a grid: the first half of the channel pairs turns with x, the second half with y, in whole cells."""
+def axial_rotation(height: int, width: int, channels: int, device: torch.device, pool: int = 1) -> Rotation:
+    """Angles of a grid: the first half of the channel pairs turns with x, the second half with y, in whole cells; with
+    ``pool``, of the middles of ``pool`` x ``pool`` cells (fewer at the right and bottom, where they do not fit)."""
     bands = channels // 4
     speeds = torch.pow(10000.0, torch.arange(bands, device=device, dtype=torch.float32) / -bands)
-    x = torch.arange(width, device=device, dtype=torch.float32)[None, :, None].expand(height, width, bands)
-    y = torch.arange(height, device=device, dtype=torch.float32)[:, None, None].expand(height, width, bands)
-    angles = (torch.stack((x, y), dim=2) * speeds).reshape(height * width, 2 * bands)
+    x, y = (_middles(length, pool, device) for length in (width, height))
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)  # rows x columns x 2
+    angles = (places[..., None] * speeds).reshape(-1, 2 * bands)
     return Rotation(angles.cos(), angles.sin())
+
+
+def _middles(length: int, pool: int, device: torch.device) -> Tensor:
+    """Middles of runs of ``pool`` cells; the last run may be shorter."""
+    first = torch.arange(0, length, pool, device=device, dtype=torch.float32)
+    return (first + (first + pool - 1).clamp(max=length - 1)) / 2
 
 
 def project_paired(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ def load_model(
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     overrides: Sequence[str] = (),
+    fast: bool = False,
+    compile: bool = False,
 ) -> Sam2Network:
     """Build a network and load its weights.
 
@@ -45,6 +47,10 @@ def load_model(
         device: None: cuda, then mps, then cpu.
         dtype: precision, see :meth:`Sam2Network.set_precision`. None: bfloat16 on cuda, float32 elsewhere.
         overrides: Hydra overrides of the configuration, e.g. ``["model.image_size=256"]``.
+        fast: track faster and approximately: memories are read averaged over 2 x 2 cells (``model.memory.pool=2``;
+            docs/performance.md has what it gains and costs). Images are not affected.
+        compile: compile the network for one object, with a progress bar; :func:`sam2v.compile_network` does it for
+            more, and says how long it took. On the CPU nothing gains, and nothing is done.
 
     Returns:
         The network in eval mode. Its ``image_only`` is True when the weights have no modules for tracking.
@@ -57,6 +63,8 @@ def load_model(
     from sam2v.model.build import build_model
     from sam2v.weights.skeleton import build_skeleton
 
+    if fast:
+        overrides = [*overrides, "model.memory.pool=2"]
     target = _pick_device(device)
     precision = _pick_dtype(dtype, target)
     state_dict, source = _find_weights(name, checkpoint)
@@ -74,8 +82,12 @@ def load_model(
             warnings.warn(text, stacklevel=2)
             _fill_missing(network)
         network = network.to(target)
-    network.set_precision(precision)
-    return network.eval()
+    network.set_precision(precision).eval()
+    if compile:
+        from sam2v.tracking.compiled import compile_network
+
+        compile_network(network)
+    return network
 
 
 def save_checkpoint(

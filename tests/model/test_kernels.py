@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models import nano_by_rule
 from torch.nn import functional as F
 
+from sam2v.model.network import MemoryRead
 from sam2v.nn import attention, pieces
 from sam2v.nn.attention import RunningAttention, attend
 from sam2v.nn.rotary import axial_rotation, project_paired, rotate
@@ -87,3 +88,39 @@ def test_turned_queries_and_keys_agree_by_distance() -> None:
         products = torch.einsum("abc,xyc->abxy", *turned)
     torch.testing.assert_close(products[1:, 2:, 1:, 2:], products[:-1, :-2, :-1, :-2], atol=1e-4, rtol=1e-4)
     assert (products[0, 0, 0, 0] - products[0, 0, 2, 3]).abs() > 1e-3
+
+
+# -- memories read at half size ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pool", "middles"), [(1, [0, 1, 2, 3, 4]), (2, [0.5, 2.5, 4]), (4, [1.5, 4])])
+def test_pooled_cells_turn_by_their_middles(pool: int, middles: list[float]) -> None:
+    """The slowest and the fastest band turn by the place of a cell; in between lie powers."""
+    rotation = axial_rotation(5, 5, 32, torch.device("cpu"), pool)
+    angles = torch.atan2(rotation.sin, rotation.cos).view(len(middles), len(middles), 2, 8)
+    torch.testing.assert_close(angles[0, :, 0, 1], torch.tensor(middles) * 10000 ** (-1 / 8))
+    torch.testing.assert_close(angles[:, 0, 1, 7], torch.tensor(middles) * 10000 ** (-7 / 8))
+
+
+def test_pooled_memories_on_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's kernel and torch's agree on them; they are near to whole memories and not the same."""
+    generator = torch.Generator().manual_seed(4)
+    network = nano_by_rule(overrides=("model.image_size=160", "model.memory.pool=2"))
+    features = network.encode_image(torch.randn(1, 3, 160, 160, generator=generator))
+    read = MemoryRead(
+        torch.randn(2, 3, 32, 10, 10, generator=generator),
+        torch.tensor([[6, 1, 0], [6, 0, -1]]),
+        torch.randn(2, 4, 128, generator=generator),
+        torch.tensor([[0.1, 0.2, 0.3, float("nan")], [0.1, 0.2, 0.3, 0.4]]),
+        padded=True,
+    )
+    found = []
+    for large in (1, 1 << 40):
+        monkeypatch.setattr(attention, "_LARGE", large)
+        with torch.no_grad():
+            found.append(network.read_memory(features, read))
+    torch.testing.assert_close(*found, atol=2e-5, rtol=1e-4)
+    network.config.memory.pool = 1
+    with torch.no_grad():
+        whole = network.read_memory(features, read)
+    assert 1e-4 < (whole - found[0]).abs().max() < (whole - features.stride16).abs().max()

@@ -142,6 +142,7 @@ def test_memory_attention(module_fixture: Load, name: str) -> None:
         memory.transpose(0, 1),
         places.transpose(0, 1),
         axial_rotation(side, side, 256, CPU),
+        axial_rotation(side, side, 256, CPU),
         pointers,
     ).transpose(0, 1)
     fixture.check(f"{name}/out", out[:: 37 if side == 64 else 1, :, ::3], FEATURES)
