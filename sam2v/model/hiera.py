@@ -26,7 +26,8 @@ def _to_windows(x: Tensor, side: int) -> Tensor:
     _, h, w, c = x.shape
     x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
     x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # B x rows x side x columns x side x C
-    return x.transpose(2, 3).reshape(-1, side, side, c)
+    # a view, which a single row of windows would be, takes linear layers a slower way
+    return x.transpose(2, 3).reshape(-1, side, side, c).contiguous()
 
 
 def _from_windows(windows: Tensor, h: int, w: int) -> Tensor:

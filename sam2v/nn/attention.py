@@ -139,7 +139,7 @@ class _Block:
         self.total.mul_(shrink).add_(weights.sum(2, keepdim=True))
         self.sum.mul_(shrink)
         if wide is space:
-            self.sum.baddbmm_(weights, v.expand(sets, -1, -1))
+            torch.baddbmm(self.sum, weights, v.expand(sets, -1, -1), out=self.sum)
         else:
             self.sum += (weights.to(v.dtype).flatten(0, 1) @ v).view_as(self.sum)
 
