@@ -3,7 +3,7 @@ D.1)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -138,17 +138,35 @@ class MaskDecoder(nn.Module):
             tokens[:, 2 : 2 + len(self.mask_tokens.weight)],
         )
 
-        up8, norm, act, up4 = self.output_upscaling
-        fine = act(norm(up8(cells.transpose(1, 2).unflatten(2, (h, w))) + stride8))
-        fine = F.gelu(up4(fine) + stride4)  # B x C/8 x 4h x 4w
-        kernels = [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
-        masks = (torch.stack(kernels, dim=1) @ fine.flatten(2)).unflatten(2, fine.shape[-2:])
+        kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
+        masks = self._paint(cells.unflatten(1, (h, w)), stride8, stride4, kernels)
         return DecodedMasks(
             masks,
             self.iou_prediction_head(iou_token).sigmoid(),
             mask_tokens,
             self.pred_obj_score_head(score_token),
         )
+
+    def _paint(self, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
+        """Masks B x M x 4h x 4w from cells B x h x w x C and a kernel B x M x C/8 for each mask.
+
+        Channels stay last, so that doubling the size is a product with each cell's 2 x 2 pixels side by side.
+        """
+        layers = cast("tuple[nn.ConvTranspose2d, ChannelNorm, nn.GELU, nn.ConvTranspose2d]", self.output_upscaling)
+        up8, norm, _, up4 = layers
+        fine = _double(up8, cells).transpose(2, 3).flatten(1, 2).flatten(2, 3)  # B x 2h x 2w x C/4
+        fine = F.layer_norm(fine + stride8.permute(0, 2, 3, 1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        fine = _double(up4, F.gelu(fine))  # B x 2h x 2w x 2 x 2 x C/8
+        pixels = stride4.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).transpose(2, 3)
+        painted = F.gelu(fine + pixels).flatten(1, 4) @ kernels.transpose(1, 2)  # only masks are put in order
+        return painted.unflatten(1, fine.shape[1:5]).permute(0, 5, 1, 3, 2, 4).flatten(2, 3).flatten(3, 4)
+
+
+def _double(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """A transposed convolution of kernel and stride 2 on B x h x w x Cin: B x h x w x 2 x 2 x Cout."""
+    assert layer.bias is not None
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * Cout) x Cin
+    return F.linear(x, weight, layer.bias.repeat(4)).unflatten(3, (2, 2, -1))
 
 
 def stability_score(logits: Tensor, delta: float) -> Tensor:
