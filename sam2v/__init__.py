@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
+    from sam2v.model.compiled import compile_network as compile_network
     from sam2v.predict.image import ImagePredictor as ImagePredictor
     from sam2v.predict.video import VideoPredictor as VideoPredictor
-    from sam2v.tracking.compiled import compile_network as compile_network
     from sam2v.weights.load import list_models as list_models
     from sam2v.weights.load import load_model as load_model
     from sam2v.weights.load import save_checkpoint as save_checkpoint
@@ -24,7 +24,7 @@ _HOMES = {
     "ImagePredictor": "sam2v.predict.image",
     "MaskletFrame": "sam2v.masks.result",
     "VideoPredictor": "sam2v.predict.video",
-    "compile_network": "sam2v.tracking.compiled",
+    "compile_network": "sam2v.model.compiled",
     "list_models": "sam2v.weights.load",
     "load_model": "sam2v.weights.load",
     "save_checkpoint": "sam2v.weights.load",

@@ -84,7 +84,7 @@ def load_model(
         network = network.to(target)
     network.set_precision(precision).eval()
     if compile:
-        from sam2v.tracking.compiled import compile_network
+        from sam2v.model.compiled import compile_network
 
         compile_network(network)
     return network

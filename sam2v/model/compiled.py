@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Network
-from sam2v.tracking.prompts import no_points
+from sam2v.model.prompt_encoder import PADDING
 
 #: The calls there are, in the order of a frame.
 CALLS = ("encode_image", "read_memory", "decode_prompts", "write_memory")
@@ -24,6 +24,8 @@ CALLS = ("encode_image", "read_memory", "decode_prompts", "write_memory")
 CPU_CALLS: tuple[str, ...] = ()
 #: Memories beyond the temporal table, and object pointers, are padded to multiples of these.
 _MORE_MAPS, _POINTERS = 4, 16
+#: Points of a tracked object, all of them padding.
+_NO_POINTS = 2
 #: Shapes of one call that torch may keep.
 _SHAPES = 256
 
@@ -113,7 +115,7 @@ class CompiledCalls:
     ) -> Prediction:
         """See :meth:`Sam2Network.decode_prompts`."""
         count = len(coords)
-        tracked = multimask and mask is None and coords.shape[1] == 2  # as many as no_points gives
+        tracked = multimask and mask is None and coords.shape[1] == _NO_POINTS
         if not tracked or len(conditioned) != count or len(features.stride16) > 1:
             rest = (conditioned, coords, labels, mask, multimask, dynamic_multimask)
             return self._plain["decode_prompts"](features, *rest)
@@ -199,7 +201,9 @@ def _warm_up(network: Sam2Network, objects: list[int], progress: bool) -> None:
                 )
                 conditioned = network.read_memory(features, read)
                 bar.update()
-            answer = network.decode_prompts(features, conditioned, *no_points(count, device), multimask=True)
+            coords = torch.zeros(count, _NO_POINTS, 2, device=device)
+            labels = torch.full((count, _NO_POINTS), PADDING, device=device)
+            answer = network.decode_prompts(features, conditioned, coords, labels, multimask=True)
             bar.update()
             network.write_memory(features, answer.best, answer.object_score)
             bar.update()

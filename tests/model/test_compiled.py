@@ -15,8 +15,8 @@ from models import nano_by_rule
 from torch._dynamo import config as tracing
 
 import sam2v
-from sam2v.tracking import compiled
-from sam2v.tracking.compiled import CALLS, compile_network, pad_objects
+from sam2v.model import compiled
+from sam2v.model.compiled import CALLS, compile_network, pad_objects
 
 
 @pytest.fixture(scope="module")
