@@ -11,30 +11,27 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 
 from benchmarks.common import disc_centres, drawn_frames, machine, table
-from benchmarks.programs import write_weights
-from sam2v import VideoPredictor, load_model
+from benchmarks.programs import load_own
+from benchmarks.video import WARM
+from sam2v import VideoPredictor
 
 _SIZE = (360, 640)
-#: Frames until the bank holds seven memories and a frame has read them all.
-_WARM = 8
 
 
 def main() -> None:
     """Track, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="sam2v_nano,sam2v_nano+fast,sam2.1_hiera_tiny,sam2.1_hiera_tiny+fast")
-    parser.add_argument("--frames", type=int, default=16, help=f"more than {_WARM}, which fill the bank")
+    parser.add_argument("--frames", type=int, default=16, help=f"more than {WARM}, which fill the bank")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
-    if args.frames <= _WARM:
-        raise SystemExit(f"--frames {args.frames}: must be more than {_WARM}")
+    if args.frames <= WARM:
+        raise SystemExit(f"--frames {args.frames}: must be more than {WARM}")
     torch.set_num_threads(args.threads)
     frames = drawn_frames(args.frames, *_SIZE)
     runs, seconds = {}, {}
@@ -48,7 +45,7 @@ def main() -> None:
             started = time.perf_counter()
             next(run)
             seconds[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(times[_WARM:]) for name, times in seconds.items()}
+    medians = {name: statistics.median(times[WARM:]) for name, times in seconds.items()}
     slowest = max(medians.values())
     rows = [[n, f"{1000 * m:.0f}", f"{1 / m:.2f}", f"{slowest / m:.1f}x"] for n, m in medians.items()]
     print(table(["model", "ms/frame", "frames/s", "times the slowest"], rows))
@@ -60,12 +57,7 @@ def _predictor(text: str) -> VideoPredictor:
     if unknown := set(options) - {"fast", "bfloat16"}:
         raise SystemExit(f"{text}: unknown option {unknown.pop()!r}; known: fast, bfloat16")
     dtype = "bfloat16" if "bfloat16" in options else None
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = "auto"
-        if name != "sam2v_nano":
-            checkpoint = f"{folder}/weights.pt"
-            write_weights(Path(checkpoint), name, "rule")
-        return VideoPredictor(load_model(name, checkpoint, "cpu", dtype, fast="fast" in options))
+    return VideoPredictor(load_own(name, dtype, fast="fast" in options))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,8 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import machine, product_peak, table
-from benchmarks.programs import DTYPES, write_weights
-from sam2v import load_model
+from benchmarks.programs import DTYPES, load_own
+from sam2v.model.memory_attention import MemoryTokens
 from sam2v.model.network import MemoryRead, Sam2Network
 from sam2v.nn.position import sine_grid
 from sam2v.nn.rotary import axial_rotation
@@ -57,12 +55,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     peak, bandwidth = product_peak(getattr(torch, args.dtype)), copy_peak()
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = "auto"
-        if args.model != "sam2v_nano":
-            checkpoint = f"{folder}/weights.pt"
-            write_weights(Path(checkpoint), args.model, "rule")
-        network = load_model(args.model, checkpoint, "cpu", args.dtype)
+    network = load_own(args.model, args.dtype)
     network.requires_grad_(False)  # the counter hooks gradients, which no_grad has none of
     rows, total = [], [0.0, 0.0, 0.0]
     with torch.no_grad():
@@ -140,7 +133,8 @@ def parts_of(network: Sam2Network) -> Iterator[Part]:
         return [layer._look_around(x, turn) for layer in layers]
 
     def back(x: Tensor, keys: Tensor, values: Tensor) -> list[Tensor]:
-        return [layer._look_back(x, keys, values, turn, turn, pointers, None) for layer in layers]
+        memory = MemoryTokens(keys, values, turn, pointers, None)
+        return [layer._look_back(x, turn, memory) for layer in layers]
 
     def think(x: Tensor) -> list[Tensor]:
         return [layer._think(x) for layer in layers]

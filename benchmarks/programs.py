@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2v.config import ModelConfig, TrunkConfig, load_model_config
+from sam2v.model.network import Sam2Network
 from sam2v.video.preprocess import preprocess
 
 OWN = "sam2v"
@@ -210,6 +212,18 @@ def write_weights(path: Path, model: str, checkpoint: str, salt: str = SALT) -> 
             raise SystemExit(f"there is no rule for the weights of {model}: give --checkpoint auto or a file")
         state_dict = weights_by_rule(manifests()[model], salt)
     torch.save({"model": state_dict}, path)
+
+
+def load_own(model: str, dtype: str | None, fast: bool = False) -> Sam2Network:
+    """A model of sam2v on the CPU: embedded weights where there are some, else weights by rule."""
+    from sam2v import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = "auto"
+        if model != "sam2v_nano":
+            checkpoint = f"{folder}/weights.pt"
+            write_weights(Path(checkpoint), model, "rule")
+        return load_model(model, checkpoint, "cpu", dtype, fast=fast)
 
 
 def image_size_of(model: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,17 @@ from sam2v.config import MemoryConfig
 from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
 from sam2v.nn.pieces import in_pieces
 from sam2v.nn.rotary import Rotation, project_paired, rotate
+
+
+class MemoryTokens(NamedTuple):
+    """What every layer reads: keys and values B x L x Cm, the maps' rotary table, how many tokens (the last) are
+    pointers, and the bias B x 1 x 1 x L that hides some."""
+
+    keys: Tensor
+    values: Tensor
+    rotation: Rotation
+    pointers: int
+    bias: Tensor | None
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -32,33 +45,23 @@ class MemoryAttentionLayer(nn.Module):
         q, k = (rotate(project_paired(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
         return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
 
-    def _look_back(
-        self,
-        x: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        rotation: Rotation,
-        key_rotation: Rotation,
-        pointers: int,
-        bias: Tensor | None,
-    ) -> Tensor:
-        part = self.cross_attn_image
+    def _look_back(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
+        part, keys, values = self.cross_attn_image, memory.keys, memory.values
         q = rotate(project_paired(part.q_proj, self.norm2(x)), rotation)
         if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
             # attention weights sum to one, so the values' mean can be projected instead of every value
-            mean = self._mean_in_parts(q, keys, values, key_rotation, pointers, bias)
+            mean = self._mean_in_parts(q, memory)
             return part.out_proj(part.v_proj(mean.to(q.dtype)))
-        maps = keys.shape[1] - pointers
+        maps = keys.shape[1] - memory.pointers
         k = project_paired(part.k_proj, keys)
         # every memory is turned by the same table; pointers have no place in the image and stay unturned
-        turned = rotate(k[:, :maps].unflatten(1, (-1, len(key_rotation.cos))), key_rotation).flatten(1, 2)
+        turned = rotate(k[:, :maps].unflatten(1, (-1, len(memory.rotation.cos))), memory.rotation).flatten(1, 2)
         k = torch.cat([turned, k[:, maps:]], dim=1)
-        return part.out_proj(attend(q, k, part.v_proj(values), bias=bias, dropout=self._rate))
+        return part.out_proj(attend(q, k, part.v_proj(values), bias=memory.bias, dropout=self._rate))
 
-    def _mean_in_parts(
-        self, q: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, pointers: int, bias: Tensor | None
-    ) -> Tensor:
+    def _mean_in_parts(self, q: Tensor, memory: MemoryTokens) -> Tensor:
         """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a memory at a time."""
+        keys, values, rotation, pointers, bias = memory
         layer, cells, maps = self.cross_attn_image.k_proj, len(rotation.cos), keys.shape[1] - pointers
         rows = []
         for n in range(len(keys)):
@@ -78,19 +81,10 @@ class MemoryAttentionLayer(nn.Module):
     def _rate(self) -> float:
         return self.dropout.p if self.training else 0.0
 
-    def forward(
-        self,
-        x: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        rotation: Rotation,
-        key_rotation: Rotation,
-        pointers: int,
-        bias: Tensor | None,
-    ) -> Tensor:
-        """Update x, B (or 1) x cells x C; the other arguments as in :class:`MemoryAttention`."""
+    def forward(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
+        """Update x, B (or 1) x cells x C, a grid with the table ``rotation``."""
         x = x + self.dropout(self._look_around(x, rotation))
-        x = x + self.dropout(self._look_back(x, keys, values, rotation, key_rotation, pointers, bias))
+        x = x + self.dropout(self._look_back(x, rotation, memory))
         return x + in_pieces(self._think, x, self.linear1.out_features // x.shape[2])
 
 
@@ -132,7 +126,7 @@ class MemoryAttention(nn.Module):
         Returns:
             B x cells x C.
         """
-        keys = memory + memory_pos
+        tokens = MemoryTokens(memory + memory_pos, memory, key_rotation, pointers, bias)
         for layer in self.layers:
-            x = layer(x, keys, memory, rotation, key_rotation, pointers, bias)
+            x = layer(x, rotation, tokens)
         return self.norm(x)

@@ -27,8 +27,10 @@ ABSENT_LOGIT = -1024.0
 
 
 class ImageFeatures(NamedTuple):
-    """Features of B images, finest last: stride16 B x C x h x w, stride8 B x C/4 x 2h x 2w, stride4 B x C/8 x 4h x
-    4w."""
+    """Features of B images, finest last.
+
+    stride16: B x C x h x w. stride8: B x C/4 x 2h x 2w. stride4: B x C/8 x 4h x 4w.
+    """
 
     stride16: Tensor
     stride8: Tensor
@@ -43,10 +45,9 @@ class MemoryRead(NamedTuple):
     """What N objects read: K memories and P pointers each, padded where an object has fewer.
 
     maps: N x K x Cm x h x w memories. map_time: N x K integers, row of the temporal table (0 = the frame before, the
-        last row
-    = conditioning frames), -1 = padding. pointers: N x P x C. pointer_time: N x P distances in frames over the pointer
-    limit less one, NaN = padding. padded: whether any row is padding (a constant, so that tracing never looks at
-    values).
+    last row = conditioning frames), -1 = padding. pointers: N x P x C. pointer_time: N x P distances in frames over the
+    pointer limit less one, NaN = padding. padded: whether any row is padding (a constant, so that tracing never looks
+    at values).
     """
 
     maps: Tensor
@@ -154,13 +155,14 @@ class Sam2Network(nn.Module):
         h, w = x.shape[-2:]
         position = sine_grid(h, w, x.shape[1], x.device)
         tokens, places, pointer_tokens = self._memory_tokens(read)
-        key_rotation = axial_rotation(h, w, x.shape[1], x.device, self.config.memory.pool)
+        pool, rotation = self.config.memory.pool, axial_rotation(h, w, x.shape[1], x.device)
+        key_rotation = rotation if pool == 1 else axial_rotation(h, w, x.shape[1], x.device, pool)
         bias = self._hide_padding(read, len(key_rotation.cos), tokens.dtype) if read.padded else None
         out = self.memory_attention(
             (x + 0.1 * position.to(x.dtype)).flatten(2).transpose(1, 2),
             tokens,
             places,
-            axial_rotation(h, w, x.shape[1], x.device),
+            rotation,
             key_rotation,
             pointer_tokens,
             bias,
@@ -261,8 +263,7 @@ class Sam2Network(nn.Module):
         """Object pointer of a mask that was given rather than predicted.
 
         The mask (N x 1 x H x W, 0 or 1, at the network's input size) is shown to the decoder as a mask prompt on the
-        frame's
-        plain features.
+        frame's plain features.
 
         Returns:
             Pointer N x C and object score N x 1: +10, or -10 and the no-object pointer for an empty mask.

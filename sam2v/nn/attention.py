@@ -97,7 +97,7 @@ class RunningAttention:
         q = (q * (q.shape[1] ** -0.5 * math.log2(math.e))).view(sets, -1, q.shape[1])
         self._blocks = [_Block(part, value_channels) for part in q.split(_QUERIES, 1)]
         self._space = q.new_empty(sets * min(_QUERIES, q.shape[1]) * _KEYS)
-        self._wide = self._space if q.dtype == torch.float32 else self._space.float()
+        self._wide = self._space if q.dtype == torch.float32 else torch.empty(len(self._space))
 
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
