@@ -29,8 +29,9 @@ class SourceConfig:
         augment: apply the recipe's random changes to a data set's clips.
         length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
-        regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by.
-        motion, smallest, largest, bodies, limbs, clutter, look_alike, leaving, camouflage: see
+        regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by,
+            or of cut-outs themselves (PNG with transparency).
+        motion, smallest, largest, bodies, limbs, clutter, look_alike, leaving, camouflage, cutouts: see
             :class:`sam2v.data.synthetic.SyntheticConfig`.
     """
 
@@ -54,6 +55,7 @@ class SourceConfig:
     look_alike: float = 0.25
     leaving: float = 0.12
     camouflage: float = 0.4
+    cutouts: float = 0.6
 
 
 @dataclass

@@ -50,7 +50,10 @@ def open_source(
 
 def synthetic_config(source: SourceConfig, stage: StageConfig) -> SyntheticConfig:
     """Settings of the clip generator for a source at a stage."""
-    names = ("motion", "smallest", "largest", "bodies", "limbs", "clutter", "look_alike", "leaving", "camouflage")
+    names = (
+        *("motion", "smallest", "largest", "bodies", "limbs", "clutter", "look_alike", "leaving", "camouflage"),
+        "cutouts",
+    )
     shared = {name: getattr(source, name) for name in names}
     return SyntheticConfig(
         height=stage.image_size,

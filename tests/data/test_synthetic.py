@@ -146,6 +146,55 @@ def test_regions_are_cut_out_of_photographs(pictures: Path) -> None:
     assert not torch.equal(clip.frames, plain.frames)
 
 
+def test_pictures_with_transparency_are_cutouts_by_themselves(pictures: Path) -> None:
+    rgba = np.zeros((50, 120, 4), np.uint8)
+    rgba[10:40, 20:80] = (10, 20, 250, 255)
+    Image.fromarray(rgba).save(pictures / "regions" / "sticker.png")
+    sources = load_sources(pictures / "images", pictures / "regions", side=64)
+    assert sources.cutouts is not None and sources.cutouts.shape == (3, 4, 64, 64)
+    (sticker,) = (cut for cut in sources.cutouts if cut[2, 32, 32] == 250)
+    solid = sticker[3] > 127
+    rows, columns = solid.any(1).nonzero().flatten(), solid.any(0).nonzero().flatten()
+    assert (int(columns[0]), int(columns[-1]), len(rows)) == (6, 57, 26), "30 x 60 pixels, the longer side at 0.82"
+    Image.fromarray(np.zeros_like(rgba)).save(pictures / "regions" / "sticker.png")
+    with pytest.raises(ValueError, match=r"sticker\.png: nothing in this picture is opaque"):
+        load_sources(pictures / "images", pictures / "regions")
+
+
+def test_camouflaged_cutouts_take_on_the_background(pictures: Path) -> None:
+    """The mean colour of a cut-out comes closer to what surrounds it, and its shape stays."""
+    given = load_sources(pictures / "images", pictures / "regions", side=64)
+    # one uniform background, so that every place of it has the same colour
+    sources = Sources(torch.full((1, 3, 64, 64), 90, dtype=torch.uint8), given.cutouts)
+    config = replace(SMALL, photographs=1.0, cutouts=1.0, bodies=2, limbs=0, clutter=0, frames=1, look_alike=0.0)
+    distance = {0.0: [], 1.0: []}
+    shapes = {0.0: [], 1.0: []}
+    for seed in range(8):
+        for share in distance:
+            rng = np.random.default_rng(seed)
+            scene = sample_scene(rng, replace(config, camouflage=share), *sources.counts())
+            frames, owners = render_scenes([scene], [rng], config, sources, torch.device("cpu"))
+            ground, body = (frames[0, 0].float()[:, part].mean(1) for part in (owners[0, 0] < 0, owners[0, 0] >= 0))
+            distance[share].append(float((ground - body).norm()))
+            shapes[share].append(owners)
+    assert np.mean(distance[1.0]) < 0.8 * np.mean(distance[0.0])
+    assert all(torch.equal(a, b) for a, b in zip(shapes[0.0], shapes[1.0], strict=True))
+
+
+def test_cutouts_also_lie_in_the_background(pictures: Path) -> None:
+    sources = load_sources(pictures / "images", pictures / "regions", side=64)
+    config = replace(SMALL, cutouts=1.0, clutter=8, look_alike=1.0)
+    strewn = 0
+    for seed in range(10):
+        scene = sample_scene(np.random.default_rng(seed), config, *sources.counts())
+        lying = scene.clutter_cutout[scene.clutter_cutout >= 0]
+        assert set(lying) <= set(scene.cutout[scene.cutout >= 0]), "look-alikes are twins of what moves"
+        strewn += len(lying)
+    assert 20 < strewn < 60, "about half of 80"
+    plain = sample_scene(np.random.default_rng(0), config)
+    assert (plain.clutter_cutout == -1).all() and (plain.blend == 0).all()
+
+
 def test_unusable_folders_are_named(pictures: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_sources(pictures / "nowhere")

@@ -76,7 +76,7 @@ def sample_looks(
     return Looks(
         base=base,
         mix=(strength * hue * rng.choice([-1.0, 1.0], (count, 2, 1, MIX))).clip(-0.3, 0.3),
-        chosen=np.stack([rng.permutation(FIELDS)[: MIX + 1] for _ in range(count)]),
+        chosen=np.stack([rng.permutation(FIELDS)[: MIX + 1] for _ in range(max(1, count))])[:count],
         corner=rng.uniform(size=(count, 2)),
         threshold=rng.normal(0, 0.8, count),
         sharpness=np.exp(rng.uniform(0, 3.5, count)),

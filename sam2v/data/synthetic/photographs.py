@@ -17,14 +17,15 @@ _FILL = 0.82  # share of its atlas that a cut-out's longer side takes
 
 
 def load_sources(
-    photographs: str | Path, regions: str | Path | None = None, side: int = 256, limit: int = 400, seed: int = 0
+    photographs: str | Path, regions: str | Path | None = None, side: int = 256, limit: int = 600, seed: int = 0
 ) -> Sources:
     """Read pictures for :class:`sam2v.data.synthetic.SyntheticClips`.
 
     Args:
         photographs: folder searched recursively for pictures and videos (eight frames are taken of each).
         regions: folder searched recursively for region maps: PNG files whose pixel values number the regions, named
-            like the picture, or like the picture with ``_`` and anything behind it. None: textures only.
+            like the picture, or like the picture with ``_`` and anything behind it. PNG files with transparency are
+            cut-outs by themselves. None: textures only.
         side: side in pixels at which textures and cut-outs are kept.
         limit: textures, and cut-outs, at most; drawn at random by ``seed`` if there are more.
 
@@ -46,19 +47,28 @@ def load_sources(
 
 
 def load_cutouts(photographs: Path, regions: Path, side: int, limit: int, rng: np.random.Generator) -> Tensor:
-    """K x 4 x side x side uint8 RGBA: regions, or two regions that touch, cut out of their pictures.
+    """K x 4 x side x side uint8 RGBA: regions, or two regions that touch, cut out of their pictures; and RGBA pictures.
 
     Regions that are tiny, that cover most of the picture or that run along much of its border are left out.
     Raises as :func:`load_sources`.
     """
     pictures = {path.stem: path for path in _files(photographs, _PICTURES, "pictures")}
-    maps = [path for path in _files(regions, (".png",), "region maps") if _stem(path, pictures) is not None]
+    maps = [
+        path
+        for path in _files(regions, (".png",), "region maps")
+        if _stem(path, pictures) is not None or _has_alpha(path)
+    ]
     if not maps:
-        raise FileNotFoundError(f"no region map in {regions} is named like a picture in {photographs}")
+        raise FileNotFoundError(
+            f"no region map in {regions} is named like a picture in {photographs}, and no PNG there has transparency"
+        )
     found: list[Tensor] = []
     for index in rng.permutation(len(maps)).tolist():
         if len(found) >= limit:
             break
+        if _has_alpha(maps[index]):
+            found.append(_fit(maps[index], side))
+            continue
         stem = _stem(maps[index], pictures)
         assert stem is not None
         picture, labels = _read(pictures[stem]), _read_labels(maps[index])
@@ -88,6 +98,34 @@ def cut(picture: np.ndarray, mask: np.ndarray, side: int) -> Tensor:
         plane, torch.stack([x, y], -1)[None], padding_mode="zeros", align_corners=False
     )[0]
     return out.round().to(torch.uint8)
+
+
+def _has_alpha(path: Path) -> bool:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return "A" in picture.getbands()
+
+
+def _fit(path: Path, side: int) -> Tensor:
+    """A picture with transparency as a cut-out: 4 x side x side uint8 RGBA, centred with a margin.
+
+    Raises:
+        ValueError: nothing of it is opaque.
+    """
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        picture = opened.convert("RGBA")
+    box = picture.getchannel("A").point(lambda value: 255 * (value > 127)).getbbox()
+    if box is None:
+        raise ValueError(f"{path}: nothing in this picture is opaque")
+    picture = picture.crop(box)
+    scale = _FILL * side / max(picture.size)
+    width, height = (max(1, round(scale * length)) for length in picture.size)
+    canvas = Image.new("RGBA", (side, side))
+    canvas.paste(picture.resize((width, height)), ((side - width) // 2, (side - height) // 2))
+    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
 
 
 def _choose_regions(labels: np.ndarray, rng: np.random.Generator, count: int = 3) -> Iterator[np.ndarray]:

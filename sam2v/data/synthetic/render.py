@@ -60,21 +60,49 @@ def render_scenes(
     scenes = stack_scenes(drawn, device)
     fields = make_fields(rngs, max(config.height, config.width), device)
     world = view_to_world(scenes.motion.camera, config.height, config.width, LATTICE)
-    canvas = _background(scenes, fields, world, config, sources)
-    canvas, owners = _composite(scenes, _atlases(scenes, fields, config, sources), world, canvas)
+    ground = _ground(scenes, fields, sources)
+    atlases = _atlases(scenes, fields, ground, config, sources)
+    canvas, owners = _composite(scenes, atlases, world, _background(scenes, fields, ground, world, config, sources))
     return apply_effects(canvas, scenes.effects), owners
 
 
-def _atlases(scene: Scene, fields: Tensor, config: SyntheticConfig, sources: Sources) -> Tensor:
+def _ground(scene: Scene, fields: Tensor, sources: Sources) -> Tensor:
+    """Background without clutter: B x 3 x S x S in [0, 1]."""
+    side = fields.shape[-1]
+    ground = draw_looks(scene.ground, fields, side, sources.photographs).clamp(0, 1)
+    line = torch.linspace(-1, 1, side, device=fields.device)
+    slope_x, slope_y, share, sharp = (v[:, None, None] for v in scene.division.unbind(1))
+    horizon = ((slope_x * line + slope_y * line[:, None] + share * fields[:, 0]) * sharp).sigmoid()
+    patches = ((fields[:, -1] - 0.9) * sharp).sigmoid()
+    assert BACKGROUNDS == 3
+    picture = torch.lerp(ground[:, 0], ground[:, 1], horizon[:, None])
+    return torch.lerp(picture, ground[:, 2], patches[:, None])
+
+
+def _atlases(scene: Scene, fields: Tensor, ground: Tensor, config: SyntheticConfig, sources: Sources) -> Tensor:
     """Textures and coverage of the layers, colours premultiplied: B x N x 4 x A x A."""
     side = max(32, int(0.6 * max(config.height, config.width)) // 8 * 8)
     atlas = _paint(scene.shapes, scene.looks, fields, side, sources)
-    if sources.cutouts is not None:
-        for b, n in (scene.cutout >= 0).nonzero().tolist():
-            cut = sources.cutouts[int(scene.cutout[b, n]), None].to(atlas) / 255
-            cut = torch.cat([cut[:, :3] * cut[:, 3:], cut[:, 3:]], dim=1)
-            atlas[b, n] = functional.interpolate(cut, size=(side, side), mode="bilinear", antialias=True)[0]
+    places = functional.adaptive_avg_pool2d(ground, 4).flatten(2)  # B 3 16
+    like = places.gather(2, scene.blend[..., 1].long()[:, None].expand(-1, 3, -1)).transpose(1, 2)  # B N 3
+    _paste_cutouts(atlas, scene.cutout, sources, scene.blend[..., 0], like)
     return atlas * (scene.owner >= 0)[..., None, None, None]
+
+
+def _paste_cutouts(
+    atlas: Tensor, cutout: Tensor, sources: Sources, blend: Tensor | None = None, like: Tensor | None = None
+) -> None:
+    """Replace the layers that are cut-outs, in place; ``blend`` moves their mean colour towards ``like``."""
+    if sources.cutouts is None:
+        return
+    for b, n in (cutout >= 0).nonzero().tolist():
+        cut = sources.cutouts[int(cutout[b, n]), None].to(atlas) / 255
+        colour, alpha = cut[:, :3], cut[:, 3:]
+        if blend is not None and like is not None and blend[b, n] > 0:
+            mean = (colour * alpha).sum((2, 3), keepdim=True) / alpha.sum().clamp_min(1)
+            colour = (colour + blend[b, n] * (like[b, n, :, None, None] - mean)).clamp(0, 1)
+        cut = torch.cat([colour * alpha, alpha], dim=1)
+        atlas[b, n] = functional.interpolate(cut, size=atlas.shape[-2:], mode="bilinear", antialias=True)[0]
 
 
 def _paint(shapes: Silhouettes, looks: object, fields: Tensor, side: int, sources: Sources) -> Tensor:
@@ -90,18 +118,11 @@ def _paint(shapes: Silhouettes, looks: object, fields: Tensor, side: int, source
     return torch.cat([colour, alpha.view(batch, count, 1, side, side)], dim=2)
 
 
-def _background(scene: Scene, fields: Tensor, world: Tensor, config: SyntheticConfig, sources: Sources) -> Tensor:
+def _background(
+    scene: Scene, fields: Tensor, ground: Tensor, world: Tensor, config: SyntheticConfig, sources: Sources
+) -> Tensor:
     """Background seen by the camera: B x T x 3 x H x W in [0, 1]."""
-    side = fields.shape[-1]
-    ground = draw_looks(scene.ground, fields, side, sources.photographs).clamp(0, 1)
-    line = torch.linspace(-1, 1, side, device=fields.device)
-    slope_x, slope_y, share, sharp = (v[:, None, None] for v in scene.division.unbind(1))
-    horizon = ((slope_x * line + slope_y * line[:, None] + share * fields[:, 0]) * sharp).sigmoid()
-    patches = ((fields[:, -1] - 0.9) * sharp).sigmoid()
-    assert BACKGROUNDS == 3
-    picture = torch.lerp(ground[:, 0], ground[:, 1], horizon[:, None])
-    picture = torch.lerp(picture, ground[:, 2], patches[:, None])
-    picture = _paste_clutter(scene, fields, picture, sources)
+    picture = _paste_clutter(scene, fields, ground, sources)
     extent = torch.tensor(config.aspect, device=fields.device) * MARGIN
     grid = _full_grid((world / extent).flatten(0, 1), config.height, config.width)  # B*T H W 2
     batch, frames = world.shape[:2]
@@ -116,6 +137,7 @@ def _paste_clutter(scene: Scene, fields: Tensor, picture: Tensor, sources: Sourc
     count = atlas.shape[1]
     if count == 0:
         return picture
+    _paste_cutouts(atlas, scene.clutter_cutout, sources)
     x, y, half_x, half_y, angle = scene.clutter_pose.flatten(0, 1).unbind(1)
     cos, sin = angle.cos(), angle.sin()
     row_x = torch.stack([cos / half_x, sin / half_x, -(x * cos + y * sin) / half_x], dim=1)

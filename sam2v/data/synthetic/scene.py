@@ -52,6 +52,8 @@ class Scene:
         clutter_pose: C x 5, pose of painted shapes in the background (x, y, half extents x and y, angle).
         division: 4 values that divide the background: slopes x and y, share of the field, sharpness.
         cutout: N, index of an annotated region that replaces silhouette and texture, -1 = none.
+        blend: N x 2, how far a cut-out's mean colour moves to the background's (0 to 1), and in which of 16 places.
+        clutter_cutout: C, the same as ``cutout`` for the painted shapes.
     """
 
     owner: Any
@@ -64,6 +66,8 @@ class Scene:
     ground: Looks
     division: Any
     cutout: Any
+    blend: Any
+    clutter_cutout: Any
     effects: Effects
 
 
@@ -91,6 +95,10 @@ def sample_scene(rng: np.random.Generator, config: SyntheticConfig, photographs:
     clutter = config.clutter
     clutter_looks = sample_looks(rng, clutter, photographs, config.photographs)
     _camouflage(rng, clutter_looks, ground, 0.7)
+    blend, clutter_cutout = np.zeros((count, 2)), np.full(clutter, -1)
+    if cutouts:
+        blend = _sample_blend(rng, count, config.camouflage)
+        clutter_cutout = _strew(rng, clutter, cutout, cutouts, config)
     return Scene(
         owner=owner,
         shapes=shapes,
@@ -111,6 +119,8 @@ def sample_scene(rng: np.random.Generator, config: SyntheticConfig, photographs:
             [rng.normal(0, 0.5), rng.normal(0, 1.5), rng.uniform(0, 1.0), math.exp(rng.uniform(0.5, 3.5))]
         ),
         cutout=cutout,
+        blend=blend,
+        clutter_cutout=clutter_cutout,
         effects=_sample_effects(rng, config, count),
     )
 
@@ -136,6 +146,23 @@ def _camouflage(rng: np.random.Generator, looks: Looks, ground: Looks, share: fl
     like = ground.base[rng.integers(0, len(ground.base), count)]
     near = (like + rng.normal(0, 0.05, (count, 2, 1)) + rng.normal(0, 0.03, (count, 2, 3))).clip(0.02, 0.98)
     looks.base = np.where(rng.uniform(size=(count, 1, 1)) < share, near, looks.base)
+
+
+def _sample_blend(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
+    """Camouflage of cut-outs, whose colours come with them."""
+    far = np.where(rng.uniform(size=count) < share, rng.uniform(0.3, 1.0, count), 0.0)
+    return np.stack([far, rng.integers(0, 16, count)], axis=1)
+
+
+def _strew(
+    rng: np.random.Generator, clutter: int, bodies: np.ndarray, cutouts: int, config: SyntheticConfig
+) -> np.ndarray:
+    """Cut-outs that lie in the background: any, or the twins of those that move."""
+    chosen = rng.integers(0, cutouts, clutter)
+    moving = bodies[bodies >= 0]
+    if len(moving):
+        chosen = np.where(rng.uniform(size=clutter) < config.look_alike, rng.choice(moving, clutter), chosen)
+    return np.where(rng.uniform(size=clutter) < config.cutouts / 2, chosen, -1)
 
 
 def _dress(

@@ -51,8 +51,8 @@ def sample_silhouettes(rng: np.random.Generator, count: int, sticks: float = 0.3
     hole = np.concatenate([rng.uniform(-0.35, 0.35, (count, 2)), rng.uniform(0.1, 0.3, (count, 1))], axis=1)
     hole[rng.uniform(size=count) > 0.07, 2] = 0
     return Silhouettes(
-        radius=np.stack([_contour(rng) for _ in range(count)]),
-        capsules=np.stack([_figure(rng) for _ in range(count)]),
+        radius=np.stack([_contour(rng) for _ in range(max(1, count))])[:count],
+        capsules=np.stack([_figure(rng) for _ in range(max(1, count))])[:count],
         stick=rng.uniform(size=count) < sticks,
         bend=bend.clip(-6.3, 6.3),
         hole=hole,
