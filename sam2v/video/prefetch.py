@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from typing_extensions import Self
 
 from sam2v.video.base import EndOfVideo, FrameSource
@@ -46,7 +47,7 @@ class Prefetcher(Generic[T]):
         arguments = (self._channel, source, iter(indices), prepare)
         self._thread = threading.Thread(target=_read, args=arguments, name="sam2v-prefetch", daemon=True)
         self._finalizer = weakref.finalize(self, self._channel.close)
-        self._thread.start()
+        _start_with_one_thread(self._thread, self._channel.ready)
 
     def __iter__(self) -> Iterator[tuple[int, T]]:
         return self
@@ -76,6 +77,7 @@ class _Channel(Generic[T]):
         self._depth = depth
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
+        self.ready = threading.Event()
         self._ended = False
         self._error: BaseException | None = None
 
@@ -113,12 +115,27 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
 
+def _start_with_one_thread(thread: threading.Thread, ready: threading.Event) -> None:
+    """Start a thread whose torch operations do not share their work out.
+
+    OpenMP gives every thread that does so helpers of its own; and as soon as there are more of them in the process than
+    cores, all of them, the network's too, sleep between operations instead of watching for the next one: a seventh of
+    the time of a frame on two cores.
+    """
+    threads = torch.get_num_threads()
+    thread.start()
+    ready.wait()
+    torch.set_num_threads(threads)  # the thread's own setting stays, but it became the default of threads to come
+
+
 def _read(
     channel: "_Channel[tuple[int, T]]",
     source: FrameSource,
     indices: Iterator[int],
     prepare: Callable[[np.ndarray], T] | None,
 ) -> None:
+    torch.set_num_threads(1)
+    channel.ready.set()
     try:
         for index in indices:
             frame = source[index]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 from video.clips import number_of, numbered_frame
 
 from sam2v.video.prefetch import Prefetcher
@@ -47,6 +48,23 @@ def test_prepare_runs_in_the_thread() -> None:
     with Prefetcher(open_source(array(4)), range(4), prepare) as frames:
         assert list(frames) == [(0, 0), (1, 2), (2, 4), (3, 6)]
     assert names == {"sam2v-prefetch"}
+
+
+def test_the_thread_does_not_share_its_work_out() -> None:
+    """Its helpers would send those of the network to sleep between operations."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with Prefetcher(open_source(array(2)), range(2), lambda frame: torch.get_num_threads()) as reader:
+            assert [threads for _, threads in reader] == [1, 1]
+            assert torch.get_num_threads() == 2, "the caller keeps its threads"
+            found: list[int] = []
+            later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+            later.start()
+            later.join()
+        assert found == [2], "and so do threads to come"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_it_ends_where_the_video_does() -> None:
