@@ -16,6 +16,7 @@ from typing_extensions import Self
 from sam2v.video.base import EndOfVideo, FrameSource
 
 T = TypeVar("T")
+_PATIENCE = 2.0  # seconds
 
 
 class Prefetcher(Generic[T]):
@@ -46,7 +47,7 @@ class Prefetcher(Generic[T]):
         # stop it
         arguments = (self._channel, source, iter(indices), prepare)
         self._thread = threading.Thread(target=_read, args=arguments, name="sam2v-prefetch", daemon=True)
-        self._finalizer = weakref.finalize(self, self._channel.close)
+        self._finalizer = weakref.finalize(self, _stop, self._channel, self._thread)
         _start_with_one_thread(self._thread, self._channel.ready)
 
     def __iter__(self) -> Iterator[tuple[int, T]]:
@@ -115,6 +116,14 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
 
+def _stop(channel: "_Channel[tuple[int, T]]", thread: threading.Thread) -> None:
+    """Stop reading. The frame in work is waited for: a thread that is inside of torch when the interpreter ends aborts
+    the process. Not for long, though: the source may be waiting for a frame that never comes."""
+    channel.close()
+    if threading.current_thread() is not thread:
+        thread.join(_PATIENCE)
+
+
 def _start_with_one_thread(thread: threading.Thread, ready: threading.Event) -> None:
     """Start a thread whose torch operations do not share their work out.
 
@@ -135,6 +144,7 @@ def _read(
     prepare: Callable[[np.ndarray], T] | None,
 ) -> None:
     torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread takes the process's default at its first use of torch: have that behind us
     channel.ready.set()
     try:
         for index in indices:

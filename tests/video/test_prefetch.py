@@ -1,5 +1,7 @@
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,9 +55,16 @@ def test_prepare_runs_in_the_thread() -> None:
 def test_the_thread_does_not_share_its_work_out() -> None:
     """Its helpers would send those of the network to sleep between operations."""
     before = torch.get_num_threads()
+    running = threading.Event()
+
+    def prepare(_: np.ndarray) -> int:
+        running.wait()
+        return torch.get_num_threads()
+
     try:
         torch.set_num_threads(2)
-        with Prefetcher(open_source(array(2)), range(2), lambda frame: torch.get_num_threads()) as reader:
+        with Prefetcher(open_source(array(2)), range(2), prepare) as reader:
+            running.set()
             assert [threads for _, threads in reader] == [1, 1]
             assert torch.get_num_threads() == 2, "the caller keeps its threads"
             found: list[int] = []
@@ -116,6 +125,25 @@ def test_dropping_it_stops_the_thread() -> None:
     del frames
     gc.collect()
     assert eventually(lambda: threads() == 0)
+
+
+def test_a_script_may_end_while_it_reads() -> None:
+    """A thread that is killed inside of torch takes the process down with an abort."""
+    script = """
+import time
+import numpy as np
+import torch
+from sam2v.video.prefetch import Prefetcher
+from sam2v.video.sources import open_source
+
+def prepare(frame):
+    return torch.rand(3000, 1000) @ torch.rand(1000, 1000)
+
+reader = Prefetcher(open_source(np.zeros((60, 8, 8, 3), np.uint8)), range(60), prepare, depth=60)
+next(reader)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_closing_wakes_a_waiting_reader_and_twice_is_fine() -> None:
