@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sam2v.config import TrunkConfig
 from sam2v.nn.attention import attend_heads
 from sam2v.nn.layers import MLP, DropPath
-from sam2v.nn.pieces import in_pieces
+from sam2v.nn.pieces import in_pieces, on_cpu_for_use
 
 _EPS = 1e-6
 
@@ -118,7 +118,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map B x 3 x H x W to B x H/4 x W/4 x C."""
-        return self.proj(images).permute(0, 2, 3, 1)
+        # channels last from the start: the blocks would otherwise read a transposed view
+        return self.proj(images.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
 
 
 class Hiera(nn.Module):
@@ -169,7 +170,8 @@ class Hiera(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest first."""
         x = self.patch_embed(images)
-        x = x + self.position_embedding(x.shape[1], x.shape[2])
+        position = self.position_embedding(x.shape[1], x.shape[2])
+        x = x.add_(position) if on_cpu_for_use(x) else x + position
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)

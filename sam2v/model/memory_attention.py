@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam2v.config import MemoryConfig
 from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
 from sam2v.nn.pieces import in_pieces
-from sam2v.nn.rotary import Rotation, project_paired, rotate
+from sam2v.nn.rotary import Rotation, by_axes, project_by_axes, rotate
+
+#: Keys that a row of cells of all memories must have before maps are read by rows, and rows that are prepared together.
+_LONG_ROW, _ROWS = 384, 8
 
 
 class MemoryTokens(NamedTuple):
@@ -42,40 +46,76 @@ class MemoryAttentionLayer(nn.Module):
 
     def _look_around(self, x: Tensor, rotation: Rotation) -> Tensor:
         part, normed = self.self_attn, self.norm1(x)
-        q, k = (rotate(project_paired(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
+        q, k = (rotate(project_by_axes(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
         return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
 
     def _look_back(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
         part, keys, values = self.cross_attn_image, memory.keys, memory.values
-        q = rotate(project_paired(part.q_proj, self.norm2(x)), rotation)
+        q = rotate(project_by_axes(part.q_proj, self.norm2(x)), rotation)
         if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
             # attention weights sum to one, so the values' mean can be projected instead of every value
             mean = self._mean_in_parts(q, memory)
             return part.out_proj(part.v_proj(mean.to(q.dtype)))
         maps = keys.shape[1] - memory.pointers
-        k = project_paired(part.k_proj, keys)
+        k = project_by_axes(part.k_proj, keys)
         # every memory is turned by the same table; pointers have no place in the image and stay unturned
         turned = rotate(k[:, :maps].unflatten(1, (-1, len(memory.rotation.cos))), memory.rotation).flatten(1, 2)
         k = torch.cat([turned, k[:, maps:]], dim=1)
         return part.out_proj(attend(q, k, part.v_proj(values), bias=memory.bias, dropout=self._rate))
 
     def _mean_in_parts(self, q: Tensor, memory: MemoryTokens) -> Tensor:
-        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a memory at a time."""
+        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a part at a time."""
         keys, values, rotation, pointers, bias = memory
         layer, cells, maps = self.cross_attn_image.k_proj, len(rotation.cos), keys.shape[1] - pointers
-        rows = []
+        by_rows = maps // cells * rotation.columns >= _LONG_ROW and 2 * keys.shape[2] < q.shape[2]
+        add_maps = self._add_rows if by_rows else self._add_maps
+        means = []
         for n in range(len(keys)):
             running = RunningAttention(q[n if len(q) > 1 else 0], values.shape[2])
-            for start in range(0, keys.shape[1], cells):
-                part = slice(start, start + cells)
-                k = project_paired(layer, keys[n, part])
-                k = rotate(k, rotation) if start < maps else k
-                running.add(k, values[n, part], None if bias is None else bias[n, 0, :, part])
-            rows.append(running.mean())
-        return torch.stack(rows)
+            hidden = (None, None) if bias is None else bias[n, 0].split([maps, pointers], 1)
+            add_maps(running, keys[n, :maps], values[n, :maps], rotation, hidden[0])
+            running.add(project_by_axes(layer, keys[n, maps:]), values[n, maps:], hidden[1])
+            means.append(running.mean())
+        return torch.stack(means)
+
+    def _add_maps(
+        self, running: RunningAttention, keys: Tensor, values: Tensor, rotation: Rotation, bias: Tensor | None
+    ) -> None:
+        """Add maps one by one."""
+        cells = len(rotation.cos)
+        for start in range(0, len(keys), cells):
+            part = slice(start, start + cells)
+            k = rotate(project_by_axes(self.cross_attn_image.k_proj, keys[part]), rotation)
+            running.add(k, values[part], None if bias is None else bias[:, part])
+
+    def _add_rows(
+        self, running: RunningAttention, keys: Tensor, values: Tensor, rotation: Rotation, bias: Tensor | None
+    ) -> None:
+        """Add maps together, a row of cells at a time.
+
+        The channels that turn with y turn alike in a row, and q . turn(W m + b) = (W' turn' q) . m + q . turn(b): they
+        shrink to the memories' few, since queries take on the row's turn and the projection once for all its keys.
+        """
+        columns, rows = rotation.columns, len(rotation.cos) // rotation.columns
+        layer, half = self.cross_attn_image.k_proj, self.cross_attn_image.k_proj.out_features // 2
+        weight, offset = by_axes(layer.weight), by_axes(layer.bias)
+        of_y = torch.cat([weight[half:].T, offset[None, half:]])  # (Cm + 1) x C/2
+        turns = rotation.of_rows()
+        shared = rotate(of_y, Rotation(turns.cos[:, None], turns.sin[:, None], 1)).permute(2, 0, 1)
+        keys, values = (t.unflatten(0, (-1, rows, columns)).transpose(0, 1) for t in (keys, values))
+        hidden = None if bias is None else bias.view(-1, rows, columns).transpose(0, 1).flatten(1)
+        for start in range(0, rows, _ROWS):
+            part = slice(start, start + _ROWS)
+            of_x = rotate(F.linear(keys[part], weight[:half], offset[:half]), rotation.along_row())
+            running.add_sharing(
+                torch.cat([of_x, keys[part]], -1).flatten(1, 2),  # rows x (K * columns) x (C/2 + Cm)
+                values[part].flatten(1, 2),
+                shared[:, part],
+                None if hidden is None else hidden[part],
+            )
 
     def _think(self, x: Tensor) -> Tensor:
-        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x)).relu())))
+        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x)).relu_())))
 
     @property
     def _rate(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,26 @@ class RunningAttention:
         for block in self._blocks:
             for start in range(0, len(k), _KEYS):
                 part = slice(start, start + _KEYS)
-                block.add(k[part], v[part], None if bias is None else bias[:, part], self._space, self._wide)
+                hidden = None if bias is None else bias[:, part]
+                block.add(block.q, None, k[part], v[part], hidden, self._space, self._wide)
+
+    def add_sharing(self, k: Tensor, v: Tensor, shared: Tensor, bias: Tensor | None = None) -> None:
+        """Take in groups of keys that have something in common.
+
+        Args:
+            k: G x Lk x (C - E + D) keys. v: G x Lk x Cv values.
+            shared: E x G x (D + 1), of every group. The last E channels of the queries are multiplied by it; D of the
+                products meet the last D channels of the group's keys, and the last one is added to all its logits.
+            bias: G x Lk, added to the logits.
+        """
+        if bias is not None:
+            bias = bias.float() * math.log2(math.e)
+        for block in self._blocks:
+            for group, (q, term) in enumerate(block.meet(shared)):
+                for start in range(0, k.shape[1], _KEYS):
+                    part = slice(start, start + _KEYS)
+                    hidden = None if bias is None else bias[group, None, part]
+                    block.add(q, term, k[group, part], v[group, part], hidden, self._space, self._wide)
 
     def mean(self) -> Tensor:
         """The attended values so far, Lq x Cv float32."""
@@ -121,21 +141,37 @@ class _Block:
         self.top = torch.full((*q.shape[:2], 1), -1e30)  # finite: all keys so far may be hidden
         self.total = torch.zeros(*q.shape[:2], 1)
         self.sum = torch.zeros(*q.shape[:2], value_channels)
+        self._own: Tensor | None = None
 
-    def add(self, k: Tensor, v: Tensor, bias: Tensor | None, space: Tensor, wide: Tensor) -> None:
-        sets, rows, keys = *self.q.shape[:2], len(k)
+    def meet(self, shared: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For every group, queries (sets x rows x (C - E + D), in one place) and the term of their logits."""
+        sets, rows, channels = self.q.shape
+        own, depth = channels - len(shared), shared.shape[2] - 1
+        if self._own is None:  # the queries' own channels are written once, the others for every group
+            self._own, self._last = self.q.new_empty(sets, rows, own + depth), self.q[..., own:].flatten(0, 1)
+            self._own[..., :own] = self.q[..., :own]
+        products = (self._last @ shared.flatten(1)).view(sets, rows, -1, depth + 1)
+        for made in products.unbind(2):
+            self._own[..., own:] = made[..., :depth]
+            yield self._own, made[..., depth:].float()
+
+    def add(
+        self, q: Tensor, term: Tensor | None, k: Tensor, v: Tensor, bias: Tensor | None, space: Tensor, wide: Tensor
+    ) -> None:
+        sets, rows, keys = *q.shape[:2], len(k)
         logits = space[: sets * rows * keys].view(sets, rows, keys)
         if wide is space:
-            torch.bmm(self.q, k.T.expand(sets, -1, -1), out=logits)
+            torch.bmm(q, k.T.expand(sets, -1, -1), out=logits)
         else:  # the library behind these products shares one of them out by itself, and copies what is expanded
-            torch.mm(self.q.flatten(0, 1), k.T, out=logits.flatten(0, 1))
+            torch.mm(q.flatten(0, 1), k.T, out=logits.flatten(0, 1))
             logits = wide[: logits.numel()].view_as(logits).copy_(logits)
         if bias is not None:
             logits += bias
-        top = torch.maximum(self.top, logits.amax(2, keepdim=True))
+        top = logits.amax(2, keepdim=True)
+        top = torch.maximum(self.top, top if term is None else top + term)
         shrink = (self.top - top).exp2_()
         self.top = top
-        weights = logits.sub_(top).exp2_()
+        weights = logits.sub_(top if term is None else top - term).exp2_()
         self.total.mul_(shrink).add_(weights.sum(2, keepdim=True))
         self.sum.mul_(shrink)
         if wide is space:

@@ -10,21 +10,31 @@ from torch.nn import functional as F
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every cell's angles, both cells x channels/2; cells are numbered row by row."""
+    """Cosine and sine of every cell's angles: cells x axes (x, y) x bands. Cells are numbered row by row, with
+    ``columns`` in each."""
 
     cos: Tensor
     sin: Tensor
+    columns: int
+
+    def along_row(self) -> Rotation:
+        """What turns with x, the same in every row: columns x 1 x bands."""
+        return Rotation(self.cos[: self.columns, :1], self.sin[: self.columns, :1], self.columns)
+
+    def of_rows(self) -> Rotation:
+        """What turns with y: rows x 1 x bands."""
+        return Rotation(self.cos[:: self.columns, 1:], self.sin[:: self.columns, 1:], 1)
 
 
 def axial_rotation(height: int, width: int, channels: int, device: torch.device, pool: int = 1) -> Rotation:
-    """Angles of a grid: the first half of the channel pairs turns with x, the second half with y, in whole cells; with
-    ``pool``, of the middles of ``pool`` x ``pool`` cells (fewer at the right and bottom, where they do not fit)."""
+    """Angles of a grid: half of the channel pairs turns with x, the other half with y, in whole cells; with ``pool``,
+    of the middles of ``pool`` x ``pool`` cells (fewer at the right and bottom, where they do not fit)."""
     bands = channels // 4
     speeds = torch.pow(10000.0, torch.arange(bands, device=device, dtype=torch.float32) / -bands)
     x, y = (_middles(length, pool, device) for length in (width, height))
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)  # rows x columns x 2
-    angles = (places[..., None] * speeds).reshape(-1, 2 * bands)
-    return Rotation(angles.cos(), angles.sin())
+    angles = (places[..., None] * speeds).flatten(0, 1)
+    return Rotation(angles.cos(), angles.sin(), len(x))
 
 
 def _middles(length: int, pool: int, device: torch.device) -> Tensor:
@@ -33,20 +43,25 @@ def _middles(length: int, pool: int, device: torch.device) -> Tensor:
     return (first + (first + pool - 1).clamp(max=length - 1)) / 2
 
 
-def project_paired(layer: nn.Linear, x: Tensor) -> Tensor:
-    """Apply a layer whose neighbouring outputs 2i and 2i + 1 are a pair, with the pairs' first members in front.
+def by_axes(x: Tensor) -> Tensor:
+    """Reorder C x ... projected channels, whose neighbours 2i and 2i + 1 are a pair and whose first half turns with x:
+    to axis x member x band.
 
-    Attention does not care about the order of channels as long as queries and keys agree on it, and halves turn faster
-    than neighbours.
+    Attention does not care about the order of channels as long as queries and keys agree on it; whole members turn
+    faster than neighbours, and each axis can be had by itself.
     """
-    weight, bias = (torch.cat((p[0::2], p[1::2])) for p in (layer.weight, layer.bias))
-    return F.linear(x, weight, bias)
+    return x.unflatten(0, (2, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def project_by_axes(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a layer, with its outputs ordered as by :func:`by_axes`."""
+    return F.linear(x, by_axes(layer.weight), by_axes(layer.bias))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the pairs (i, channels/2 + i) of ... x cells x channels by their cell's angles, in float32, keeping x's
+    """Turn ... x cells x channels, channels being axis x member x band, by their cell's angles, in float32, keeping x's
     dtype."""
-    first, second = x.float().chunk(2, dim=-1)
-    cos, sin = rotation
+    cos, sin = rotation.cos, rotation.sin
+    first, second = x.float().unflatten(-1, (cos.shape[-2], 2, -1)).unbind(-2)
     turned = (torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(first * sin, second, cos))
-    return torch.cat(turned, dim=-1).to(x.dtype)
+    return torch.stack(turned, dim=-2).flatten(-3).to(x.dtype)

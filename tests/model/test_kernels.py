@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from models import nano_by_rule
 from torch.nn import functional as F
 
+from sam2v.model import memory_attention
+from sam2v.model.memory_attention import MemoryAttentionLayer
 from sam2v.model.network import MemoryRead
 from sam2v.nn import attention, pieces
 from sam2v.nn.attention import RunningAttention, attend
-from sam2v.nn.rotary import axial_rotation, project_paired, rotate
+from sam2v.nn.rotary import axial_rotation, by_axes, project_by_axes, rotate
 
 
 @settings(deadline=None, max_examples=25)
@@ -84,10 +86,47 @@ def test_turned_queries_and_keys_agree_by_distance() -> None:
     layer, rotation = torch.nn.Linear(8, 32), axial_rotation(5, 6, 32, torch.device("cpu"))
     q, k = torch.randn(8), torch.randn(8)
     with torch.no_grad():
-        turned = [rotate(project_paired(layer, x).expand(30, -1), rotation).view(5, 6, 32) for x in (q, k)]
+        turned = [rotate(project_by_axes(layer, x).expand(30, -1), rotation).view(5, 6, 32) for x in (q, k)]
         products = torch.einsum("abc,xyc->abxy", *turned)
     torch.testing.assert_close(products[1:, 2:, 1:, 2:], products[:-1, :-2, :-1, :-2], atol=1e-4, rtol=1e-4)
     assert (products[0, 0, 0, 0] - products[0, 0, 2, 3]).abs() > 1e-3
+
+
+def test_channels_by_axes() -> None:
+    """Neighbours are pairs and halves are axes; then axes are halves, and members quarters."""
+    x1, x2, y1, y2 = 1, 2, 11, 12
+    neighbours = torch.tensor([x1, x2, x1, x2, y1, y2, y1, y2])
+    assert by_axes(neighbours).tolist() == [x1, x1, x2, x2, y1, y1, y2, y2]
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("pointers", [0, 4])
+def test_memories_read_by_rows(monkeypatch: pytest.MonkeyPatch, pool: int, pointers: int) -> None:
+    """Rows of all memories, whole maps and torch's kernel agree, with hidden tokens and without pointers too."""
+    generator = torch.Generator().manual_seed(5)
+    network = nano_by_rule(overrides=("model.image_size=160", f"model.memory.pool={pool}"))
+    features = network.encode_image(torch.randn(1, 3, 96, 160, generator=generator))  # rows are not columns
+    time = torch.rand(2, pointers, generator=generator)
+    time[1, pointers // 2 :] = torch.nan
+    read = MemoryRead(
+        torch.randn(2, 3, 32, 6, 10, generator=generator),
+        torch.tensor([[6, 1, 0], [6, 0, -1]]),
+        torch.randn(2, pointers, 128, generator=generator),
+        time,
+        padded=True,
+    )
+    calls = []
+    by_rows = MemoryAttentionLayer._add_rows
+    monkeypatch.setattr(MemoryAttentionLayer, "_add_rows", lambda *a: (calls.append(1), by_rows(*a)))
+    found = []
+    for large, long in ((1, 1), (1, 1 << 40), (1 << 40, 1)):
+        monkeypatch.setattr(attention, "_LARGE", large)
+        monkeypatch.setattr(memory_attention, "_LONG_ROW", long)
+        with torch.no_grad():
+            found.append(network.read_memory(features, read))
+    assert len(calls) == 2 * 2, "two layers of two objects, in the first case alone"
+    torch.testing.assert_close(found[0], found[1], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0], found[2], atol=2e-5, rtol=1e-4)
 
 
 # -- memories read at half size ----------------------------------------------------------------------------------------
