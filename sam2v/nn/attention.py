@@ -200,5 +200,40 @@ class Attention(nn.Module):
         self.k_proj, self.v_proj = nn.Linear(source, inner), nn.Linear(source, inner)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C."""
+        """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C.
+
+        Where one side is so short that its tokens of all heads are fewer than the inner channels, the projections of
+        the other side are applied to the short one: the same result for half of the work.
+        """
+        inner, (short, long) = self.q_proj.out_features, sorted((q.shape[1], k.shape[1]))
+        if on_cpu_for_use(q) and self.heads * short < inner < long:
+            return self._few_queries(q, k, v) if q.shape[1] == short else self._few_keys(q, k, v)
         return self.out_proj(attend(self.q_proj(q), self.k_proj(k), self.v_proj(v), self.heads))
+
+    def _few_queries(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(Q q) . (K k) = (K' Q q) . k; the keys' bias moves all logits of a query alike, which changes nothing. And
+        weights sum to one, so the mean of the values is projected."""
+        met = self._in_heads(self.q_proj, q) * (self.q_proj.out_features // self.heads) ** -0.5
+        met = (met @ self._of_heads(self.k_proj.weight)).flatten(1, 2)  # B x (heads * Lq) x memory channels
+        mean = (met @ k.transpose(1, 2)).softmax(2) @ v
+        mean = mean.unflatten(1, (self.heads, -1)) @ self._of_heads(self.v_proj.weight).transpose(1, 2)
+        return self.out_proj(mean.transpose(1, 2).flatten(2) + self.v_proj.bias)
+
+    def _few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same the other way round: keys meet the queries' projection, values that of the output."""
+        key = self._in_heads(self.k_proj, k) * (self.q_proj.out_features // self.heads) ** -0.5
+        offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
+        key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
+        logits = torch.baddbmm(offset, key, q.transpose(1, 2)).unflatten(1, (self.heads, -1))
+        # keys before queries: a softmax over the last, short dimension takes ten times as long
+        weights = logits.softmax(2).flatten(1, 2).transpose(1, 2)
+        value = self._in_heads(self.v_proj, v) @ self._of_heads(self.out_proj.weight.T)
+        return torch.baddbmm(self.out_proj.bias, weights, value.flatten(1, 2))
+
+    def _in_heads(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """Project B x L x C to B x heads x L x channels of a head."""
+        return layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _of_heads(self, weight: Tensor) -> Tensor:
+        """Cut inner x C into heads x channels of a head x C."""
+        return weight.unflatten(0, (self.heads, -1))

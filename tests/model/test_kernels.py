@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unittest.mock
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from sam2v.model import memory_attention
 from sam2v.model.memory_attention import MemoryAttentionLayer
 from sam2v.model.network import MemoryRead
 from sam2v.nn import attention, pieces
-from sam2v.nn.attention import RunningAttention, attend
+from sam2v.nn.attention import Attention, RunningAttention, attend
 from sam2v.nn.rotary import axial_rotation, by_axes, project_by_axes, rotate
 
 
@@ -78,6 +80,20 @@ def test_fine_levels_are_the_neck_then_the_decoder() -> None:
         torch.testing.assert_close(features.stride4, decoder.conv_s0(stride4), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(features.stride8, decoder.conv_s1(stride8), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(features.stride16, stride16, atol=1e-5, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(short=st.integers(1, 7), long=st.integers(17, 60), batch=st.integers(1, 3), few_keys=st.booleans())
+def test_short_sides_take_on_the_projections_of_long_ones(short: int, long: int, batch: int, few_keys: bool) -> None:
+    torch.manual_seed(short + 8 * long)
+    attention = Attention(12, heads=2, inner=16, memory_channels=12)
+    for layer in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
+        torch.nn.init.normal_(layer.bias)  # none of them may be lost
+    lengths = (long, short) if few_keys else (short, long)
+    q, k, v = (torch.randn(batch, length, 12) for length in (*lengths, lengths[1]))
+    expected = attention(q, k, v).detach()  # with gradients the plain way is taken
+    with torch.no_grad(), unittest.mock.patch("sam2v.nn.attention.attend", side_effect=AssertionError("plain")):
+        torch.testing.assert_close(attention(q, k, v), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_turned_queries_and_keys_agree_by_distance() -> None:
