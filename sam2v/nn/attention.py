@@ -102,13 +102,8 @@ class RunningAttention:
 
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
-        if bias is not None:
-            bias = bias.float() * math.log2(math.e)
         for block in self._blocks:
-            for start in range(0, len(k), _KEYS):
-                part = slice(start, start + _KEYS)
-                hidden = None if bias is None else bias[:, part]
-                block.add(block.q, None, k[part], v[part], hidden, self._space, self._wide)
+            self._add(block, block.q, None, k, v, bias)
 
     def add_sharing(self, k: Tensor, v: Tensor, shared: Tensor, bias: Tensor | None = None) -> None:
         """Take in groups of keys that have something in common.
@@ -119,14 +114,17 @@ class RunningAttention:
                 products meet the last D channels of the group's keys, and the last one is added to all its logits.
             bias: G x Lk, added to the logits.
         """
-        if bias is not None:
-            bias = bias.float() * math.log2(math.e)
         for block in self._blocks:
             for group, (q, term) in enumerate(block.meet(shared)):
-                for start in range(0, k.shape[1], _KEYS):
-                    part = slice(start, start + _KEYS)
-                    hidden = None if bias is None else bias[group, None, part]
-                    block.add(q, term, k[group, part], v[group, part], hidden, self._space, self._wide)
+                self._add(block, q, term, k[group], v[group], None if bias is None else bias[group, None])
+
+    def _add(self, block: _Block, q: Tensor, term: Tensor | None, k: Tensor, v: Tensor, bias: Tensor | None) -> None:
+        if bias is not None:
+            bias = bias.float() * math.log2(math.e)
+        for start in range(0, len(k), _KEYS):
+            part = slice(start, start + _KEYS)
+            hidden = None if bias is None else bias[:, part]
+            block.add(q, term, k[part], v[part], hidden, self._space, self._wide)
 
     def mean(self) -> Tensor:
         """The attended values so far, Lq x Cv float32."""
