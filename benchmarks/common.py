@@ -6,13 +6,15 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -162,6 +164,29 @@ def product_peak(dtype: torch.dtype, device: str = "cpu", seconds: float = 2.0) 
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return 2 * side**3 / min(times) / 1e9
+
+
+def count_gflop(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Floating-point operations of a call's products, convolutions and attentions in 1e9, and what it returned.
+
+    A multiplication and an addition are two. Torch's counter does not know the processor's own kernels: they are told
+    to it here. Compiled or custom kernels are not seen.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def attention(q: list[int], k: list[int], v: list[int], *_: Any, **__: Any) -> int:
+        return 2 * math.prod(q[:3]) * k[2] * (q[3] + v[3])
+
+    def product(x: list[int], weight: list[int], *_: Any, **__: Any) -> int:
+        return 2 * math.prod(x) * weight[0]
+
+    own = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        torch.ops.mkldnn._linear_pointwise: product,
+    }
+    with FlopCounterMode(display=False, custom_mapping=own) as counter:
+        out = call()
+    return counter.get_total_flops() / 1e9, out
 
 
 def write_frames(folder: Path, frames: np.ndarray) -> None:

@@ -24,9 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import machine, product_peak, table
+from benchmarks.common import count_gflop, machine, product_peak, table
 from benchmarks.programs import DTYPES, load_own
 from sam2v.model.memory_attention import MemoryTokens
 from sam2v.model.network import MemoryRead, Sam2Network
@@ -161,8 +160,7 @@ def parts_of(network: Sam2Network) -> Iterator[Part]:
 
 def measure(part: Part, runs: int) -> tuple[float, float, float, str]:
     """Milliseconds, GFLOP, MB and the slowest operators of a part."""
-    with FlopCounterMode(display=False) as counter:
-        out = part.run(*part.inputs)
+    gflop, out = count_gflop(lambda: part.run(*part.inputs))
     times = []
     for _ in range(runs):
         started = time.perf_counter()
@@ -175,7 +173,7 @@ def measure(part: Part, runs: int) -> tuple[float, float, float, str]:
     shown = [f"{e.key.removeprefix('aten::')} {e.self_cpu_time_total / whole:.0%}" for e in events[:3]]
     parameters = sum(p.nbytes for module in part.modules for p in module.parameters())
     moved = parameters + size_of(part.inputs) + size_of(out)
-    return statistics.median(times), counter.get_total_flops() / 1e9, moved / 1e6, ", ".join(shown)
+    return statistics.median(times), gflop, moved / 1e6, ", ".join(shown)
 
 
 def size_of(value: Any) -> int:

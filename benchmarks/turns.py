@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import forget_peak, peak_megabytes
+from benchmarks.common import count_gflop, forget_peak, peak_megabytes
 from benchmarks.programs import Setup
 from sam2v.cli.progress import resident_megabytes
 
@@ -66,12 +66,8 @@ class Worker:
 
         A multiplication and an addition are two. Compiled or custom kernels are not seen.
         """
-        from torch.utils.flop_counter import FlopCounterMode
-
         self.program.model.requires_grad_(False)  # the counter hooks gradients, which no_grad has none of
-        with FlopCounterMode(display=False) as counter:
-            call()
-        return counter.get_total_flops() / 1e9
+        return count_gflop(call)[0]
 
     def _wait(self) -> None:
         if self.device == "cuda":

@@ -12,6 +12,7 @@ from sam2v.config import TrunkConfig
 from sam2v.nn.attention import attend_heads
 from sam2v.nn.layers import MLP, DropPath
 from sam2v.nn.pieces import in_pieces, on_cpu_for_use
+from sam2v.nn.products import Linear
 
 _EPS = 1e-6
 
@@ -50,7 +51,7 @@ class HieraAttention(nn.Module):
     def __init__(self, in_channels: int, channels: int, heads: int, pool: bool) -> None:
         super().__init__()
         self.heads, self.pool = heads, pool
-        self.qkv, self.proj = nn.Linear(in_channels, 3 * channels), nn.Linear(channels, channels)
+        self.qkv, self.proj = Linear(in_channels, 3 * channels), Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x H x W x Cin to B x H' x W' x C, where H' = H / 2 with pooling."""
@@ -78,8 +79,8 @@ class HieraBlock(nn.Module):
         self.window, self.pool = window, pool
         self.norm1, self.norm2 = nn.LayerNorm(in_channels, eps=_EPS), nn.LayerNorm(channels, eps=_EPS)
         self.attn = HieraAttention(in_channels, channels, heads, pool)
-        self.mlp = MLP((channels, 4 * channels, channels), F.gelu)
-        self.proj = nn.Linear(in_channels, channels) if in_channels != channels else None
+        self.mlp = MLP((channels, 4 * channels, channels), "gelu")
+        self.proj = Linear(in_channels, channels) if in_channels != channels else None
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:

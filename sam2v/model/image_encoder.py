@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.hiera import Hiera
+from sam2v.nn.products import linear
 
 
 class Lateral(nn.Module):
@@ -57,7 +58,7 @@ def _in_one(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
     one, two = first.weight.flatten(1).float(), second.weight.flatten(1).float()
     assert first.bias is not None and second.bias is not None
     bias = two @ first.bias.float() + second.bias
-    out = F.linear(x.permute(0, 2, 3, 1), (two @ one).to(x.dtype), bias.to(x.dtype))
+    out = linear(x.permute(0, 2, 3, 1), (two @ one).to(x.dtype), bias.to(x.dtype))
     return out.permute(0, 3, 1, 2)
 
 

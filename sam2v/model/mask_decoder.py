@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sam2v.config import DecoderConfig
 from sam2v.nn.attention import Attention
 from sam2v.nn.layers import MLP, ChannelNorm
+from sam2v.nn.products import linear
 
 
 class DecodedMasks(NamedTuple):
@@ -166,7 +167,7 @@ def _double(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """A transposed convolution of kernel and stride 2 on B x h x w x Cin: B x h x w x 2 x 2 x Cout."""
     assert layer.bias is not None
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * Cout) x Cin
-    return F.linear(x, weight, layer.bias.repeat(4)).unflatten(3, (2, 2, -1))
+    return linear(x, weight, layer.bias.repeat(4)).unflatten(3, (2, 2, -1))
 
 
 def stability_score(logits: Tensor, delta: float) -> Tensor:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sam2v.config import MemoryConfig
 from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
 from sam2v.nn.pieces import in_pieces
+from sam2v.nn.products import Linear, linear
 from sam2v.nn.rotary import Rotation, by_axes, project_by_axes, rotate
 
 #: Keys that a row of cells of all memories must have before maps are read by rows, and rows that are prepared together.
@@ -40,7 +40,7 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(channels)
         self.cross_attn_image = Attention(channels, memory_channels=config.mem_dim)
-        self.linear1, self.linear2 = nn.Linear(channels, config.mlp_dim), nn.Linear(config.mlp_dim, channels)
+        self.linear1, self.linear2 = Linear(channels, config.mlp_dim), Linear(config.mlp_dim, channels)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
 
@@ -55,7 +55,8 @@ class MemoryAttentionLayer(nn.Module):
         if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
             # attention weights sum to one, so the values' mean can be projected instead of every value
             mean = self._mean_in_parts(q, memory)
-            return part.out_proj(part.v_proj(mean.to(q.dtype)))
+            if mean is not None:
+                return part.out_proj(part.v_proj(mean.to(q.dtype)))
         maps = keys.shape[1] - memory.pointers
         k = project_by_axes(part.k_proj, keys)
         # every memory is turned by the same table; pointers have no place in the image and stay unturned
@@ -63,8 +64,9 @@ class MemoryAttentionLayer(nn.Module):
         k = torch.cat([turned, k[:, maps:]], dim=1)
         return part.out_proj(attend(q, k, part.v_proj(values), bias=memory.bias, dropout=self._rate))
 
-    def _mean_in_parts(self, q: Tensor, memory: MemoryTokens) -> Tensor:
-        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a part at a time."""
+    def _mean_in_parts(self, q: Tensor, memory: MemoryTokens) -> Tensor | None:
+        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a part at a time. None
+        as for :meth:`RunningAttention.mean`."""
         keys, values, rotation, pointers, bias = memory
         layer, cells, maps = self.cross_attn_image.k_proj, len(rotation.cos), keys.shape[1] - pointers
         by_rows = maps // cells * rotation.columns >= _LONG_ROW and 2 * keys.shape[2] < q.shape[2]
@@ -75,7 +77,10 @@ class MemoryAttentionLayer(nn.Module):
             hidden = (None, None) if bias is None else bias[n, 0].split([maps, pointers], 1)
             add_maps(running, keys[n, :maps], values[n, :maps], rotation, hidden[0])
             running.add(project_by_axes(layer, keys[n, maps:]), values[n, maps:], hidden[1])
-            means.append(running.mean())
+            mean = running.mean()
+            if mean is None:
+                return None
+            means.append(mean)
         return torch.stack(means)
 
     def _add_maps(
@@ -101,21 +106,21 @@ class MemoryAttentionLayer(nn.Module):
         weight, offset = by_axes(layer.weight), by_axes(layer.bias)
         of_y = torch.cat([weight[half:].T, offset[None, half:]])  # (Cm + 1) x C/2
         turns = rotation.of_rows()
-        shared = rotate(of_y, Rotation(turns.cos[:, None], turns.sin[:, None], 1)).permute(2, 0, 1)
+        shared = rotate(of_y, Rotation(turns.cos[:, None], turns.sin[:, None], 1))  # rows x (Cm + 1) x C/2
         keys, values = (t.unflatten(0, (-1, rows, columns)).transpose(0, 1) for t in (keys, values))
         hidden = None if bias is None else bias.view(-1, rows, columns).transpose(0, 1).flatten(1)
         for start in range(0, rows, _ROWS):
             part = slice(start, start + _ROWS)
-            of_x = rotate(F.linear(keys[part], weight[:half], offset[:half]), rotation.along_row())
+            of_x = rotate(linear(keys[part], weight[:half], offset[:half]), rotation.along_row())
             running.add_sharing(
                 torch.cat([of_x, keys[part]], -1).flatten(1, 2),  # rows x (K * columns) x (C/2 + Cm)
                 values[part].flatten(1, 2),
-                shared[:, part],
+                shared[part],
                 None if hidden is None else hidden[part],
             )
 
     def _think(self, x: Tensor) -> Tensor:
-        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x)).relu_())))
+        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x), "relu"))))
 
     @property
     def _rate(self) -> float:

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.nn.pieces import on_cpu_for_use
+from sam2v.nn.products import Linear, linear
 
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
-#: Queries per thread and keys of one block of the CPU kernel: the products reach their full speed, and little of a
-#: block leaves a core's cache.
+#: Queries per thread and keys of one block of the CPU kernel: the products reach their full speed, and a block's logits
+#: stay in the cache.
 _QUERIES, _KEYS = 1024, 512
+#: Largest logits (as powers of two) of the first keys that go into exponentials as they are: half of what fits.
+_SAFE = 64.0
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int = 1, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -39,7 +42,9 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dr
     batch = max(len(q), len(k))
     q, k, v = (t.expand(batch, -1, -1, -1) for t in (q, k, v))
     if dropout == 0 and (bias is None or bias.shape[2] == 1) and prefers_blocks(q, k.shape[2], v.shape[3]):
-        return _attend_in_blocks(q, k, v, bias)
+        out = _attend_in_blocks(q, k, v, bias)
+        if out is not None:
+            return out
     if dropout == 0 and bias is None and on_cpu_for_use(q) and q.dtype != torch.float32:
         return _attend_at_once(q, k, v)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout).transpose(1, 2)
@@ -49,15 +54,15 @@ def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
     """Which kernel attends, chosen by measurement.
 
     On the CPU torch's fused kernel needs values as wide as the keys and gains nothing from bfloat16; blocks of matrix
-    products take values of any width, and gain as much as the products do. Elsewhere, for small problems, for training
-    and for export torch's kernel is used.
+    products take values of any width, and gain as much as the products do. Elsewhere, for small problems, for training,
+    for export and for float16, whose exponents are too short for them, torch's kernel is used.
 
     Args:
         q: ... x Lq x C queries. keys: Lk. value_channels: Cv.
     """
     if not on_cpu_for_use(q) or q.shape[-2] * keys < _LARGE:
         return False
-    return value_channels < q.shape[-1] or q.dtype != torch.float32
+    return q.dtype == torch.bfloat16 or (q.dtype == torch.float32 and value_channels < q.shape[-1])
 
 
 def _attend_at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -68,114 +73,113 @@ def _attend_at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(weights, v).unflatten(0, shape).transpose(1, 2)
 
 
-def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """B x heads x L x channels in, B x Lq x heads x Cv out."""
+def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor | None:
+    """B x heads x L x channels in, B x Lq x heads x Cv out; None as for :meth:`RunningAttention.mean`."""
     out = v.new_empty(len(q), q.shape[2], q.shape[1], v.shape[3])
     for b in range(q.shape[0]):
         hidden = None if bias is None else bias[b if len(bias) > 1 else 0, 0]
         for head in range(q.shape[1]):
             running = RunningAttention(q[b, head], v.shape[3])
             running.add(k[b, head], v[b, head], hidden)
-            out[b, :, head] = running.mean()
+            mean = running.mean()
+            if mean is None:
+                return None
+            out[b, :, head] = mean
     return out
 
 
 class RunningAttention:
     """Attention of one set of queries over keys that come in parts, as blocks of matrix products.
 
-    Every thread has queries of its own, so that a block's logits stay with the core that made them. A running maximum
-    keeps the exponentials in range (Milakov and Gimelshein 2018); they and their sums are float32, and powers of two,
-    which cost a third of those of e.
+    Exponentials are powers of two, which cost a third of those of e. Logits go straight into them where that is safe:
+    float32 and bfloat16 hold powers of two from -126 to 127, and few logits are that large. Where the first keys' are
+    large, each query's largest of them is subtracted from all; :meth:`mean` tells if that was not enough.
 
     Args:
-        q: Lq x C queries.
+        q: Lq x C queries, float32 or bfloat16.
         value_channels: Cv.
     """
 
     def __init__(self, q: Tensor, value_channels: int) -> None:
-        threads = torch.get_num_threads()
-        sets = next(n for n in range(threads, 0, -1) if len(q) % n == 0)
-        q = (q * (q.shape[1] ** -0.5 * math.log2(math.e))).view(sets, -1, q.shape[1])
-        self._blocks = [_Block(part, value_channels) for part in q.split(_QUERIES, 1)]
-        self._space = q.new_empty(sets * min(_QUERIES, q.shape[1]) * _KEYS)
-        self._wide = self._space if q.dtype == torch.float32 else torch.empty(len(self._space))
+        q = q * (q.shape[1] ** -0.5 * math.log2(math.e))
+        self._blocks = [_Block(part, value_channels) for part in q.split(_QUERIES * torch.get_num_threads())]
 
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
         for block in self._blocks:
-            self._add(block, block.q, None, k, v, bias)
+            block.expect(torch.zeros_like(block.total))
+            self._add(block, block.q, k, v, bias)
 
     def add_sharing(self, k: Tensor, v: Tensor, shared: Tensor, bias: Tensor | None = None) -> None:
         """Take in groups of keys that have something in common.
 
         Args:
             k: G x Lk x (C - E + D) keys. v: G x Lk x Cv values.
-            shared: E x G x (D + 1), of every group. The last E channels of the queries are multiplied by it; D of the
+            shared: G x (D + 1) x E, of every group. The last E channels of the queries are multiplied by it; D of the
                 products meet the last D channels of the group's keys, and the last one is added to all its logits.
             bias: G x Lk, added to the logits.
         """
         for block in self._blocks:
-            for group, (q, term) in enumerate(block.meet(shared)):
-                self._add(block, q, term, k[group], v[group], None if bias is None else bias[group, None])
+            for group, q in enumerate(block.meet(shared)):
+                self._add(block, q, k[group], v[group], None if bias is None else bias[group, None])
 
-    def _add(self, block: _Block, q: Tensor, term: Tensor | None, k: Tensor, v: Tensor, bias: Tensor | None) -> None:
+    def _add(self, block: _Block, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> None:
         if bias is not None:
-            bias = bias.float() * math.log2(math.e)
+            bias = bias * math.log2(math.e)
         for start in range(0, len(k), _KEYS):
             part = slice(start, start + _KEYS)
-            hidden = None if bias is None else bias[:, part]
-            block.add(q, term, k[part], v[part], hidden, self._space, self._wide)
+            block.add(q, k[part], v[part], None if bias is None else bias[:, part])
 
-    def mean(self) -> Tensor:
-        """The attended values so far, Lq x Cv float32."""
-        return torch.cat([block.sum / block.total for block in self._blocks], 1).flatten(0, 1)
+    def mean(self) -> Tensor | None:
+        """The attended values so far, Lq x Cv float32; None where logits went out of range (or the input was not
+        finite): they must be attended to in another way."""
+        mean = torch.cat([block.sum / block.total for block in self._blocks])
+        return mean if bool(mean.isfinite().all()) else None
 
 
 class _Block:
-    """Queries of every thread (sets x rows x C), and what they have gathered."""
+    """Some queries (rows x C), and what they have gathered."""
 
     def __init__(self, q: Tensor, value_channels: int) -> None:
-        self.q = q.contiguous()
-        self.top = torch.full((*q.shape[:2], 1), -1e30)  # finite: all keys so far may be hidden
-        self.total = torch.zeros(*q.shape[:2], 1)
-        self.sum = torch.zeros(*q.shape[:2], value_channels)
+        self.q = q
+        self.total, self.sum = torch.zeros(len(q), 1), torch.zeros(len(q), value_channels)
+        self._term = torch.zeros(len(q), 1)  # the sums are relative to two to the power of it
+        self._first = True
+        self._top: Tensor | None = None  # what is subtracted from logits, known from the first ones
         self._own: Tensor | None = None
 
-    def meet(self, shared: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For every group, queries (sets x rows x (C - E + D), in one place) and the term of their logits."""
-        sets, rows, channels = self.q.shape
-        own, depth = channels - len(shared), shared.shape[2] - 1
-        if self._own is None:  # the queries' own channels are written once, the others for every group
-            self._own, self._last = self.q.new_empty(sets, rows, own + depth), self.q[..., own:].flatten(0, 1)
-            self._own[..., :own] = self.q[..., :own]
-        products = (self._last @ shared.flatten(1)).view(sets, rows, -1, depth + 1)
-        for made in products.unbind(2):
-            self._own[..., own:] = made[..., :depth]
-            yield self._own, made[..., depth:].float()
+    def expect(self, term: Tensor) -> None:
+        """From now on all logits have ``term`` (rows x 1) added: the sums are brought to its scale."""
+        scale = (self._term - term).exp2_()
+        self.total *= scale
+        self.sum *= scale
+        self._term = term
 
-    def add(
-        self, q: Tensor, term: Tensor | None, k: Tensor, v: Tensor, bias: Tensor | None, space: Tensor, wide: Tensor
-    ) -> None:
-        sets, rows, keys = *q.shape[:2], len(k)
-        logits = space[: sets * rows * keys].view(sets, rows, keys)
-        if wide is space:
-            torch.bmm(q, k.T.expand(sets, -1, -1), out=logits)
-        else:  # the library behind these products shares one of them out by itself, and copies what is expanded
-            torch.mm(q.flatten(0, 1), k.T, out=logits.flatten(0, 1))
-            logits = wide[: logits.numel()].view_as(logits).copy_(logits)
+    def meet(self, shared: Tensor) -> Iterator[Tensor]:
+        """For groups of keys that share G x (D + 1) x E: queries rows x (C - E + D), in one place; what a group adds to
+        its logits is expected."""
+        (rows, channels), depth = self.q.shape, shared.shape[1] - 1
+        own = channels - shared.shape[2]
+        if self._own is None:  # the queries' own channels are written once, the others for every group
+            self._own, self._last = self.q.new_empty(rows, own + depth), self.q[:, own:].contiguous()
+            self._own[:, :own] = self.q[:, :own]
+        terms = (self._last @ shared[:, depth].T).float()
+        for same, term in zip(shared, terms.split(1, 1), strict=True):
+            torch.mm(self._last, same[:depth].T, out=self._own[:, own:])
+            self.expect(term)
+            yield self._own
+
+    def add(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> None:
+        logits = linear(q, k)
         if bias is not None:
             logits += bias
-        top = logits.amax(2, keepdim=True)
-        top = torch.maximum(self.top, top if term is None else top + term)
-        shrink = (self.top - top).exp2_()
-        self.top = top
-        weights = logits.sub_(top if term is None else top - term).exp2_()
-        self.total.mul_(shrink).add_(weights.sum(2, keepdim=True))
-        self.sum.mul_(shrink)
-        if wide is space:
-            torch.baddbmm(self.sum, weights, v.expand(sets, -1, -1), out=self.sum)
-        else:
-            self.sum += (weights.to(v.dtype).flatten(0, 1) @ v).view_as(self.sum)
+        if self._first:
+            top, self._first = logits.amax(1, keepdim=True), False
+            top.masked_fill_(top == float("-inf"), 0.0)  # all of them are hidden
+            self._top = top if bool(top.abs().amax() > _SAFE) else None
+        weights = logits.exp2_() if self._top is None else logits.sub_(self._top).exp2_()
+        self.total += weights.sum(1, keepdim=True)
+        self.sum += linear(weights, v.T)
 
 
 class Attention(nn.Module):
@@ -194,8 +198,8 @@ class Attention(nn.Module):
         super().__init__()
         inner, source = inner or channels, memory_channels or channels
         self.heads = heads
-        self.q_proj, self.out_proj = nn.Linear(channels, inner), nn.Linear(inner, channels)
-        self.k_proj, self.v_proj = nn.Linear(source, inner), nn.Linear(source, inner)
+        self.q_proj, self.out_proj = Linear(channels, inner), Linear(inner, channels)
+        self.k_proj, self.v_proj = Linear(source, inner), Linear(source, inner)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C.
@@ -228,7 +232,7 @@ class Attention(nn.Module):
         value = self._in_heads(self.v_proj, v) @ self._of_heads(self.out_proj.weight.T)
         return torch.baddbmm(self.out_proj.bias, weights, value.flatten(1, 2))
 
-    def _in_heads(self, layer: nn.Linear, x: Tensor) -> Tensor:
+    def _in_heads(self, layer: Linear, x: Tensor) -> Tensor:
         """Project B x L x C to B x heads x L x channels of a head."""
         return layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from sam2v.nn.products import linear
 
 
 class Rotation(NamedTuple):
@@ -55,7 +56,7 @@ def by_axes(x: Tensor) -> Tensor:
 
 def project_by_axes(layer: nn.Linear, x: Tensor) -> Tensor:
     """Apply a layer, with its outputs ordered as by :func:`by_axes`."""
-    return F.linear(x, by_axes(layer.weight), by_axes(layer.bias))
+    return linear(x, by_axes(layer.weight), by_axes(layer.bias))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

@@ -108,6 +108,8 @@ class ImagePredictor:
         frames = [as_frame(image) for image in images]
         inputs = preprocess(frames, self.model.config.image_size, filter="bilinear")
         features = self.model.encode_image(inputs.to(self.model.device))
+        # prompts are decoded in float32, many of them on one image
+        features = ImageFeatures(*(level.float() for level in features))
         self._features = [features.select(i) for i in range(len(frames))]
         self._sizes = [(frame.shape[0], frame.shape[1]) for frame in frames]
 

@@ -16,6 +16,7 @@ from sam2v.model.memory_attention import MemoryAttentionLayer
 from sam2v.model.network import MemoryRead
 from sam2v.nn import attention, pieces
 from sam2v.nn.attention import Attention, RunningAttention, attend
+from sam2v.nn.products import Activation, linear
 from sam2v.nn.rotary import axial_rotation, by_axes, project_by_axes, rotate
 
 
@@ -24,14 +25,61 @@ from sam2v.nn.rotary import axial_rotation, by_axes, project_by_axes, rotate
 def test_running_attention_is_attention(queries: int, parts: list[int], loud: bool) -> None:
     generator = torch.Generator().manual_seed(queries + sum(parts))
     q, k, v = (torch.randn(n, c, generator=generator) for n, c in ((queries, 16), (sum(parts), 16), (sum(parts), 8)))
-    q = q * (40 if loud else 1)  # logits of several hundred: exponentials overflow without a running maximum
+    q = q * (40 if loud else 1)  # logits of several hundred, whose exponentials overflow as they are
     bias = torch.where(torch.rand(1, sum(parts), generator=generator) < 0.3, float("-inf"), 0.0)
     bias[0, -1] = 0
     running = RunningAttention(q, 8)
     for keys, values, hidden in zip(k.split(parts), v.split(parts), bias.split(parts, 1), strict=True):
         running.add(keys, values, hidden)
     expected = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
-    torch.testing.assert_close(running.mean(), expected, atol=1e-4, rtol=1e-4)
+    mean = running.mean()
+    if mean is None:
+        assert loud, "small logits are never out of range"
+    else:
+        torch.testing.assert_close(mean, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("first", "later", "fits"), [(90, 120, True), (-400, -500, True), (0, 200, False)])
+def test_large_logits(monkeypatch: pytest.MonkeyPatch, first: float, later: float, fits: bool) -> None:
+    """The first keys' largest logit is what others are relative to; where that overflows, torch's kernel attends."""
+    monkeypatch.setattr(attention, "_LARGE", 1)
+    k = torch.full((1, 1100, 4), float(first))
+    k[:, 512:] = later
+    q, v = torch.full((1, 6, 4), 0.5), torch.rand(1, 1100, 3, generator=torch.Generator().manual_seed(1))
+    running = RunningAttention(q[0], 3)
+    running.add(k[0], v[0])
+    assert (running.mean() is not None) == fits
+    with torch.no_grad():
+        found = attend(q, k, v)
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(q, k, v), atol=1e-5, rtol=1e-5)
+
+
+def test_infinite_input_stays_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_LARGE", 1)
+    with torch.no_grad():
+        assert attend(torch.full((1, 4, 8), torch.nan), torch.ones(1, 9, 8), torch.ones(1, 9, 2)).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("rows", [7, 700])
+@pytest.mark.parametrize("layout", ["plain", "turned", "strided", "half"])
+def test_products(dtype: torch.dtype, activation: Activation, rows: int, layout: str) -> None:
+    """Few and many rows, with weights and inputs that are laid out in any way, as torch's plain operators do it."""
+    torch.manual_seed(2)
+    x, weight, bias = torch.randn(2, rows, 24), torch.randn(40, 24), torch.randn(40)
+    if layout == "turned":
+        weight = torch.randn(24, 40).T
+    elif layout == "strided":
+        x, weight = torch.randn(2, 24, rows).transpose(1, 2), torch.randn(40, 3, 24)[:, 1]
+    elif layout == "half":
+        x, weight = torch.randn(2, rows, 48)[..., :24], torch.randn(40, 48)[:, ::2]
+    expected = F.linear(x.to(dtype), weight.to(dtype), bias.to(dtype))
+    expected = {"none": expected, "relu": expected.relu(), "gelu": F.gelu(expected)}[activation]
+    with torch.no_grad():
+        found = linear(x.to(dtype), weight.to(dtype), bias.to(dtype), activation)
+    exact = dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=1e-5 if exact else 0.1, rtol=1e-5 if exact else 0.02)
 
 
 @pytest.mark.parametrize("heads", [1, 4])

@@ -1,0 +1,61 @@
+"""Matrix products, and which library makes them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2v.nn.pieces import on_cpu_for_use
+
+Activation = Literal["none", "relu", "gelu"]
+
+#: Fewer rows than this are not worth arranging the weights for.
+_ROWS = 256
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
+    """``activation(x @ weight.T + bias)``.
+
+    On the CPU in use large products go to oneDNN with the activation built in, which was measured to be a tenth faster
+    than torch's own choice in float32 and saves a pass over the result.
+
+    Args:
+        x: ... x C. weight: D x C. bias: D, or None.
+        activation: ``none``, ``relu`` or ``gelu`` (exact).
+
+    Returns:
+        ... x D.
+    """
+    if on_cpu_for_use(x) and x.numel() >= _ROWS * x.shape[-1] and x.dtype == weight.dtype and _has_onednn(x.dtype):
+        if not (weight.is_contiguous() or weight.T.is_contiguous()):
+            weight = weight.contiguous()  # anything else is taken by code that is a thousand times as slow
+        how = "none" if activation == "gelu" else ""
+        return torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, activation, [], how)
+    out = F.linear(x, weight, bias)
+    if activation == "gelu":
+        return F.gelu(out)
+    return F.relu(out) if activation == "relu" else out
+
+
+@cache
+def _has_onednn(dtype: torch.dtype) -> bool:
+    """Whether this torch and this processor have oneDNN's products with activations for a dtype."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+class Linear(nn.Linear):
+    """A linear layer of :func:`linear`, optionally with an activation behind it."""
+
+    def forward(self, x: Tensor, activation: Activation = "none") -> Tensor:
+        """Map ... x C to ... x D."""
+        return linear(x, self.weight, self.bias, activation)
