@@ -94,7 +94,9 @@ class CompiledCalls:
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See :meth:`Sam2Network.encode_image`."""
-        return self._run("encode_image", images)
+        count = len(images)
+        features = self._run("encode_image", _repeat_last(images, pad_objects(count)))
+        return ImageFeatures(*(level[:count] for level in features))
 
     def read_memory(self, features: ImageFeatures, read: MemoryRead) -> Tensor:
         """See :meth:`Sam2Network.read_memory`."""

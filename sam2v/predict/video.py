@@ -39,20 +39,26 @@ class VideoPredictor:
     Args:
         model: a network from :func:`sam2v.load_model`.
         policy: which memories a frame reads; None takes the reference's rule with the options below.
+        frames_per_encoding: how many frames of a video (not of a live stream) are encoded in one batch while tracking:
+            the same masks, sooner on a device that one frame does not fill, for the memory of so many frames' features.
         **options: see :class:`sam2v.tracking.options.VideoOptions`.
 
     Raises:
-        TypeError: an unknown option, or a value of the wrong type.
+        TypeError: an unknown option, or a value of the wrong type. ValueError: a value out of range.
     """
 
-    def __init__(self, model: Sam2Network, *, policy: MemoryPolicy | None = None, **options: Any) -> None:
+    def __init__(
+        self, model: Sam2Network, *, policy: MemoryPolicy | None = None, frames_per_encoding: int = 1, **options: Any
+    ) -> None:
         if not isinstance(model, Sam2Network):
             raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
         if model.image_only:
             raise ValueError("this model's weights have no modules for tracking: it serves ImagePredictor only")
         self.model = model
         self.options = VideoOptions.from_keywords(**options)
-        self._engine = Engine(model, self.options, policy)
+        if check_index(frames_per_encoding, "frames_per_encoding") < 1:
+            raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
+        self._engine = Engine(model, self.options, policy, frames_per_encoding=frames_per_encoding)
         self.policy = self._engine.policy
 
     @classmethod

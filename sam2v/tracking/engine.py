@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from sam2v.tracking.step import gather_memory, prompt_with_mask, prompt_with_poi
 from sam2v.video.prefetch import Prefetcher
 from sam2v.video.preprocess import preprocess
 
+_T = TypeVar("_T")
+
 
 class NoPromptError(RuntimeError, ValueError):
     """Propagation was asked for while an object, or every object, has no prompt."""
@@ -35,6 +38,7 @@ class Engine:
         options: how masks and memories are handled.
         policy: what is read from memory; None takes the reference's rule with ``options``.
         cached_frames: how many frames' features a session keeps.
+        frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class Engine:
         options: VideoOptions,
         policy: MemoryPolicy | None = None,
         cached_frames: int = 2,
+        frames_per_encoding: int = 1,
     ) -> None:
         memory = network.config.memory
         self.network = network
         self.options = options
         self.policy = policy or options.default_policy(memory.num_maskmem, memory.max_obj_ptrs)
-        self.cached_frames = cached_frames
+        self.frames_per_encoding = frames_per_encoding
+        self.cached_frames = max(cached_frames, frames_per_encoding)
 
     # -- features ------------------------------------------------------------------------------------------------------
 
@@ -56,10 +62,13 @@ class Engine:
         """The frame's features, encoded once and kept while it is among the newest used."""
         cache = session.features
         if frame_idx not in cache:
-            image = session.prepared.pop(frame_idx, None)
-            if image is None:
-                image = self._prepare(session.frames[frame_idx])
-            cache[frame_idx] = self.network.encode_image(image.to(self.network.device))
+            images = session.prepared
+            if frame_idx in images:
+                session.prepared = {}
+            else:
+                images = {frame_idx: self._prepare(session.frames[frame_idx])}
+            features = self.network.encode_image(torch.cat(list(images.values())).to(self.network.device))
+            cache.update((known, features.select(i)) for i, known in enumerate(images))
         cache.move_to_end(frame_idx)
         while len(cache) > self.cached_frames:
             cache.popitem(last=False)
@@ -82,10 +91,11 @@ class Engine:
         if isinstance(session.frames, LiveFrames):
             yield from frames
             return
-        with Prefetcher(session.frames, frames, self._prepare, depth=2) as ahead:
-            for frame_idx, image in ahead:
-                session.prepared = {frame_idx: image}
-                yield frame_idx
+        together = self.frames_per_encoding
+        with Prefetcher(session.frames, frames, self._prepare, depth=1 + together) as ahead:
+            for group in _in_groups(ahead, together):
+                session.prepared = dict(group)
+                yield from (frame_idx for frame_idx, _ in group)
 
     # -- prompts -------------------------------------------------------------------------------------------------------
 
@@ -261,6 +271,23 @@ class Engine:
     ) -> Tensor:
         missing = torch.tensor(default, device=self.network.device)
         return torch.stack([missing if e is None else value(e).float() for e in entries] or [missing])[: len(entries)]
+
+
+def _in_groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Lists of ``size`` items; the last may be shorter. Before an error the items that precede it still come."""
+    group: list[_T] = []
+    try:
+        for item in items:
+            group.append(item)
+            if len(group) == size:
+                yield group
+                group = []
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def _enlarge(low: Tensor, size: tuple[int, int]) -> Tensor:

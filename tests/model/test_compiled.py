@@ -41,9 +41,10 @@ def test_compiled_calls_change_nothing_and_settle(frames: np.ndarray) -> None:
     plain, network = nano_by_rule("img-1-"), nano_by_rule("img-1-")
     seconds = compile_network(network, objects=(1, 3), calls=CALLS, backend="eager", progress=False)
     assert seconds > 0
-    found = list(masks(sam2v.VideoPredictor(network), frames))
+    predictor = sam2v.VideoPredictor(network, frames_per_encoding=3)
+    found = list(masks(predictor, frames))
     with tracing.patch(error_on_recompile=True):  # a frame with more conditioning memories was new the first time
-        list(masks(sam2v.VideoPredictor(network), frames))
+        list(masks(predictor, frames))
     for actual, expected in zip(found, masks(sam2v.VideoPredictor(plain), frames), strict=True):
         np.testing.assert_allclose(actual, expected, atol=2e-3)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import unittest.mock
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,42 @@ def test_live_equals_offline_for_a_short_video_of_announced_length(predictor: Vi
     predictor.add_points(state, 0, 1, [(20, 20)])
     for result in predictor.propagate_in_video(state):
         close(live[result.frame_idx], result)
+
+
+@pytest.mark.parametrize("together", [2, 5])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_frames_encoded_together_give_what_single_ones_give(
+    predictor: VideoPredictor, clip: np.ndarray, together: int, reverse: bool
+) -> None:
+    results, batches, encode = [], [], predictor.model.encode_image
+    for count in (1, together):
+        tracker = VideoPredictor(predictor.model, frames_per_encoding=count)
+        state = tracker.init_state(clip)
+        tracker.add_points(state, 8, 1, [(20, 20)])
+        with unittest.mock.patch.object(
+            predictor.model, "encode_image", side_effect=lambda x: (batches.append(len(x)), encode(x))[1]
+        ):
+            results.append(list(tracker.propagate_in_video(state, reverse=reverse)))
+        assert max(batches) == count
+    assert len(results[0]) == 9
+    for one, other in zip(*results, strict=True):
+        close(one, other, 1e-4)
+
+
+def test_frames_before_one_that_cannot_be_read_are_tracked(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    tracker = VideoPredictor(predictor.model, frames_per_encoding=4)
+
+    def frames() -> Iterator[np.ndarray]:
+        yield from clip[:6]
+        raise OSError("the camera is gone")
+
+    state = tracker.init_state(frames())
+    tracker.add_points(state, 0, 1, [(20, 20)])
+    seen = []
+    with pytest.raises(OSError, match="the camera is gone"):
+        for result in tracker.propagate_in_video(state):
+            seen.append(result.frame_idx)
+    assert seen == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_stream_and_an_iterator_give_what_an_array_gives(predictor: VideoPredictor, clip: np.ndarray) -> None:
