@@ -18,6 +18,9 @@ frame one after another, a different one first each time. Columns of the table:
     to f32, to own  mean IoU of the masks and largest difference of the logits at the video's size, over all tracked
                     frames: to sam2v in float32, and to sam2v in the same precision
 
+With --clip 200 the clip has 200 frames, of which --frames are tracked: peaks then show what its length alone costs. The
+peers' grow with every tracked frame besides; sam2v's by at most the 256 MB of results that a session keeps in memory.
+
 The peers round memories to bfloat16 in every precision; --float32-memories keeps them from it, so that only the order
 of arithmetic is left to differ. With --compile the reference is its vos_optimized predictor, transformers has none.
 Needs `pip install rf-sam-2 transformers`; run it from a checkout. See benchmarks/programs.py for what is called.
@@ -187,7 +190,7 @@ class Bench:
         self._gflop: dict[tuple[str, int], float] = {}
         self._peaks: dict[str, float] = {}
         write_weights(self.weights, args.model, args.checkpoint, args.salt)
-        count = args.frames + 1  # one more, to count operations on
+        count = max(args.frames + 1, args.clip)  # at least one more, to count operations on
         write_frames(self.frames, drawn_frames(count, _HEIGHT, _WIDTH, self.counts[-1]))
 
     def clicks(self, objects: int) -> list[Point]:
@@ -387,6 +390,7 @@ def main() -> None:
     add_speed_arguments(parser)
     parser.add_argument("--objects", default="1", help="comma-separated numbers of objects")
     parser.add_argument("--frames", type=int, default=WARM + 2, help=f"of which the first {WARM} fill the bank")
+    parser.add_argument("--clip", type=int, default=0, help="length of the clip, if more than what is tracked of it")
     parser.add_argument("--float32-memories", action="store_true", help="keep the peers from rounding memories")
     args = parser.parse_args()
     if args.frames < 2:

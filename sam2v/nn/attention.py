@@ -14,8 +14,8 @@ from sam2v.nn.products import Linear, linear
 
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
-#: Queries per thread and keys of one block of the CPU kernel: the products reach their full speed, and a block's logits
-#: stay in the cache.
+#: Queries per thread and keys of one block of the CPU kernel in float32 (in bfloat16 twice as many queries): the
+#: products reach their full speed, and a block's logits stay in the cache.
 _QUERIES, _KEYS = 1024, 512
 #: Largest logits (as powers of two) of the first keys that go into exponentials as they are: half of what fits.
 _SAFE = 64.0
@@ -102,7 +102,8 @@ class RunningAttention:
 
     def __init__(self, q: Tensor, value_channels: int) -> None:
         q = q * (q.shape[1] ** -0.5 * math.log2(math.e))
-        self._blocks = [_Block(part, value_channels) for part in q.split(_QUERIES * torch.get_num_threads())]
+        rows = _QUERIES * torch.get_num_threads() * 4 // q.element_size()
+        self._blocks = [_Block(part, value_channels) for part in q.split(rows)]
 
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
