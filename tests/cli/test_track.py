@@ -87,7 +87,7 @@ def video_of(path: Path) -> tuple[int, tuple[int, int], float]:
     av = pytest.importorskip("av")
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        rate = float(stream.average_rate)
+        rate = float(stream.average_rate or stream.guessed_rate)
         frames = list(container.decode(stream))
     return len(frames), (frames[0].height, frames[0].width), rate
 
