@@ -28,6 +28,10 @@ class ProgramError(RuntimeError):
     """A program failed; the message is its last line, its whole traceback went to stderr."""
 
 
+#: Seconds between two programs' turns: threads of the one before may still be waiting for work, and take a core each.
+_PAUSE = 0.5
+
+
 class Worker:
     """What runs in a program's process: it loads the program and measures its calls.
 
@@ -165,6 +169,7 @@ class Company:
         self._turn += 1
         answers = {}
         for name in names[start:] + names[:start]:
+            time.sleep(_PAUSE)
             with self._or_out(name):
                 answers[name] = self.children[name].call(method, *arguments)
         return answers

@@ -66,6 +66,9 @@ class StageConfig:
         steps: optimiser steps.
         image_size: side of the square frames in pixels, a multiple of 32.
         frames: frames per clip.
+        lead: of these, how many are at most tracked without learning between the first frame and those learnt from
+            (backpropagation through time, truncated): the network meets memories that hold errors of its own, at a
+            third of the cost. Every step draws how many; the clip ends as many frames earlier as it leaves out.
         batch: clips per step over all processes.
         objects: objects per clip at most.
         pretend_stride: frames are told to the network as up to this far apart, so that it learns to read old memories.
@@ -75,6 +78,7 @@ class StageConfig:
     steps: int = 1000
     image_size: int = 1024
     frames: int = 8
+    lead: int = 0
     batch: int = 8
     objects: int = 3
     pretend_stride: int = 1
@@ -225,6 +229,8 @@ def check_train_config(config: TrainConfig) -> None:
         for name in ("steps", "image_size", "frames", "batch", "objects", "pretend_stride"):
             if getattr(stage, name) < 1:
                 raise ValueError(f"train.stages.{k}.{name}={getattr(stage, name)}: must be at least 1")
+        if not 0 <= stage.lead <= max(0, stage.frames - 2):
+            raise ValueError(f"train.stages.{k}.lead={stage.lead}: must be between 0 and frames - 2")
         if stage.image_size % 32:
             raise ValueError(f"train.stages.{k}.image_size={stage.image_size}: must be a multiple of 32")
         if stage.image_size % config.loss.stride or config.loss.stride not in (1, 2, 4):

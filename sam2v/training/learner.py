@@ -67,8 +67,9 @@ class ClipLearner(nn.Module):
             for steps, truth in unrolled.steps
         ]
         contrast = torch.zeros((), device=batch.frames.device)
-        if self.loss.contrast and batch.frames.shape[1] > 1 and unrolled.levels is not None:
-            contrast = contrast_loss(unrolled.levels, batch.masks.flip(1) if plan.reverse else batch.masks)
+        if self.loss.contrast and len(plan.learnt) > 1 and unrolled.levels is not None:
+            masks = batch.masks.flip(1) if plan.reverse else batch.masks
+            contrast = contrast_loss(unrolled.levels, masks[:, plan.learnt])
         return StepResult(clip_loss(frames, self.loss, objects), contrast, tracked_iou(unrolled, plan))
 
 

@@ -172,7 +172,8 @@ class Trainer:
         share = len(batch)
         rngs = [np.random.default_rng([config.seed, 4, self.step, self.world.rank * share + k]) for k in range(share)]
         together = np.random.default_rng([config.seed, 5, self.step])
-        plan = plan_clips(together, rngs, frames, config.prompts, stage.pretend_stride, stage.pretend_length)
+        lead = min(stage.lead, max(0, frames - 2))  # images have none
+        plan = plan_clips(together, rngs, frames, config.prompts, stage.pretend_stride, stage.pretend_length, lead)
         draws = [draw_numbers(rng, batch.valid.shape[1], frames, config.prompts).to(self.world.device) for rng in rngs]
         objects = float(self.world.sum(batch.valid.sum().float())) / self.world.size
         factor = rate_at(self.step, config.total_steps, config.optim)

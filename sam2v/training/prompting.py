@@ -50,6 +50,7 @@ class ClipPlan:
         kinds: MASK, CLICK or BOX per clip.
         steps: pretended distance in frames from each frame to the one before it (the first value is unused).
         length: pretended length of the video in frames, which decides how distances are given to the network.
+        lead: frames after the first that are tracked without being learnt from: neither supervised nor differentiated.
     """
 
     reverse: bool
@@ -58,6 +59,12 @@ class ClipPlan:
     kinds: tuple[int, ...]
     steps: tuple[int, ...]
     length: int
+    lead: int = 0
+
+    @property
+    def learnt(self) -> list[int]:
+        """Frames to learn from."""
+        return [0, *range(1 + self.lead, len(self.steps))]
 
 
 def plan_clips(
@@ -67,19 +74,24 @@ def plan_clips(
     config: PromptConfig,
     pretend_stride: int = 1,
     pretend_length: int = 0,
+    max_lead: int = 0,
 ) -> ClipPlan:
     """Draw a plan: ``rng`` decides what the batch has in common, a clip's own generator the kind of its prompts.
 
     Half of the time, frames are told to be up to ``pretend_stride`` frames apart; the video is told to have at least
-    ``pretend_length`` frames.
+    ``pretend_length`` frames. Up to ``max_lead`` frames are a lead; frames - max_lead are learnt from, and the rest of
+    the clip is left out. Frames of the lead get no prompts.
     """
+    lead = int(rng.integers(0, max_lead + 1)) if max_lead else 0
+    frames -= max_lead - lead
     reverse = bool(rng.uniform() < config.reverse_share) and frames > 1
-    count = 1 + int(rng.integers(0, max(1, min(config.max_initial, frames - 1))))  # something is left to track
-    initial = (0, *sorted(rng.permutation(np.arange(1, frames))[: count - 1].tolist()))
+    late = np.arange(1 + lead, frames)
+    count = 1 + int(rng.integers(0, max(1, min(config.max_initial, len(late)))))  # something is left to track
+    initial = (0, *sorted(rng.permutation(late)[: count - 1].tolist()))
     corrected: tuple[int, ...] = ()
     if config.max_corrected > 0 and config.corrections > 0:
         most = int(rng.integers(1, config.max_corrected + 1))
-        others = rng.permutation([t for t in range(frames) if t not in initial]).tolist()
+        others = rng.permutation([t for t in late if t not in initial]).tolist()
         corrected = tuple(sorted([*initial, *others][:most]))
     kinds = []
     for own in clip_rngs:
@@ -88,7 +100,9 @@ def plan_clips(
         kinds.append((BOX if box < config.box_share else CLICK) if starts_from_points else MASK)
     apart = 1 if rng.uniform() < 0.5 else pretend_stride
     steps = rng.integers(1, apart + 1, frames).tolist()
-    return ClipPlan(reverse, initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1))
+    return ClipPlan(
+        reverse, initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1), lead
+    )
 
 
 def draw_numbers(rng: np.random.Generator, objects: int, frames: int, config: PromptConfig) -> Tensor:

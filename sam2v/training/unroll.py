@@ -54,7 +54,7 @@ class UnrolledClips:
         masks: per frame, in processing order, N x 1 x h x w final mask logits, gated by the object score.
         truth: N x T x H x W bool, in processing order.
         clip_of_row: N, the clip that a row belongs to.
-        levels: features of all frames in processing order, each level B x T x C x h x w.
+        levels: features of the frames that are learnt from, in processing order, each level B x t x C x h x w.
     """
 
     steps: list[tuple[list[PromptStep], Tensor]] = field(default_factory=list)
@@ -69,8 +69,8 @@ class Unroller:
 
     Args:
         network: the model.
-        batch: B clips of T frames.
-        plan: the prompts' plan.
+        batch: B clips of at least T frames.
+        plan: the prompts' plan for T frames.
         draws: B tensors M x T x (1 + corrections) x 4 of uniform numbers, M at least the clip's number of objects.
         config: the prompts' settings.
         checkpointing: recompute activations in the backward pass instead of keeping them.
@@ -84,7 +84,7 @@ class Unroller:
         frames, masks = batch.frames, batch.masks
         if plan.reverse:
             frames, masks = frames.flip(1), masks.flip(1)
-        self.frames = frames
+        frames, masks = frames[:, : len(plan.steps)], masks[:, : len(plan.steps)]
         clip, number = batch.valid.nonzero().unbind(1)
         self.clip = clip
         self.truth = masks.transpose(1, 2)[clip, number]  # N T H W
@@ -92,7 +92,12 @@ class Unroller:
         self.kind = torch.tensor(plan.kinds, device=clip.device)[clip]
         self.slots: dict[int, Slot] = {}
         self.outcome = UnrolledClips(truth=self.truth, clip_of_row=clip)
-        self.levels = self.outcome.levels = self._encode(frames)
+        learnt, lead = plan.learnt, list(range(1, 1 + plan.lead))
+        self.outcome.levels = self._encode(frames[:, learnt])
+        self.levels = dict(zip(learnt, _per_frame(self.outcome.levels), strict=True))
+        if lead:
+            with torch.no_grad():
+                self.levels.update(zip(lead, _per_frame(self._encode(frames[:, lead])), strict=True))
         memory = network.config.memory
         self.last_row, self.pointer_limit = memory.num_maskmem - 1, max(2, min(memory.max_obj_ptrs, plan.length))
         steps = torch.tensor((0, *plan.steps[1:]))
@@ -106,7 +111,8 @@ class Unroller:
         for t in self.plan.initial:
             finals[t] = self._initial_frame(t)
         for t in tracked:
-            finals[t] = self._tracked_frame(t)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t > self.plan.lead):
+                finals[t] = self._tracked_frame(t)
         self.outcome.masks = [finals[t] for t in sorted(finals)]
         return self.outcome
 
@@ -135,7 +141,8 @@ class Unroller:
         conditioned = self._call(self.network.read_memory, features, self._read(t))
         coords, labels = no_points(len(self.clip), conditioned.device)
         answer = self._decode(features, conditioned, coords, labels, None, True)
-        self._supervise(answer, self.truth[:, t])
+        if t > self.plan.lead:
+            self._supervise(answer, self.truth[:, t])
         answer = gate_by_score(answer)
         prompted = torch.zeros_like(self.clip, dtype=torch.bool)
         if t in self.plan.corrected:
@@ -197,7 +204,7 @@ class Unroller:
         return function(*args)
 
     def _encode(self, frames: Tensor) -> ImageFeatures:
-        """Features of all frames, each level B x T x C x h x w."""
+        """Features of B x T x 3 x H x W frames, each level B x T x C x h x w."""
         if self.checkpointing:
             parts = [self._call(self.network.encode_image, frames[:, t]) for t in range(frames.shape[1])]
             return ImageFeatures(*(torch.stack(level, dim=1) for level in zip(*parts, strict=True)))
@@ -206,7 +213,7 @@ class Unroller:
 
     def _features(self, t: int) -> ImageFeatures:
         """A frame's features, one row per object."""
-        return ImageFeatures(*(level[self.clip, t] for level in self.levels))
+        return ImageFeatures(*(level[self.clip] for level in self.levels[t]))
 
     def _decode(
         self,
@@ -265,6 +272,10 @@ def unroll(
 ) -> UnrolledClips:
     """Run a batch of clips through the network, see :class:`Unroller`."""
     return Unroller(network, batch, plan, draws, config, checkpointing).run()
+
+
+def _per_frame(levels: ImageFeatures) -> list[ImageFeatures]:
+    return [ImageFeatures(*parts) for parts in zip(*(level.unbind(1) for level in levels), strict=True)]
 
 
 def _rows(features: ImageFeatures, rows: Tensor) -> ImageFeatures:

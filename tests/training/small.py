@@ -30,7 +30,7 @@ def small_recipe(folder: Path, **changes: Any) -> TrainConfig:
         "overrides": list(NETWORK),
         "stages": [
             StageConfig(steps=3, image_size=64, frames=1, batch=2, objects=2),
-            StageConfig(steps=5, image_size=64, frames=3, batch=2, objects=2),
+            StageConfig(steps=5, image_size=64, frames=4, lead=1, batch=2, objects=2),
         ],
         "sources": [SourceConfig(bodies=3, limbs=1, clutter=1)],
         "prompts": PromptConfig(corrections=2),

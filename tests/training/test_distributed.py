@@ -26,7 +26,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
 
     stages = [
         StageConfig(steps=2, image_size=64, frames=1, batch=4, objects=2),
-        StageConfig(steps=3, image_size=64, frames=3, batch=4, objects=2),
+        StageConfig(steps=3, image_size=64, frames=4, lead=1, batch=4, objects=2),
     ]
     train(small_recipe(tmp_path / "one", stages=stages), progress=False)
     recipe = tmp_path / "two.yaml"

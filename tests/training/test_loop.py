@@ -203,6 +203,7 @@ def test_configured_validation_measures_clips(tmp_path: Path) -> None:
         ("nonsense=1", "nonsense"),
         ("stages.0.image_size=100", "multiple of 32"),
         ("precision=float8", "float32 or bfloat16"),
+        ("stages.0.lead=3", "between 0 and frames - 2"),
         ("loss.stride=3", "must be 1, 2 or 4"),
         ("ema=1.0", "below 1"),
     ],

@@ -89,3 +89,12 @@ def test_plans_have_the_recipe_s_shares() -> None:
     assert all(plan.kinds[0] != MASK and plan.initial == (0,) and not plan.reverse for plan in single)
     pair = [plan_clips(rng, [np.random.default_rng(k)], 2, config) for k in range(50)]
     assert all(plan.initial == (0,) for plan in pair), "something is left to track"
+
+
+def test_a_lead_gets_no_prompts() -> None:
+    rng = np.random.default_rng(1)
+    plans = [plan_clips(rng, [rng], 8, PromptConfig(max_corrected=5), max_lead=3) for _ in range(200)]
+    assert {plan.lead for plan in plans} == {0, 1, 2, 3}
+    for plan in plans:
+        assert len(plan.learnt) == 5 and plan.learnt[-1] == len(plan.steps) - 1
+        assert {*plan.initial, *plan.corrected} <= set(plan.learnt)

@@ -122,6 +122,26 @@ def test_reversed_clips_start_at_their_end(network: Sam2Network) -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_lead_is_tracked_alike_and_not_learnt_from(network: Sam2Network, checkpointing: bool) -> None:
+    batch, config = _batch(6), PromptConfig(corrections=1)
+    draws, shared = _draws(batch, config), {"initial": (0, 4), "corrected": (0, 3)}
+    with torch.no_grad():
+        whole = unroll(network, batch, _plan(batch, (CLICK, MASK), **shared), draws, config)
+    led = _plan(batch, (CLICK, MASK), **shared, steps=(1,) * 5, lead=2)  # of six frames, the last is left out
+    got = unroll(network, batch, led, draws, config, checkpointing)
+    assert [masks.requires_grad for masks in got.masks] == [True, False, False, True, True]
+    for mine, theirs in zip(got.masks, whole.masks[:5], strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+    # clicks on frames 0 and 4, a correction on 0, frame 3 tracked and corrected; frames 1 and 2 tracked in the lead
+    assert (len(whole.steps), len(got.steps)) == (8, 5)
+    assert got.levels is not None and got.levels.stride16.shape[:2] == (2, 3)
+    assert torch.equal(got.levels.stride16.detach(), whole.levels.stride16[:, [0, 3, 4]])  # type: ignore[union-attr]
+    network.zero_grad(set_to_none=True)
+    got.masks[3].sum().backward()
+    assert network.get_parameter("memory_attention.layers.0.linear1.weight").grad is not None
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
 def test_every_parameter_learns(network: Sam2Network, checkpointing: bool) -> None:
     batch, config = _batch(4), PromptConfig(corrections=2)
     network.zero_grad(set_to_none=True)
