@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 #: Bytes that the widest intermediate of a piece should take.
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 16 << 20
 
 
 def on_cpu_for_use(x: Tensor) -> bool:

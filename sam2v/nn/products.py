@@ -14,7 +14,7 @@ from sam2v.nn.pieces import on_cpu_for_use
 Activation = Literal["none", "relu", "gelu"]
 
 #: Fewer rows than this are not worth arranging the weights for.
-_ROWS = 256
+_ROWS = 128
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
