@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from sam2v.nn.pieces import on_cpu_for_use
 from sam2v.nn.products import Linear, linear
 
+#: Heads of so many channels are wide.
+_WIDE = 256
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
 #: Queries per thread and keys of one block of the CPU kernel in float32 (in bfloat16 twice as many queries): the
@@ -54,7 +56,8 @@ def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
     """Which kernel attends, chosen by measurement.
 
     On the CPU torch's fused kernel needs values as wide as the keys and gains nothing from bfloat16; blocks of matrix
-    products take values of any width, and gain as much as the products do. Elsewhere, for small problems, for training,
+    products take values of any width, and gain as much as the products do. In float32 they are the faster ones for wide
+    heads, whose products outweigh the exponentials. Elsewhere, for small problems, for training,
     for export and for float16, whose exponents are too short for them, torch's kernel is used.
 
     Args:
@@ -62,7 +65,8 @@ def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
     """
     if not on_cpu_for_use(q) or q.shape[-2] * keys < _LARGE:
         return False
-    return q.dtype == torch.bfloat16 or (q.dtype == torch.float32 and value_channels < q.shape[-1])
+    channels = q.shape[-1]
+    return q.dtype == torch.bfloat16 or (q.dtype == torch.float32 and (value_channels < channels or channels >= _WIDE))
 
 
 def _attend_at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
