@@ -67,8 +67,8 @@ class StageConfig:
         image_size: side of the square frames in pixels, a multiple of 32.
         frames: frames per clip.
         lead: of these, how many are at most tracked without learning between the first frame and those learnt from
-            (backpropagation through time, truncated): the network meets memories that hold errors of its own, at a
-            third of the cost. Every step draws how many; the clip ends as many frames earlier as it leaves out.
+            (backpropagation through time, truncated): the network meets memories that hold errors of its own, for a
+            forward pass. Every step draws how many; the clip ends as many frames earlier as it leaves out.
         batch: clips per step over all processes.
         objects: objects per clip at most.
         pretend_stride: frames are told to the network as up to this far apart, so that it learns to read old memories.
