@@ -98,7 +98,7 @@ def parts_of(network: Sam2Network) -> Iterator[Part]:
 
     def embed(x: Tensor) -> Tensor:
         x = trunk.patch_embed(x)
-        return x + trunk.position_embedding(x.shape[1], x.shape[2])
+        return x.add_(trunk.position_embedding(x.shape[1], x.shape[2]))
 
     yield Part("patches", embed, (image,), (trunk.patch_embed,))
     x, maps, first = embed(image), [], 0

@@ -158,21 +158,21 @@ class Hiera(nn.Module):
         nn.init.trunc_normal_(self.pos_embed_window, std=0.02)
 
     def position_embedding(self, h: int, w: int) -> Tensor:
-        """Learned position of an h x w grid, 1 x h x w x C: the interpolated grid plus the tiled window."""
-        # bicubic interpolation is linear along each side: two small products cost a hundredth of the operator
-        grid = self.pos_embed[0].float().permute(1, 2, 0)  # rows x columns x C
-        rows, columns = (_bicubic(have, want, grid) for have, want in zip(grid.shape[:2], (h, w), strict=True))
-        grid = (rows @ (columns @ grid).flatten(1)).unflatten(1, (w, -1))
-        window = self.pos_embed_window[0].permute(1, 2, 0)
+        """Learned position of an h x w grid, 1 x h x w x C float32: the interpolated grid plus the tiled window."""
+        # bicubic interpolation is linear along each side, and so is tiling: one product along the height makes both,
+        # in a tenth of the time of the operators
+        grid, window = (learned[0].float().permute(1, 2, 0) for learned in (self.pos_embed, self.pos_embed_window))
         side = len(window)
-        tiled = window.repeat(-(-h // side), -(-w // side), 1)[:h, :w]
-        return (grid.to(window.dtype) + tiled)[None]
+        tiles = torch.eye(side, dtype=grid.dtype, device=grid.device).repeat(-(-h // side), 1)[:h]
+        across = torch.cat([_bicubic(grid.shape[1], w, grid) @ grid, window.repeat(1, -(-w // side), 1)[:, :w]])
+        down = torch.cat([_bicubic(len(grid), h, grid), tiles], 1)
+        return (down @ across.flatten(1)).unflatten(1, (w, -1))[None]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest first."""
         x = self.patch_embed(images)
         position = self.position_embedding(x.shape[1], x.shape[2])
-        x = x.add_(position) if on_cpu_for_use(x) else x + position
+        x = x.add_(position) if on_cpu_for_use(x) else x + position.to(x.dtype)
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)

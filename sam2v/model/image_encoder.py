@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.hiera import Hiera
-from sam2v.nn.products import linear
+from sam2v.nn.products import in_one, linear
 
 
 class Lateral(nn.Module):
@@ -49,17 +49,12 @@ class Neck(nn.Module):
 
     def fine_levels(self, maps: Sequence[Tensor], to4: nn.Conv2d, to8: nn.Conv2d) -> tuple[Tensor, Tensor]:
         """``to4`` and ``to8`` of the levels at strides 4 and 8: two 1x1 convolutions in a row, done as one."""
-        fine4, fine8 = cast(Lateral, self.convs[3]), cast(Lateral, self.convs[2])
-        return _in_one(fine4.conv, to4, maps[0]), _in_one(fine8.conv, to8, maps[1])
-
-
-def _in_one(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
-    """``second(first(x))`` for 1x1 convolutions: B x C1 x H x W to B x C3 x H x W."""
-    one, two = first.weight.flatten(1).float(), second.weight.flatten(1).float()
-    assert first.bias is not None and second.bias is not None
-    bias = two @ first.bias.float() + second.bias
-    out = linear(x.permute(0, 2, 3, 1), (two @ one).to(x.dtype), bias.to(x.dtype))
-    return out.permute(0, 3, 1, 2)
+        laterals = cast(Lateral, self.convs[3]), cast(Lateral, self.convs[2])
+        fine4, fine8 = (
+            linear(x.permute(0, 2, 3, 1), *in_one(lateral.conv, layer)).permute(0, 3, 1, 2)
+            for x, lateral, layer in zip(maps, laterals, (to4, to8), strict=False)
+        )
+        return fine4, fine8
 
 
 class ImageEncoder(nn.Module):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from sam2v.config import MemoryConfig
 from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
-from sam2v.nn.pieces import in_pieces
-from sam2v.nn.products import Linear, linear
+from sam2v.nn.pieces import in_pieces, on_cpu_for_use
+from sam2v.nn.products import Linear, in_one, linear
 from sam2v.nn.rotary import Rotation, by_axes, project_by_axes, rotate
 
 #: Keys that a row of cells of all memories must have before maps are read by rows, and rows that are prepared together.
@@ -47,16 +47,19 @@ class MemoryAttentionLayer(nn.Module):
     def _look_around(self, x: Tensor, rotation: Rotation) -> Tensor:
         part, normed = self.self_attn, self.norm1(x)
         q, k = (rotate(project_by_axes(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
+        if self._rate == 0 and on_cpu_for_use(x):
+            # attention weights sum to one, so the output's projection may come before them, joined with the values' own
+            return attend(q, k, linear(normed, *in_one(part.v_proj, part.out_proj)))
         return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
 
     def _look_back(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
         part, keys, values = self.cross_attn_image, memory.keys, memory.values
         q = rotate(project_by_axes(part.q_proj, self.norm2(x)), rotation)
-        if self._rate == 0 and prefers_blocks(q, keys.shape[1], values.shape[2]):
+        if self._rate == 0 and prefers_blocks(q, keys.shape[1]):
             # attention weights sum to one, so the values' mean can be projected instead of every value
             mean = self._mean_in_parts(q, memory)
             if mean is not None:
-                return part.out_proj(part.v_proj(mean.to(q.dtype)))
+                return linear(mean.to(q.dtype), *in_one(part.v_proj, part.out_proj))
         maps = keys.shape[1] - memory.pointers
         k = project_by_axes(part.k_proj, keys)
         # every memory is turned by the same table; pointers have no place in the image and stay unturned

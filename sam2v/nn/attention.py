@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from sam2v.nn.pieces import on_cpu_for_use
 from sam2v.nn.products import Linear, linear
 
-#: Heads of so many channels are wide.
-_WIDE = 256
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
+#: More products of queries and keys than this are not kept at once.
+_KEPT = 1 << 23
 #: Queries per thread and keys of one block of the CPU kernel in float32 (in bfloat16 twice as many queries): the
 #: products reach their full speed, and a block's logits stay in the cache.
 _QUERIES, _KEYS = 1024, 512
@@ -43,38 +43,43 @@ def attend_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dr
     """:func:`attend` after the split into heads: B x heads x L x channels in, B x L x heads x channels out."""
     batch = max(len(q), len(k))
     q, k, v = (t.expand(batch, -1, -1, -1) for t in (q, k, v))
-    if dropout == 0 and (bias is None or bias.shape[2] == 1) and prefers_blocks(q, k.shape[2], v.shape[3]):
+    if dropout == 0 and (bias is None or bias.shape[2] == 1) and prefers_blocks(q, k.shape[2]):
         out = _attend_in_blocks(q, k, v, bias)
         if out is not None:
             return out
-    if dropout == 0 and bias is None and on_cpu_for_use(q) and q.dtype != torch.float32:
-        return _attend_at_once(q, k, v)
+    if dropout == 0 and _prefers_products(q, k.shape[2]):
+        return _attend_at_once(q, k, v, bias)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout).transpose(1, 2)
 
 
-def prefers_blocks(q: Tensor, keys: int, value_channels: int) -> bool:
+def prefers_blocks(q: Tensor, keys: int) -> bool:
     """Which kernel attends, chosen by measurement.
 
-    On the CPU torch's fused kernel needs values as wide as the keys and gains nothing from bfloat16; blocks of matrix
-    products take values of any width, and gain as much as the products do. In float32 they are the faster ones for wide
-    heads, whose products outweigh the exponentials. Elsewhere, for small problems, for training,
-    for export and for float16, whose exponents are too short for them, torch's kernel is used.
+    On the CPU torch's fused kernel needs values as wide as the keys, gains nothing from bfloat16, and its products are
+    MKL's, which use half of what some processors have (AMD's Zen 5); blocks of matrix products take values of any width
+    and are as fast as oneDNN's products. Elsewhere, for small problems, for training, for export and for float16, whose
+    exponents are too short for them, torch's kernel is used.
 
     Args:
-        q: ... x Lq x C queries. keys: Lk. value_channels: Cv.
+        q: ... x Lq x C queries. keys: Lk.
     """
     if not on_cpu_for_use(q) or q.shape[-2] * keys < _LARGE:
         return False
-    channels = q.shape[-1]
-    return q.dtype == torch.bfloat16 or (q.dtype == torch.float32 and (value_channels < channels or channels >= _WIDE))
+    return q.dtype in (torch.float32, torch.bfloat16)
 
 
-def _attend_at_once(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Many small problems in lower precision, of which torch's CPU kernel makes little: plain products."""
-    shape = q.shape[:2]
-    q, k, v = (t.flatten(0, 1) for t in (q * q.shape[3] ** -0.5, k, v))
-    weights = torch.bmm(q, k.transpose(1, 2)).softmax(2)
-    return torch.bmm(weights, v).unflatten(0, shape).transpose(1, 2)
+def _prefers_products(q: Tensor, keys: int) -> bool:
+    """Whether plain products attend: in lower precision on the CPU, in use and in training, they take a third of the
+    time of torch's kernel, as long as keeping all attention weights is no burden."""
+    on_cpu = q.device.type == "cpu" and not torch.compiler.is_compiling()
+    return on_cpu and q.dtype != torch.float32 and q.shape[2] * keys <= _KEPT
+
+
+def _attend_at_once(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention as it is written down."""
+    logits = (q * q.shape[3] ** -0.5) @ k.transpose(2, 3)
+    weights = (logits if bias is None else logits + bias.to(logits.dtype)).softmax(3)
+    return (weights @ v).transpose(1, 2)
 
 
 def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor | None:
@@ -169,8 +174,9 @@ class _Block:
             self._own, self._last = self.q.new_empty(rows, own + depth), self.q[:, own:].contiguous()
             self._own[:, :own] = self.q[:, :own]
         terms = (self._last @ shared[:, depth].T).float()
-        for same, term in zip(shared, terms.split(1, 1), strict=True):
-            torch.mm(self._last, same[:depth].T, out=self._own[:, own:])
+        met = linear(self._last, shared[:, :depth].flatten(0, 1))  # one product for all groups
+        for part, term in zip(met.split(depth, 1), terms.split(1, 1), strict=True):
+            self._own[:, own:] = part
             self.expect(term)
             yield self._own
 

@@ -41,6 +41,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Ac
     return F.relu(out) if activation == "relu" else out
 
 
+def in_one(first: nn.Linear | nn.Conv2d, second: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of ``second(first(x))`` as one product; both are linear layers or 1x1 convolutions."""
+    assert first.bias is not None and second.bias is not None
+    one, two = (layer.weight.flatten(1).float() for layer in (first, second))
+    bias = torch.addmv(second.bias.float(), two, first.bias.float())
+    return (two @ one).to(first.weight.dtype), bias.to(first.bias.dtype)
+
+
 @cache
 def _has_onednn(dtype: torch.dtype) -> bool:
     """Whether this torch and this processor have oneDNN's products with activations for a dtype."""

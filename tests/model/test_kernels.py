@@ -98,13 +98,34 @@ def test_blocks_equal_the_fused_kernel(heads: int, batch: tuple[int, int], monke
     torch.testing.assert_close(found[1], found[1 << 40], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_plain_products_in_lower_precision_equal_the_fused_kernel(
+    hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(2, 4, length, 32, generator=generator) for length in (60, 90, 90)]
+    bias = torch.zeros(2, 1, 1, 90)
+    bias[..., 20:50] = float("-inf")
+    found = {}
+    for kept in (0, 1 << 40):
+        monkeypatch.setattr(attention, "_KEPT", kept)
+        q, k, v = (t.to(torch.bfloat16).requires_grad_() for t in inputs)
+        with torch.enable_grad():
+            out = attention.attend_heads(q, k, v, bias.to(q.dtype) if hidden else None)
+            out.float().square().sum().backward()
+        found[kept] = [t.float() for t in (out, q.grad, k.grad, v.grad)]
+    for plain, fused in zip(found[1 << 40], found[0], strict=True):
+        assert not torch.equal(plain, fused)  # two ways were taken
+        torch.testing.assert_close(plain, fused, atol=0.05 * float(fused.abs().max()), rtol=0)
+
+
 def test_gradients_take_the_plain_way() -> None:
     x = torch.zeros(1, 1 << 10, 64)
     with torch.enable_grad():
-        assert not attention.prefers_blocks(x, 1 << 20, 32)
+        assert not attention.prefers_blocks(x, 1 << 20)
     with torch.no_grad():
-        assert attention.prefers_blocks(x, 1 << 20, 32)
-        assert not attention.prefers_blocks(x, 8, 32)
+        assert attention.prefers_blocks(x, 1 << 20)
+        assert not attention.prefers_blocks(x, 8)
 
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
