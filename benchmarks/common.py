@@ -35,9 +35,10 @@ def machine(device: str = "cpu") -> str:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        facts = dict(map(str.strip, line.split(":", 1)) for line in info.read_text().splitlines() if ":" in line)
+        if "model name" in facts:
+            # virtual machines hide the number of the product, but not which design it is
+            return f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
     return platform.processor() or platform.machine()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.nn.pieces import on_cpu_for_use
-from sam2v.nn.products import Linear, linear
+from sam2v.nn.products import Linear, linear, products
 
 #: Fewer products of queries and keys than this stay with torch's kernel.
 _LARGE = 1 << 20
@@ -228,7 +228,7 @@ class Attention(nn.Module):
         weights sum to one, so the mean of the values is projected."""
         met = self._in_heads(self.q_proj, q) * (self.q_proj.out_features // self.heads) ** -0.5
         met = (met @ self._of_heads(self.k_proj.weight)).flatten(1, 2)  # B x (heads * Lq) x memory channels
-        mean = (met @ k.transpose(1, 2)).softmax(2) @ v
+        mean = products(products(met, k).softmax(2), v.transpose(1, 2))
         mean = mean.unflatten(1, (self.heads, -1)) @ self._of_heads(self.v_proj.weight).transpose(1, 2)
         return self.out_proj(mean.transpose(1, 2).flatten(2) + self.v_proj.bias)
 
@@ -237,11 +237,11 @@ class Attention(nn.Module):
         key = self._in_heads(self.k_proj, k) * (self.q_proj.out_features // self.heads) ** -0.5
         offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
         key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
-        logits = torch.baddbmm(offset, key, q.transpose(1, 2)).unflatten(1, (self.heads, -1))
+        logits = products(key, q).add_(offset).unflatten(1, (self.heads, -1))
         # keys before queries: a softmax over the last, short dimension takes ten times as long
         weights = logits.softmax(2).flatten(1, 2).transpose(1, 2)
         value = self._in_heads(self.v_proj, v) @ self._of_heads(self.out_proj.weight.T)
-        return torch.baddbmm(self.out_proj.bias, weights, value.flatten(1, 2))
+        return products(weights, value.flatten(1, 2).transpose(1, 2)).add_(self.out_proj.bias)
 
     def _in_heads(self, layer: Linear, x: Tensor) -> Tensor:
         """Project B x L x C to B x heads x L x channels of a head."""
