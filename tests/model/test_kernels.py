@@ -15,8 +15,9 @@ from sam2v.model import memory_attention
 from sam2v.model.memory_attention import MemoryAttentionLayer
 from sam2v.model.network import MemoryRead
 from sam2v.nn import attention, pieces
+from sam2v.nn import products as kernels
 from sam2v.nn.attention import Attention, RunningAttention, attend
-from sam2v.nn.products import Activation, linear
+from sam2v.nn.products import Activation, Linear, in_one, linear, products
 from sam2v.nn.rotary import axial_rotation, by_axes, project_by_axes, rotate
 
 
@@ -80,6 +81,39 @@ def test_products(dtype: torch.dtype, activation: Activation, rows: int, layout:
         found = linear(x.to(dtype), weight.to(dtype), bias.to(dtype), activation)
     exact = dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-5 if exact else 0.1, rtol=1e-5 if exact else 0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [(1, 1), (3, 3), (3, 1)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_of_pairs(
+    dtype: torch.dtype, batch: tuple[int, int], turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    x, y = torch.randn(batch[0], 5, 24), torch.randn(batch[1], 40, 24)
+    if turned:
+        x, y = torch.randn(batch[0], 24, 5).transpose(1, 2), torch.randn(batch[1], 24, 40).transpose(1, 2)
+    expected = (x.to(dtype) @ y.to(dtype).transpose(1, 2)).float()
+    for large in (1, 1 << 40):
+        monkeypatch.setattr(kernels, "_LARGE", large)
+        with torch.no_grad():
+            found = products(x.to(dtype), y.to(dtype)).float()
+        torch.testing.assert_close(found, expected, atol=1e-5 if dtype == torch.float32 else 0.2, rtol=0.01)
+
+
+def test_two_layers_in_one() -> None:
+    torch.manual_seed(4)
+    x, first, second = torch.randn(6, 8), Linear(8, 12), Linear(12, 5)
+    torch.testing.assert_close(linear(x, *in_one(first, second)), second(first(x)), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (15, 11)])
+def test_positions_are_interpolated_and_tiled(size: tuple[int, int]) -> None:
+    trunk = nano_by_rule().image_encoder.trunk
+    grid, window = trunk.pos_embed, trunk.pos_embed_window
+    expected = F.interpolate(grid, size, mode="bicubic") + window.repeat(1, 1, 9, 9)[..., : size[0], : size[1]]
+    found = trunk.position_embedding(*size).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("heads", [1, 4])
