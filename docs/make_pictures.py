@@ -25,6 +25,8 @@ from sam2v.masks.png import read_label_map
 
 #: Files that this script writes, in the folder of pictures.
 PICTURES = ("demo.png", "refinement.png", "images.png")
+#: Seed and object of a clip of which one click does not tell enough.
+_HARD = (6, 1)
 _GAP, _CAPTION = 6, 20
 _WIDTH = 1040  # pixels; keeps the files small
 Panel = tuple[np.ndarray, str]  # H x W x 3 uint8, and what is written below it
@@ -71,8 +73,8 @@ def _demo_panels(folder: Path) -> list[Panel]:
 
 def _refinement_panels(model: object) -> list[Panel]:
     """One click, the frame where its masklet is worst, and the same frame and a later one after a correction there."""
-    clip = demo_clip()
-    frames, truth = clip.frames.permute(0, 2, 3, 1).numpy(), clip.masks[:, 0].numpy()
+    clip = demo_clip(seed=_HARD[0])
+    frames, truth = clip.frames.permute(0, 2, 3, 1).numpy(), clip.masks[:, _HARD[1]].numpy()
     video = sam2v.VideoPredictor(model)  # type: ignore[arg-type]
     state = video.init_state(frames)
     first = central_click(truth[0])
