@@ -96,12 +96,8 @@ def parts_of(network: Sam2Network) -> Iterator[Part]:
     trunk = encoder.trunk
     image = torch.randn(1, 3, side, side, dtype=dtype)
 
-    def embed(x: Tensor) -> Tensor:
-        x = trunk.patch_embed(x)
-        return x.add_(trunk.position_embedding(x.shape[1], x.shape[2]))
-
-    yield Part("patches", embed, (image,), (trunk.patch_embed,))
-    x, maps, first = embed(image), [], 0
+    yield Part("patches", trunk.embed, (image,), (trunk.patch_embed,))
+    x, maps, first = trunk.embed(image), [], 0
     for stage, last in enumerate(trunk.stage_ends, 1):
         blocks = torch.nn.Sequential(*trunk.blocks[first : last + 1])
         yield Part(f"trunk stage {stage}", blocks, (x,), (blocks,))

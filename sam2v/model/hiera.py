@@ -168,11 +168,15 @@ class Hiera(nn.Module):
         down = torch.cat([_bicubic(len(grid), h, grid), tiles], 1)
         return (down @ across.flatten(1)).unflatten(1, (w, -1))[None]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Map B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest first."""
+    def embed(self, images: Tensor) -> Tensor:
+        """What the first block gets: patches B x H/4 x W/4 x C with their positions."""
         x = self.patch_embed(images)
         position = self.position_embedding(x.shape[1], x.shape[2])
-        x = x.add_(position) if on_cpu_for_use(x) else x + position.to(x.dtype)
+        return x.add_(position) if on_cpu_for_use(x) else x + position.to(x.dtype)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest first."""
+        x = self.embed(images)
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)

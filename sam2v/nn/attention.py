@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2v.nn.pieces import on_cpu_for_use
+from sam2v.nn.pieces import on_cpu, on_cpu_for_use
 from sam2v.nn.products import Linear, linear, products
 
 #: Fewer products of queries and keys than this stay with torch's kernel.
@@ -71,8 +71,7 @@ def prefers_blocks(q: Tensor, keys: int) -> bool:
 def _prefers_products(q: Tensor, keys: int) -> bool:
     """Whether plain products attend: in lower precision on the CPU, in use and in training, they take a third of the
     time of torch's kernel, as long as keeping all attention weights is no burden."""
-    on_cpu = q.device.type == "cpu" and not torch.compiler.is_compiling()
-    return on_cpu and q.dtype != torch.float32 and q.shape[2] * keys <= _KEPT
+    return on_cpu(q) and q.dtype != torch.float32 and q.shape[2] * keys <= _KEPT
 
 
 def _attend_at_once(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:

@@ -11,9 +11,14 @@ from torch import Tensor
 PIECE_BYTES = 16 << 20
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether x is computed on the CPU, and not recorded by torch.compile or torch.export."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def on_cpu_for_use(x: Tensor) -> bool:
-    """Whether x is computed on the CPU, without gradients, and not recorded by torch.compile or torch.export."""
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    """:func:`on_cpu`, without gradients."""
+    return on_cpu(x) and not torch.is_grad_enabled()
 
 
 def in_pieces(function: Callable[[Tensor], Tensor], x: Tensor, width: int, step: int = 1) -> Tensor:
