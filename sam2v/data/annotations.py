@@ -52,12 +52,10 @@ class LabelMaps:
 
     Attributes:
         files: frame index -> PNG, in order.
-        style: "ids": values are object ids, 255 is void; "binary": anything but 0 is object 1; "auto": binary
-        if the
+        style: "ids": values are object ids, 255 is void; "binary": anything but 0 is object 1; "auto": binary if the
             first annotation that is not empty holds 0 and 255 only.
         first: object id -> frame index where that is known; None = look, see ``appearing``.
-        appearing: whether objects may appear after the first annotated frame, so that looking means reading
-        all.
+        appearing: whether objects may appear after the first annotated frame, so that looking means reading all.
     """
 
     files: Mapping[int, Path]

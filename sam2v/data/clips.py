@@ -21,8 +21,7 @@ class Clip:
         name: where it comes from, for messages.
 
     Raises:
-        TypeError, ValueError: naming the clip, for another dtype or shape, masks of another size than the
-        frames, no
+        TypeError, ValueError: naming the clip, for another dtype or shape, masks of another size than the frames, no
             frame, no object.
     """
 
@@ -89,23 +88,9 @@ class ClipBatch:
         """B x T x M bool: which objects can be seen on which frames."""
         return self.masks.flatten(3).any(dim=3)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipBatch:
+    def to(self, device: torch.device | str) -> ClipBatch:
         """The same batch on another device."""
-        return replace(
-            self,
-            frames=self.frames.to(device, non_blocking=non_blocking),
-            masks=self.masks.to(device, non_blocking=non_blocking),
-            valid=self.valid.to(device, non_blocking=non_blocking),
-        )
-
-    def pin_memory(self) -> ClipBatch:
-        """The same batch in page-locked memory (torch's DataLoader calls this)."""
-        return replace(
-            self,
-            frames=self.frames.pin_memory(),
-            masks=self.masks.pin_memory(),
-            valid=self.valid.pin_memory(),
-        )
+        return replace(self, frames=self.frames.to(device), masks=self.masks.to(device), valid=self.valid.to(device))
 
 
 def collate(clips: Sequence[Clip]) -> ClipBatch:

@@ -59,8 +59,8 @@ class ClipDataset(Dataset[Clip]):
     def clip(self, index: int, number: int = 0) -> Clip:
         """The clip of record ``index`` on pass ``number``.
 
-        Raises IndexError outside the data set, OSError or ValueError naming the file for one that cannot be
-        read, and ValueError naming the video if no object is found on the first frame of 20 drawn clips.
+        Raises IndexError outside the data set, OSError or ValueError naming the file for one that cannot be read, and
+        ValueError naming a video that shows no object anywhere.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index}: the data set has clips 0 to {len(self) - 1}")
@@ -79,9 +79,13 @@ class ClipDataset(Dataset[Clip]):
             objects = self.objects(video.areas(chosen[0]), rng)
             if objects:
                 return chosen, objects
+        for place in rng.permutation(len(video.annotated)).tolist():  # objects are rarely there: look for them
+            objects = self.objects(video.areas(video.annotated[place]), rng)
+            if objects:
+                return self.frames.starting_at(place, video.annotated, rng), objects
         raise ValueError(
-            f"video {video.name}: no object of at least {self.objects.min_area} pixels on the first frame of "
-            f"{_ATTEMPTS} drawn clips ({video.annotations.file(chosen[0])})"
+            f"video {video.name}: no object of at least {self.objects.min_area} pixels on any annotated frame "
+            f"({video.annotations.file(video.annotated[0])} and on)"
         )
 
 

@@ -65,9 +65,7 @@ class FrameFolder:
 
 @dataclass(frozen=True)
 class VideoFrames:
-    """Frames of a video file, whose number and size are known beforehand; the file is opened by the first
-    read.
-    """
+    """Frames of a video file, whose number and size are known beforehand; the first read opens the file."""
 
     source: Path
     count: int

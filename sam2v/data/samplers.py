@@ -12,10 +12,9 @@ import numpy as np
 
 
 def draw_seed(*numbers: int) -> int:
-    """A 63-bit seed from non-negative numbers, such as (seed, pass, index): equal in, equal out, else
-    unrelated.
-    """
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    """A 63-bit seed from non-negative numbers, such as (seed, pass, index): equal in, equal out, else unrelated."""
+    # their count goes in too: numpy takes (5,) and (5, 0) for the same
+    return int(np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0] >> 1)
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class FrameSampler:
 
     Attributes:
         frames: number of frames T.
-        strides: smallest and largest step between them, counted in annotated frames; uniform over those that
-        fit. reverse: probability of the reversed order (paper, section on training: 0.5).
+        strides: smallest and largest step between them, counted in annotated frames; uniform over those that fit.
+        reverse: probability of the reversed order (paper, section on training: 0.5).
 
     A video with fewer annotated frames than T (at the smallest stride) is walked back and forth.
     Raises ValueError for T < 1 or strides that are no range of positive numbers.
@@ -40,26 +39,34 @@ class FrameSampler:
             raise ValueError(f"frames >= 1, 1 <= strides[0] <= strides[1] and 0 <= reverse <= 1, got {self}")
 
     def __call__(self, annotated: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """T of the given frame indices, in the order in which the clip shows them. ValueError if there are
-        none.
-        """
+        """T of the given frame indices, in the order in which the clip shows them. ValueError if there are none."""
         if not annotated:
             raise ValueError("no annotated frame to choose from")
         count, steps = len(annotated), self.frames - 1
-        largest = min(self.strides[1], (count - 1) // steps) if steps else self.strides[1]
-        stride = int(rng.integers(self.strides[0], max(largest, self.strides[0]) + 1))
+        stride = self._stride(count, rng)
         start = int(rng.integers(max(count - steps * stride, 1)))
         places = [_bounce(start + step * stride, count) for step in range(self.frames)]
         if rng.random() < self.reverse:
             places.reverse()
         return [annotated[place] for place in places]
 
+    def starting_at(self, place: int, annotated: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """T of the given frame indices, the one at ``place`` first; turned back where the video ends."""
+        count = len(annotated)
+        stride = self._stride(count, rng)
+        if rng.random() < self.reverse:
+            place = 2 * (count - 1) - place  # the way back of the walk to and fro
+        return [annotated[_bounce(place + step * stride, count)] for step in range(self.frames)]
+
+    def _stride(self, count: int, rng: np.random.Generator) -> int:
+        steps = self.frames - 1
+        largest = min(self.strides[1], (count - 1) // steps) if steps else self.strides[1]
+        return int(rng.integers(self.strides[0], max(largest, self.strides[0]) + 1))
+
 
 @dataclass(frozen=True)
 class ObjectSampler:
-    """Chooses up to ``objects`` of those visible on a clip's first frame with at least ``min_area`` pixels
-    there.
-    """
+    """Chooses up to ``objects`` of those with at least ``min_area`` visible pixels on a clip's first frame."""
 
     objects: int = 3
     min_area: int = 1

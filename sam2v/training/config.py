@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ class SourceConfig:
         images: clips of one frame, whatever the stage says.
         batch_scale: multiplies the stage's batch size (images are cheaper than clips).
         strides: smallest and largest step between frames of a data set, in annotated frames.
+        reverse: probability that a clip runs backwards; its objects are those of the frame that then comes first.
         augment: apply the recipe's random changes to a data set's clips.
         length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
@@ -42,6 +44,7 @@ class SourceConfig:
     images: bool = False
     batch_scale: int = 1
     strides: list[int] = field(default_factory=lambda: [1, 1])
+    reverse: float = 0.5
     augment: bool = True
     length: int = 1_000_000
     photographs: Optional[str] = None  # noqa: UP045
@@ -221,27 +224,69 @@ def load_train_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
     return config
 
 
-def check_train_config(config: TrainConfig) -> None:
-    """Raise ValueError for a value that cannot work, naming it."""
+def check_train_config(config: TrainConfig, processes: int = 1) -> None:
+    """Raise ValueError for a value that cannot work on so many processes, naming it."""
     if not config.stages or not config.sources:
         raise ValueError("train.stages and train.sources each need at least one entry")
+    _check_ranges(config)
     for k, stage in enumerate(config.stages):
-        for name in ("steps", "image_size", "frames", "batch", "objects", "pretend_stride"):
-            if getattr(stage, name) < 1:
-                raise ValueError(f"train.stages.{k}.{name}={getattr(stage, name)}: must be at least 1")
-        if not 0 <= stage.lead <= max(0, stage.frames - 2):
+        if stage.lead > max(0, stage.frames - 2):
             raise ValueError(f"train.stages.{k}.lead={stage.lead}: must be between 0 and frames - 2")
         if stage.image_size % 32:
             raise ValueError(f"train.stages.{k}.image_size={stage.image_size}: must be a multiple of 32")
-        if stage.image_size % config.loss.stride or config.loss.stride not in (1, 2, 4):
-            raise ValueError(f"train.loss.stride={config.loss.stride}: must be 1, 2 or 4")
+        for n, source in enumerate(config.sources):
+            if stage.batch * source.batch_scale % processes:
+                raise ValueError(
+                    f"train.stages.{k}.batch={stage.batch} times train.sources.{n}.batch_scale={source.batch_scale}: "
+                    f"{processes} processes cannot share it equally"
+                )
+    for k, source in enumerate(config.sources):
+        if len(source.strides) != 2 or not 1 <= source.strides[0] <= source.strides[1]:
+            raise ValueError(f"train.sources.{k}.strides={source.strides}: must be two numbers, 1 <= first <= second")
+    if not any(source.weight for source in config.sources):
+        raise ValueError("train.sources: the weight of one of them must be above 0")
+    if config.loss.stride not in (1, 2, 4):
+        raise ValueError(f"train.loss.stride={config.loss.stride}: must be 1, 2 or 4")
     if config.precision not in ("float32", "bfloat16"):
         raise ValueError(f"train.precision={config.precision!r}: must be float32 or bfloat16")
+    if len(config.optim.betas) != 2 or not all(0 <= beta < 1 for beta in config.optim.betas):
+        raise ValueError(f"train.optim.betas={config.optim.betas}: must be two numbers of at least 0 and below 1")
     if not 0 <= config.ema < 1:
         raise ValueError(f"train.ema={config.ema}: must be at least 0 and below 1")
-    for name in ("repeat", "log_every", "save_every"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"train.{name}={getattr(config, name)}: must be at least 1")
+
+
+#: Smallest and largest value of the numbers in a recipe; of a list's sections, in every one.
+_RANGES = {
+    (0, math.inf): (
+        "seed workers threads look_nearby stages.lead stages.pretend_length sources.weight prompts.max_corrected "
+        "prompts.corrections prompts.box_jitter prompts.box_jitter_pixels optim.lr optim.encoder_lr optim.warmup "
+        "optim.weight_decay optim.clip lora.rank validation.limit"
+    ),
+    (1, math.inf): (
+        "repeat log_every save_every stages.steps stages.image_size stages.frames stages.batch stages.objects "
+        "stages.pretend_stride sources.batch_scale sources.length prompts.max_initial validation.every "
+        "validation.image_size"
+    ),
+    (2, math.inf): "validation.frames",
+    (0, 1): "sources.reverse prompts.point_share prompts.box_share prompts.truth_share optim.final optim.layer_decay",
+}
+
+
+def _check_ranges(config: TrainConfig) -> None:
+    for (low, high), keys in _RANGES.items():
+        for key in keys.split():
+            section, _, name = key.rpartition(".")
+            found = getattr(config, section) if section else config
+            parts = (
+                {f"{section}.{k}.{name}": part for k, part in enumerate(found)}
+                if isinstance(found, list)
+                else {key: found}
+            )
+            for where, part in parts.items():
+                value = getattr(part, name)
+                if value is not None and not low <= value <= high:
+                    wanted = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+                    raise ValueError(f"train.{where}={value}: must be {wanted}")
 
 
 #: What may differ between a run and its continuation: it changes no number.

@@ -41,8 +41,7 @@ def open_source(
         raise ValueError(f"train.sources: kind {source.kind!r} needs a root folder")
     records: Any = open_dataset(source.kind, source.root, source.split)
     low, high = source.strides
-    # time is reversed by the prompts' plan, for all clips of a step alike
-    sampler = FrameSampler(frames, (low, high), reverse=0.0)
+    sampler = FrameSampler(frames, (low, high), source.reverse)
     plain = Augment()
     transforms = ClipTransforms(stage.image_size) if source.augment else ClipTransforms(stage.image_size, plain, plain)
     return ClipDataset(records, sampler, ObjectSampler(stage.objects), transforms, seed)
@@ -52,8 +51,8 @@ def synthetic_config(source: SourceConfig, stage: StageConfig) -> SyntheticConfi
     """Settings of the clip generator for a source at a stage."""
     names = (
         *("motion", "smallest", "largest", "bodies", "limbs", "clutter", "look_alike", "leaving", "camouflage"),
-        "cutouts",
-    )
+        "cutouts", "reverse",
+    )  # fmt: skip
     shared = {name: getattr(source, name) for name in names}
     return SyntheticConfig(
         height=stage.image_size,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+_PATIENCE = timedelta(hours=12)  # the others wait while the first process validates
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,20 @@ def join_world(device: str | torch.device | None = None) -> World:
     """Join the processes that torchrun started (nccl on GPUs, gloo elsewhere), or be alone.
 
     Args:
-        device: where to compute; None = this process's GPU, else the CPU.
+        device: where to compute; None = a GPU if there is one, else the CPU. "cuda" is this process's own GPU.
     """
     size, rank, local = (
         int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
     )
-    if device is None:
-        device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    device = torch.device(device)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda":
+        if device.index is None:
+            device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     if size == 1:
         return World(0, 1, device)
     if dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size(), device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=rank, world_size=size, timeout=_PATIENCE)
     return World(rank, size, device, owned=True)

@@ -68,8 +68,7 @@ class ClipLearner(nn.Module):
         ]
         contrast = torch.zeros((), device=batch.frames.device)
         if self.loss.contrast and len(plan.learnt) > 1 and unrolled.levels is not None:
-            masks = batch.masks.flip(1) if plan.reverse else batch.masks
-            contrast = contrast_loss(unrolled.levels, masks[:, plan.learnt])
+            contrast = contrast_loss(unrolled.levels, batch.masks[:, plan.learnt])
         return StepResult(clip_loss(frames, self.loss, objects), contrast, tracked_iou(unrolled, plan))
 
 

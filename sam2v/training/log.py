@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sam2v.atomic import atomic_path
+
 _WIDTH, _HEIGHT, _MARGIN = 900, 260, 48
 _COLOURS = ((31, 90, 160), (200, 80, 30), (40, 130, 60), (140, 60, 140))
 
@@ -65,7 +67,8 @@ class RunLog:
         if not panels:
             return None
         path = self.folder / "curves.png"
-        _draw_panels(panels).save(path)
+        with atomic_path(path) as temporary:
+            _draw_panels(panels).save(temporary, "PNG")
         return path
 
     def close(self) -> None:
@@ -75,7 +78,7 @@ class RunLog:
 
     def _rewrite(self, kind: str, rows: Sequence[Mapping[str, float]]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with (self.folder / f"{kind}.csv").open("w", newline="") as file:
+        with atomic_path(self.folder / f"{kind}.csv") as temporary, temporary.open("w", newline="") as file:
             if rows:
                 writer = csv.DictWriter(file, names)
                 writer.writeheader()
@@ -83,11 +86,12 @@ class RunLog:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Rows of a CSV file written by :class:`RunLog`; an absent value is NaN."""
+    """Rows of a CSV file written by :class:`RunLog`; an absent value is NaN, a line cut off at the end left out."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(whole)]
     return [{name: int(value) if name == "step" else value for name, value in row.items()} for row in rows]
 
 

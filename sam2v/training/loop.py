@@ -28,7 +28,7 @@ from sam2v.training.optimizer import WeightAverage, freeze, make_optimizer, rate
 from sam2v.training.prompting import draw_numbers, plan_clips
 
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
-#: Measures a network at a step; the first value decides what the best is, more being better.
+#: Measures a network at a step; the first value decides what the best is, more being better (NaN: not measured).
 Validator = Callable[[Sam2Network, int], dict[str, float]]
 
 
@@ -38,7 +38,9 @@ class TrainResult:
 
     Attributes:
         network: the trained network (the average, where one was kept), in eval mode, low-rank updates merged.
-        folder: its checkpoints and logs. steps: optimiser steps done. loss: mean loss of the last logged steps.
+        folder: its checkpoints and logs.
+        steps: optimiser steps done.
+        loss: mean loss of the last logged steps, NaN if there was nothing left to do.
         best: best value of the first validation, or None.
     """
 
@@ -70,9 +72,8 @@ def train(
     Raises:
         ValueError, OSError: a recipe that cannot work, data that cannot be read, a resume with another recipe.
         FileExistsError: the folder holds a run already and ``resume`` is False.
-        RuntimeError: the loss is not finite; the batch is saved and named.
+        RuntimeError: the loss or its gradient is not finite; the batch is saved and named.
     """
-    check_train_config(config)
     world = join_world(device)
     try:
         return Trainer(config, world, resume, validate).run(stop_after, progress)
@@ -90,6 +91,7 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, world: World, resume: bool = False, validate: Validator | None = None
     ) -> None:
+        check_train_config(config, world.size)
         self.config, self.world = config, world
         self.folder = Path(config.out)
         if not resume and (self.folder / STATE).exists():
@@ -110,7 +112,7 @@ class Trainer:
         if world.size > 1:
             gpu = [world.device.index] if world.device.type == "cuda" else None
             self.learner = nn.parallel.DistributedDataParallel(learner, device_ids=gpu, find_unused_parameters=True)
-        self.validate = validate or self._configured_validation()
+        self.validate = validate or (self._configured_validation() if world.first else None)
         self.loss = math.nan
 
     # -- the run -------------------------------------------------------------------------------------------------------
@@ -124,9 +126,10 @@ class Trainer:
         hidden = True if not (progress and self.world.first) else None
         bar = tqdm(total=end, initial=self.step, disable=hidden, unit="step", dynamic_ncols=True)
         try:
-            while self.step < end:
-                self._run_stage(end, log, bar)
-            self._save(log)
+            if self.step < end:
+                while self.step < end:
+                    self._run_stage(end, log, bar)
+                self._save(log)
         finally:
             bar.close()
             if log is not None:
@@ -184,25 +187,27 @@ class Trainer:
         total = losses[0]
         # over processes, losses and gradients are averaged, and each divided its sum by the average number of objects
         logged = self.world.sum(torch.stack(losses).detach()) / self.world.size
-        self._check_finite(logged, batch)
+        self._check_finite(logged[0], "loss", batch)
         if total.requires_grad:
             total.backward()
         limit = config.optim.clip or math.inf
         norm = nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.grad is not None], limit)
+        self._check_finite(norm, "norm of the gradient", batch)
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.network)
         meter.add(logged, self.world.sum(tracked), float(norm), factor * config.optim.lr, time.perf_counter() - began)
 
-    def _check_finite(self, logged: Tensor, batch: ClipBatch) -> None:
-        if bool(logged.isfinite().all()):
+    def _check_finite(self, value: Tensor, what: str, batch: ClipBatch) -> None:
+        """Stop before the weights are touched; the processes agree on the value, so all of them stop."""
+        if bool(value.isfinite()):
             return
         path = self.folder / f"failed_step{self.step}_rank{self.world.rank}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         failed = {"step": self.step, "names": batch.names, "model": self.network.state_dict()}
         torch.save({**failed, "frames": batch.frames, "masks": batch.masks, "valid": batch.valid}, path)
         raise RuntimeError(
-            f"the loss is {float(logged[0])} at step {self.step}; "
+            f"the {what} is {float(value)} at step {self.step}; "
             f"the batch ({', '.join(batch.names)}) and the weights are in {path}"
         )
 
@@ -240,7 +245,9 @@ class Trainer:
             group["peak"] = made["peak"]
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.step, self.best = int(state["step"]), float(state["best"])
+        self.step = int(state["step"])
+        if state["config"]["validation"][:1] == asdict(self.config)["validation"][:1]:
+            self.best = float(state["best"])
 
     def exported(self) -> Sam2Network:
         """The network to use: the average if there is one, low-rank updates merged, in eval mode."""
@@ -263,9 +270,10 @@ class Trainer:
 
             network = self.exported()
             values = self.validate(network, self.step) if self.validate is not None else {}
-            improved = bool(values) and next(iter(values.values())) > self.best
+            first = next(iter(values.values()), math.nan)
+            improved = first > self.best
             if improved:
-                self.best = next(iter(values.values()))
+                self.best = first
             state = {
                 "step": self.step,
                 "best": self.best,
@@ -336,4 +344,4 @@ def describe(config: TrainConfig) -> str:
     """One line on what a recipe does."""
     stages = "; ".join(f"{s.steps} steps of {s.batch} x {s.frames} frames at {s.image_size}" for s in config.stages)
     kinds = ", ".join(source.kind for source in config.sources)
-    return f"{asdict(config)['model']} on {kinds}: {stages}"
+    return f"{config.model} on {kinds}: {stages}"

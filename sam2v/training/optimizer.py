@@ -39,8 +39,8 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> list[str]:
 def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Groups of trainable parameters with equal peak learning rate and weight decay.
 
-    Biases and normalisations (parameters of one dimension) are not decayed. Trunk block k of K has its rate multiplied
-    by ``layer_decay`` ** (K - k), the patch embedding counts as the block before the first; position tables are exempt.
+    Biases and normalisations (parameters of one dimension) are not decayed. Trunk block k of 1 to K has its rate
+    multiplied by ``layer_decay`` ** (K + 1 - k), the patch embedding counts as block 0; position tables are exempt.
     """
     blocks = 1 + max(
         (int(found.group(1)) for name, _ in network.named_parameters() if (found := _BLOCK.match(name))), default=-1
@@ -52,7 +52,7 @@ def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, 
         rate = config.lr
         if name.startswith("image_encoder.") and config.encoder_lr is not None:
             rate = config.encoder_lr
-        rate *= config.layer_decay ** _depth_from_end(name, blocks)
+        rate *= config.layer_decay ** _layers_behind(name, blocks)
         decay = 0.0 if parameter.ndim <= 1 else config.weight_decay
         group = groups.setdefault(
             (rate, decay), {"params": [], "names": [], "lr": rate, "peak": rate, "weight_decay": decay}
@@ -62,11 +62,12 @@ def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, 
     return list(groups.values())
 
 
-def _depth_from_end(name: str, blocks: int) -> int:
+def _layers_behind(name: str, blocks: int) -> int:
+    """How many layers lie behind a trunk's one, the neck being the last of them; 0 elsewhere."""
     found = _BLOCK.match(name)
     if found:
-        return blocks - 1 - int(found.group(1))
-    return blocks if name.startswith("image_encoder.trunk.patch_embed") else 0
+        return blocks - int(found.group(1))
+    return blocks + 1 if name.startswith("image_encoder.trunk.patch_embed") else 0
 
 
 def make_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.AdamW:

@@ -25,7 +25,6 @@ class PromptConfig:
         corrections: extra clicks on such a frame, one after the other.
         truth_share: probability that a correction is clicked in the truth instead of the error.
         box_jitter, box_jitter_pixels: corners move by up to this share of the side, and this many pixels, at most.
-        reverse_share: probability that a clip runs backwards.
     """
 
     point_share: float = 0.5
@@ -36,7 +35,6 @@ class PromptConfig:
     truth_share: float = 0.1
     box_jitter: float = 0.1
     box_jitter_pixels: float = 20.0
-    reverse_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,6 @@ class ClipPlan:
     """What happens to a batch of clips; frames are places in the order in which they are processed.
 
     Attributes:
-        reverse: the clips run backwards.
         initial: frames prompted before tracking starts, the first one being 0.
         corrected: frames that receive corrections.
         kinds: MASK, CLICK or BOX per clip.
@@ -53,7 +50,6 @@ class ClipPlan:
         lead: frames after the first that are tracked without being learnt from: neither supervised nor differentiated.
     """
 
-    reverse: bool
     initial: tuple[int, ...]
     corrected: tuple[int, ...]
     kinds: tuple[int, ...]
@@ -84,7 +80,6 @@ def plan_clips(
     """
     lead = int(rng.integers(0, max_lead + 1)) if max_lead else 0
     frames -= max_lead - lead
-    reverse = bool(rng.uniform() < config.reverse_share) and frames > 1
     late = np.arange(1 + lead, frames)
     count = 1 + int(rng.integers(0, max(1, min(config.max_initial, len(late)))))  # something is left to track
     initial = (0, *sorted(rng.permutation(late)[: count - 1].tolist()))
@@ -100,9 +95,7 @@ def plan_clips(
         kinds.append((BOX if box < config.box_share else CLICK) if starts_from_points else MASK)
     apart = 1 if rng.uniform() < 0.5 else pretend_stride
     steps = rng.integers(1, apart + 1, frames).tolist()
-    return ClipPlan(
-        reverse, initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1), lead
-    )
+    return ClipPlan(initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1), lead)
 
 
 def draw_numbers(rng: np.random.Generator, objects: int, frames: int, config: PromptConfig) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from sam2v.data.clips import ClipBatch
 from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Network, gate_by_score
+from sam2v.model.prompt_encoder import PADDING
 from sam2v.tracking.prompts import no_points, with_padding
 from sam2v.tracking.step import PROMPT_LOGIT_LIMIT, prompt_with_mask
 from sam2v.training.losses import PromptStep
@@ -81,10 +82,7 @@ class Unroller:
         checkpointing: bool = False,
     ) -> None:  # fmt: skip
         self.network, self.plan, self.config, self.checkpointing = network, plan, config, checkpointing
-        frames, masks = batch.frames, batch.masks
-        if plan.reverse:
-            frames, masks = frames.flip(1), masks.flip(1)
-        frames, masks = frames[:, : len(plan.steps)], masks[:, : len(plan.steps)]
+        frames, masks = batch.frames[:, : len(plan.steps)], batch.masks[:, : len(plan.steps)]
         clip, number = batch.valid.nonzero().unbind(1)
         self.clip = clip
         self.truth = masks.transpose(1, 2)[clip, number]  # N T H W
@@ -111,6 +109,8 @@ class Unroller:
         for t in self.plan.initial:
             finals[t] = self._initial_frame(t)
         for t in tracked:
+            if t == self.plan.lead + 1:
+                torch.clear_autocast_cache()  # older versions of torch reuse casts of the lead, which have no gradients
             with torch.set_grad_enabled(torch.is_grad_enabled() and t > self.plan.lead):
                 finals[t] = self._tracked_frame(t)
         self.outcome.masks = [finals[t] for t in sorted(finals)]
@@ -188,11 +188,14 @@ class Unroller:
 
     def _first_points(self, t: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         truth, draws = self.truth[rows, t], self.draws[rows, t, 0]
-        if int(self.kind[rows[0]]) == BOX:
-            return jittered_boxes(truth, draws, self.config.box_jitter, self.config.box_jitter_pixels)
-        coords = click_in(truth, draws[:, 0])
+        seen = truth.flatten(1).any(dim=1)
         # an object that is out of sight on this frame gets a negative click
-        return coords[:, None], truth.flatten(1).any(dim=1)[:, None].long()
+        coords, labels = click_in(truth, draws[:, 0])[:, None], seen[:, None].long()
+        if int(self.kind[rows[0]]) == BOX:
+            boxes, corners = jittered_boxes(truth, draws, self.config.box_jitter, self.config.box_jitter_pixels)
+            coords = torch.where(seen[:, None, None], boxes, torch.cat([coords, torch.zeros_like(coords)], 1))
+            labels = torch.where(seen[:, None], corners, torch.cat([labels, torch.full_like(labels, PADDING)], 1))
+        return coords, labels
 
     # -- calls of the network ------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,20 +19,28 @@ _OTHER_CLIPS = 9  # part of the seed that no training stage uses
 
 
 def make_validator(config: TrainConfig) -> Any:
-    """A function (network, step) -> values from a recipe's ``validation`` entries; those that are not due are skipped.
+    """A function (network, step) -> values from a recipe's ``validation`` entries, in their order.
+
+    It is called when a run is saved, every ``save_every`` steps; an entry is due at the first save in each of its
+    periods, and at the end. Entries that are not due are NaN; with none due, there are no values.
 
     Raises:
         ValueError, FileNotFoundError: an entry without its root, an empty or missing data set.
     """
     data = [_load(entry, draw_seed(config.seed, _OTHER_CLIPS, k)) for k, entry in enumerate(config.validation)]
 
+    kinds = [entry.kind for entry in config.validation]
+    names = [kind if kinds.count(kind) == 1 else f"{kind}{k}" for k, kind in enumerate(kinds)]
+
     def validate(network: Sam2Network, step: int) -> dict[str, float]:
+        before = max(0, step - config.save_every)
+        due = [step // e.every > before // e.every or step >= config.total_steps for e in config.validation]
+        if not any(due):
+            return {}
         values: dict[str, float] = {}
-        for entry, items in zip(config.validation, data, strict=True):
-            if step % entry.every == 0 or step >= config.total_steps:
-                values[f"{entry.kind}_J&F"] = (
-                    clips_jf(network, items) if entry.kind == "synthetic" else records_jf(network, items)
-                )
+        for name, entry, items, now in zip(names, config.validation, data, due, strict=True):
+            measure = clips_jf if entry.kind == "synthetic" else records_jf
+            values[f"{name}_J&F"] = measure(network, items) if now else math.nan
         return values
 
     return validate

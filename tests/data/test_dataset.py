@@ -93,6 +93,16 @@ def test_a_mix_fetches_batches_at_once_where_it_can():
     assert [clip.name for clip in clips] == ["3", "1"] and source.asked == [[3, 1]]
 
 
+def test_a_rare_object_is_found_however_long_the_video(tmp_path):
+    made.write_frames(tmp_path / "images/aa", range(60))
+    (tmp_path / "masks/aa").mkdir(parents=True)
+    for frame in range(60):
+        write_label_map(tmp_path / f"masks/aa/{frame:05d}.png", made.labels(0) * (frame == 41))
+    data = sd.ClipDataset(sd.folder_pair(tmp_path, style="ids"), frames=sd.FrameSampler(3))
+    clips = [data.clip(0, number) for number in range(12)]
+    assert {clip.name for clip in clips} == {"aa@00041"} and all(clip.visible[0].all() for clip in clips)
+
+
 def test_errors_name_the_video(records, tmp_path):
     with pytest.raises(ValueError, match="the data set is empty"):
         sd.ClipDataset([])
@@ -100,7 +110,7 @@ def test_errors_name_the_video(records, tmp_path):
         sd.ClipMix([])
     with pytest.raises(IndexError, match="clips 0 to 1"):
         sd.ClipDataset(records)[2]
-    with pytest.raises(ValueError, match=r"video aa: no object of at least 2000 pixels.*Annotations/aa"):
+    with pytest.raises(ValueError, match=r"video aa: no object of at least 2000 pixels on any.*Annotations/aa"):
         sd.ClipDataset(records, objects=sd.ObjectSampler(min_area=2000))[0]
     masks = tmp_path / "mose/train/Annotations/aa"
     for path in masks.iterdir():

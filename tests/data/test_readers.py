@@ -43,6 +43,11 @@ def test_davis_2017(tmp_path):
     assert np.array_equal(record.frame(3), picture(3))
 
 
+def test_davis_knows_its_split_by_both_names(tmp_path):
+    made.write_davis(tmp_path, ["b", "a"], 2017)
+    assert sd.davis(tmp_path, split="valid").names == sd.davis(tmp_path, split="val").names
+
+
 def test_davis_2016(tmp_path):
     made.write_davis(tmp_path, ["a"], 2016)
     record = sd.open_dataset("davis2016", tmp_path)[0]

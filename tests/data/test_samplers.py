@@ -42,6 +42,24 @@ def test_short_videos_are_walked_to_and_fro():
     assert FrameSampler(3)([5], rng()) == [5, 5, 5]
 
 
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(0, 11), st.integers(0, 2**32))
+def test_clips_can_start_at_a_given_frame(count, frames, place, seed):
+    place %= count
+    chosen = FrameSampler(frames, (1, 2)).starting_at(place, range(count), rng(seed))
+    assert len(chosen) == frames and chosen[0] == place and set(chosen) <= set(range(count))
+    assert (np.abs(np.diff(chosen)) <= 2).all() and (count == 1 or (np.diff(chosen) != 0).any() or frames == 1)
+
+
+def test_clips_from_a_given_frame_go_both_ways():
+    drawn = {tuple(FrameSampler(2).starting_at(3, range(8), rng(seed))) for seed in range(30)}
+    assert drawn == {(3, 4), (3, 2)}
+
+
+def test_seeds_tell_lists_of_numbers_apart():
+    assert draw_seed(5, 1) == draw_seed(5, 1)
+    assert len({draw_seed(5), draw_seed(5, 0), draw_seed(5, 0, 0), draw_seed(0, 5)}) == 4
+
+
 def test_objects():
     sampler = ObjectSampler(2, min_area=10)
     areas = {1: 100, 2: 9, 3: 10, 7: 50}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig, demo_clip, load_sources
+from sam2v.data.synthetic.effects import darken
 from sam2v.data.synthetic.render import Sources, render_scenes
 from sam2v.data.synthetic.scene import sample_scene, stack_scenes
 from sam2v.data.synthetic.shapes import EXTENT, draw_silhouettes, sample_silhouettes
@@ -102,6 +103,30 @@ def test_demo_tells_its_story() -> None:
 def test_impossible_settings_are_named(change: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SyntheticConfig(**change)  # type: ignore[arg-type]
+
+
+def test_clips_that_run_backwards_show_the_objects_of_their_first_frame() -> None:
+    config = replace(SMALL, frames=6, motion=3.0, bodies=2, max_objects=1, leaving=0.0)
+    forward, backward = (SyntheticClips(replace(config, reverse=share), seed=2) for share in (0.0, 1.0))
+    assert all(clip.visible[0].all() for clip in backward.draw(range(16)))
+    pairs = [(forward[k].frames, backward[k].frames) for k in range(4)]
+    assert any(torch.equal(one, two.flip(0)) for one, two in pairs)
+    both = SyntheticClips(replace(config, reverse=0.5), seed=2)
+    turned = [torch.equal(both[k].frames, two) for k, (_, two) in enumerate(pairs)]
+    assert True in turned and False in turned
+
+
+def test_bodies_that_are_not_there_are_no_objects() -> None:
+    clips = SyntheticClips(replace(SMALL, bodies=5, max_objects=5, min_area=0.0), seed=1).draw(range(8))
+    assert all(clip.visible[0].all() for clip in clips)
+
+
+def test_shadows_do_not_come_in_at_the_other_side() -> None:
+    canvas, alpha = torch.ones(1, 1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    alpha[..., 24:, :] = 1
+    shown = darken(canvas, alpha, torch.tensor([[0.0, 0.5, 0.5]]))
+    assert (shown[..., :16, :] == 1).all()
+    assert darken(canvas, alpha, torch.tensor([[0.0, -0.5, 0.5]]))[..., 18, :].min() < 0.7
 
 
 def test_bad_numbers_are_refused() -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from training.small import small_recipe
+from training.small import NETWORK, small_recipe
 
 from sam2v.data.clips import Clip
 from sam2v.training import checkpoint as checkpoint_file
 from sam2v.training.config import (
     LoraConfig,
+    OptimConfig,
     SourceConfig,
     StageConfig,
     ValidationConfig,
+    check_train_config,
     config_difference,
     load_train_config,
 )
@@ -131,6 +133,27 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch(tmp_path: Path, monkeypa
     assert saved["frames"].shape == (2, 1, 3, 64, 64) and len(saved["names"]) == 2
 
 
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sam2v.training import loop
+
+    real = loop.nn.utils.clip_grad_norm_
+    calls: list[int] = []
+
+    def poisoned(parameters: Any, limit: float) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            parameters[0].grad.fill_(float("nan"))
+        return real(parameters, limit)
+
+    monkeypatch.setattr(loop.nn.utils, "clip_grad_norm_", poisoned)
+    with pytest.raises(RuntimeError, match=r"norm of the gradient is nan at step 2;.*failed_step2_rank0\.pt"):
+        train(small_recipe(tmp_path), progress=False)
+    saved = torch.load(tmp_path / "failed_step2_rank0.pt", weights_only=True)
+    assert all(value.isfinite().all() for value in saved["model"].values())
+
+
 def test_data_that_cannot_be_learnt_from_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [SourceConfig(kind="folder", root=str(tmp_path / "nowhere"))]
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -196,6 +219,77 @@ def test_configured_validation_measures_clips(tmp_path: Path) -> None:
     assert result.best is not None and 0 <= result.best <= 100
 
 
+def test_the_first_validation_entry_decides_whatever_else_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sam2v.training import validate
+
+    worth = {64: iter([51.0, 52.0]), 96: iter([90.0, 80.0, 70.0])}
+    monkeypatch.setattr(validate, "clips_jf", lambda network, clips: next(worth[clips[0].frames.shape[-1]]))
+    entries = [ValidationConfig(limit=1, every=every, frames=2, image_size=side) for every, side in ((4, 64), (2, 96))]
+    stages = [StageConfig(steps=6, image_size=64, frames=1, batch=1, objects=1)]
+    recipe = small_recipe(tmp_path, stages=stages, validation=entries, save_every=2)
+    assert train(recipe, progress=False).best == 52.0
+    rows = [[row[f"synthetic{k}_J&F"] for k in (0, 1)] for row in read_rows(tmp_path / "validation.csv")]
+    assert rows == [[pytest.approx(float("nan"), nan_ok=True), 90.0], [51.0, 80.0], [52.0, 70.0]]
+    again = train(recipe, resume=True, progress=False)  # nothing is left to do, and nothing is measured
+    assert again.best == 52.0 and len(read_rows(tmp_path / "validation.csv")) == 3
+    other = replace(recipe, validation=entries[1:])  # what counts is another measure now
+    assert train(other, resume=True, progress=False).best is None
+
+
+def test_measurements_that_fall_between_saves_are_made_at_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sam2v.training import validate
+
+    monkeypatch.setattr(validate, "clips_jf", lambda network, clips: 50.0)
+    stages = [StageConfig(steps=10, image_size=64, frames=1, batch=1, objects=1)]
+    entry = ValidationConfig(limit=1, every=2, frames=2, image_size=64)
+    train(small_recipe(tmp_path, stages=stages, validation=[entry], save_every=3), progress=False)
+    assert [row["step"] for row in read_rows(tmp_path / "validation.csv")] == [3, 6, 9, 10]
+
+
+def test_a_line_of_the_log_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    train(small_recipe(tmp_path), stop_after=3, progress=False)
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write("4,0,1.2e")
+    assert [row["step"] for row in read_rows(tmp_path / "train.csv")] == [1, 2, 3]
+    train(small_recipe(tmp_path), resume=True, stop_after=5, progress=False)
+    assert [row["step"] for row in read_rows(tmp_path / "train.csv")] == [1, 2, 3, 4, 5]
+
+
+def test_trunk_blocks_learn_slower_the_earlier_they_are() -> None:
+    from sam2v.training.optimizer import parameter_groups
+
+    network = load_model("sam2v_nano", None, overrides=[*NETWORK, "model.image_size=64"])
+    groups = parameter_groups(network.requires_grad_(True), OptimConfig(lr=1.0, layer_decay=0.5))
+    rate = {name: group["lr"] for group in groups for name in group["names"]}
+    trunk = "image_encoder.trunk."
+    got = [rate[f"{trunk}blocks.{k}.norm1.weight"] for k in range(5)]
+    assert got == [0.5**5, 0.5**4, 0.5**3, 0.5**2, 0.5]
+    assert rate[f"{trunk}patch_embed.proj.weight"] == 0.5**6
+    assert rate[f"{trunk}pos_embed"] == 1.0
+
+
+def test_processes_must_share_every_batch() -> None:
+    recipe = load_train_config("nano", ["stages.3.batch=6"])
+    check_train_config(recipe, processes=2)
+    with pytest.raises(
+        ValueError, match=r"train\.stages\.3\.batch=6 times train\.sources\.0\.batch_scale=1: 4 processes"
+    ):
+        check_train_config(recipe, processes=4)
+
+
+def test_a_gpu_without_a_number_is_this_process_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sam2v.training.distributed import join_world
+
+    used = []
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert join_world("cuda").device == used[0] == torch.device("cuda", 3)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -206,6 +300,14 @@ def test_configured_validation_measures_clips(tmp_path: Path) -> None:
         ("stages.0.lead=3", "between 0 and frames - 2"),
         ("loss.stride=3", "must be 1, 2 or 4"),
         ("ema=1.0", "below 1"),
+        ("validation.0.every=0", r"validation\.0\.every=0: must be at least 1"),
+        ("validation.0.frames=1", r"validation\.0\.frames=1: must be at least 2"),
+        ("optim.betas=[0.9]", r"optim\.betas=\[0\.9\]: must be two numbers"),
+        ("sources.0.strides=[1]", r"sources\.0\.strides=\[1\]: must be two numbers"),
+        ("sources.1.weight=-1", r"sources\.1\.weight=-1\.0: must be at least 0"),
+        ("prompts.point_share=7", "must be between 0 and 1"),
+        ("lora.rank=-3", r"lora\.rank=-3: must be at least 0"),
+        ("workers=-1", r"train\.workers=-1: must be at least 0"),
     ],
 )
 def test_bad_recipes_are_named(override: str, message: str) -> None:

@@ -13,6 +13,7 @@ from sam2v.data.clips import ClipBatch, collate
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
+from sam2v.model.prompt_encoder import BOX_END, BOX_START
 from sam2v.predict import VideoPredictor
 from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, draw_numbers
 from sam2v.training.unroll import unroll
@@ -45,7 +46,6 @@ def _draws(batch: ClipBatch, config: PromptConfig) -> list[torch.Tensor]:
 def _plan(batch: ClipBatch, kinds: tuple[int, ...], **changes: object) -> ClipPlan:
     frames = batch.frames.shape[1]
     values = {
-        "reverse": False,
         "initial": (0,),
         "corrected": (),
         "kinds": kinds,
@@ -111,14 +111,23 @@ def test_a_clip_does_not_depend_on_its_neighbours(network: Sam2Network) -> None:
         torch.testing.assert_close(mine[rows], theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_reversed_clips_start_at_their_end(network: Sam2Network) -> None:
-    batch, config = _batch(3), PromptConfig()
-    turned = ClipBatch(batch.frames.flip(1), batch.masks.flip(1), batch.valid)
+def test_an_absent_object_gets_a_negative_click_for_a_click_and_for_a_box(
+    network: Sam2Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, config = _batch(3), PromptConfig(corrections=0)
+    masks = batch.masks.clone()
+    masks[:, 2, 0] = False
+    batch = ClipBatch(batch.frames, masks, batch.valid)
+    given = []
+    real = network.decode_prompts
+    monkeypatch.setattr(network, "decode_prompts", lambda *args: given.append(args[2:4]) or real(*args))
     with torch.no_grad():
-        one = unroll(network, batch, _plan(batch, (MASK, MASK), reverse=True), _draws(batch, config), config)
-        two = unroll(network, turned, _plan(batch, (MASK, MASK)), _draws(batch, config), config)
-    for mine, theirs in zip(one.masks, two.masks, strict=True):
-        assert torch.equal(mine, theirs)
+        unroll(network, batch, _plan(batch, (CLICK, BOX), initial=(0, 2)), _draws(batch, config), config)
+    (_, here), (_, box), (_, gone), (place, no_box) = [part for part in given if part[1].shape[1] > 1][:4]
+    assert here[0].tolist() == [1, -1] and gone[0].tolist() == [0, -1]
+    assert box[0].tolist()[:2] == [BOX_START, BOX_END] and no_box[0].tolist()[:2] == [0, -1]
+    x, y = place[0, 0].long().tolist()
+    assert not masks[1, 2, 0, y, x]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

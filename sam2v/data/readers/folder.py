@@ -29,13 +29,11 @@ def folder_pair(
 
     Args:
         root: the folder that holds both.
-        images: below root (or an absolute path): a folder of frames or a video file per video, or frames
-        directly. masks: below root (or an absolute path): per video a folder of PNGs named after the frames,
-        or of folders of
+        images: below root (or an absolute path): a folder of frames or a video file per video, or frames directly.
+        masks: below root (or an absolute path): per video a folder of PNGs named after the frames, or of folders of
             them per object. Frames without a PNG carry no annotation; videos without a folder are left out.
         fps: frames per second of folders of frames.
-        style: "ids" (255 is void), "binary" (anything but 0 is the one object), or "auto" (binary where a
-        video's
+        style: "ids" (255 is void), "binary" (anything but 0 is the one object), or "auto" (binary where a video's
             first annotation that is not empty holds nothing but 0 and 255).
         videos: only these, in this order.
 

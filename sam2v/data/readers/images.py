@@ -23,8 +23,8 @@ def sa1b(
         videos: only the images of these names, in this order.
 
     Raises:
-        FileNotFoundError: another layout (the message shows the expected one), or a JSON file without its
-        image. ValueError: unknown names; a broken JSON file (when its segments are read).
+        FileNotFoundError: another layout (the message shows the expected one), or a JSON file without its image.
+        ValueError: unknown names; a broken JSON file (when its segments are read).
     """
     root = need_folder(Path(root).expanduser(), "SA-1B")
     parts = [root, *(root / name for name in subfolders(root))]

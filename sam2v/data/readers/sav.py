@@ -1,6 +1,4 @@
-"""SA-V (Ravi et al. 2024): masklets in JSON over mp4 (train), or PNGs per object over folders of frames (val,
-test).
-"""
+"""SA-V (Ravi et al. 2024): masklets in JSON over mp4 (train), PNGs per object over folders of frames (val, test)."""
 
 from __future__ import annotations
 
@@ -34,11 +32,9 @@ def sav(
         root: the folder of the data set, or of the split.
         split: "train" (mp4 and JSON), "val" or "test" (frames and PNGs).
         masklets: of the train split, which ones: drawn by people, found automatically, or both (the automatic
-        ones'
-            ids then follow after the manual ones').
-        need_videos: of the train split, whether every JSON must have its mp4 beside it; without, masks can be
-        read
-            all the same.
+            ones' ids then follow after the manual ones').
+        need_videos: of the train split, whether every JSON must have its mp4 beside it; without, masks can
+            be read all the same.
         videos: only these, in this order.
 
     Raises:

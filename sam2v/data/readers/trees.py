@@ -44,8 +44,8 @@ root/
     "folder pair": """\
 root/
   images/VIDEO/frame.jpg         (or images/VIDEO.mp4; or images/frame.jpg for a single video)
-  masks/VIDEO/frame.png          one label map or binary mask a frame, named after it (00000.png ... for a
-  video file) masks/VIDEO/OBJECT/frame.png   or one folder of binary masks per object, OBJECT a number""",
+  masks/VIDEO/frame.png          one label map or binary mask a frame, named after it (video file: 00000.png ...)
+  masks/VIDEO/OBJECT/frame.png   or one folder of binary masks per object, OBJECT a number""",
 }
 
 
@@ -61,12 +61,14 @@ def need_folder(path: Path, tree: str) -> Path:
     return path
 
 
+def split_names(split: str) -> tuple[str, ...]:
+    """The names under which a data set may know a split."""
+    return {"val": ("val", "valid"), "valid": ("valid", "val")}.get(split, (split,))
+
+
 def split_root(root: Path, split: str, tree: str, folder: str = "JPEGImages") -> Path:
-    """``root/split`` where that exists ("val" and "valid" mean the same), else root if it holds ``folder``
-    itself.
-    """
-    aliases = {"val": ("val", "valid"), "valid": ("valid", "val")}.get(split, (split,))
-    for name in aliases:
+    """``root/split`` where that exists ("val" and "valid" mean the same), else root if it holds ``folder`` itself."""
+    for name in split_names(split):
         if (root / name).is_dir():
             return root / name
     if (root / folder).is_dir():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sam2v.data.annotations import Style
 from sam2v.data.readers.common import check_listed, folder_video, open_records, read_list
-from sam2v.data.readers.trees import need_folder, split_root, subfolders, wrong_layout
+from sam2v.data.readers.trees import need_folder, split_names, split_root, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
 
 
@@ -19,8 +19,7 @@ def davis(
     resolution: str = "480p",
     videos: Sequence[str] | None = None,
 ) -> Records[VideoRecord]:
-    """DAVIS 2016 (one object, 0 / 255) or 2017 (ids by palette, 255 void), 24 fps (Perazzi 2016, Pont-Tuset
-    2017).
+    """DAVIS 2016 (one object, 0 / 255) or 2017 (ids by palette, 255 void), 24 fps (Perazzi 2016, Pont-Tuset 2017).
 
     Args:
         root: the folder with ImageSets, JPEGImages and Annotations.
@@ -30,8 +29,8 @@ def davis(
         videos: only these, in this order.
 
     Raises:
-        FileNotFoundError: another layout (the message shows the expected one), or a listed video that is
-        absent. ValueError: another year, or unknown videos.
+        FileNotFoundError: another layout (the message shows the expected one), or a listed video that is absent.
+        ValueError: another year, or unknown videos.
     """
     if year not in (2016, 2017):
         raise ValueError(f"DAVIS is of the year 2016 or 2017, not {year}")
@@ -82,7 +81,8 @@ def _split_folders(
 
 
 def _davis_list(root: Path, year: int, split: str) -> Path:
-    places = [f"ImageSets/{year}/{split}.txt", f"ImageSets/{split}.txt", f"ImageSets/480p/{split}.txt"]
+    folders = (f"ImageSets/{year}", "ImageSets", "ImageSets/480p")
+    places = [f"{folder}/{name}.txt" for name in split_names(split) for folder in folders]
     for place in places:
         if (root / place).is_file():
             return root / place

@@ -23,7 +23,8 @@ class SyntheticConfig:
         camouflage: probability that a body takes its colours from the background, a cut-out in part.
         photographs: share of textures cut from photographs, where the generator was given any.
         cutouts: share of bodies cut out along annotated regions, where the generator was given region maps.
-        min_area: an annotated object covers at least this share of the first frame.
+        min_area: an annotated object covers at least this share of the first frame, and is seen there at all.
+        reverse: probability that a clip runs backwards; its objects are those of the frame that then comes first.
     """
 
     height: int = 128
@@ -42,6 +43,7 @@ class SyntheticConfig:
     photographs: float = 0.6
     cutouts: float = 0.6
     min_area: float = 0.004
+    reverse: float = 0.0
 
     def __post_init__(self) -> None:
         whole = {"height": 32, "width": 32, "frames": 1, "max_objects": 1, "bodies": 1, "limbs": 0, "clutter": 0}
@@ -49,7 +51,7 @@ class SyntheticConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"synthetic.{name}={value!r}: must be a whole number of at least {least}")
-        for name in ("look_alike", "leaving", "camouflage", "photographs", "cutouts", "min_area"):
+        for name in ("look_alike", "leaving", "camouflage", "photographs", "cutouts", "min_area", "reverse"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"synthetic.{name}={getattr(self, name)!r}: must lie in [0, 1]")
         if not 0 < self.smallest <= self.largest:

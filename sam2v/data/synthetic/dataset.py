@@ -16,7 +16,8 @@ ATTEMPTS = 20
 
 
 class SyntheticClips:
-    """A map-style data set of procedural clips: clip ``i`` depends on the seed, the settings and ``i`` alone.
+    """A map-style data set of procedural clips: clip ``i`` depends on the seed, the settings, the kind of device and
+    ``i`` alone.
 
     Clips drawn together (``draw``) are rendered in one batch, on ``device``; the clips stay there.
 
@@ -64,6 +65,7 @@ class SyntheticClips:
 
         Raises:
             IndexError: an index outside 0 .. length - 1.
+            ValueError: no object is large enough in any of 20 scenes.
         """
         for index in indices:
             if not 0 <= index < self.length:
@@ -86,9 +88,12 @@ class SyntheticClips:
             frames, owners = render(rngs, self.config, self.sources, self.device)
         clips = {}
         for row, (index, rng) in enumerate(zip(indices, rngs, strict=True)):
-            masks = _choose_objects(owners[row], rng, self.config)
+            shown, owner = frames[row], owners[row]
+            if self.config.reverse and rng.uniform() < self.config.reverse:
+                shown, owner = shown.flip(0), owner.flip(0)
+            masks = _choose_objects(owner, rng, self.config)
             if masks.shape[1]:
-                clips[index] = Clip(frames[row], masks, name=f"synthetic-{self.seed}-{index}")
+                clips[index] = Clip(shown, masks, name=f"synthetic-{self.seed}-{index}")
         return clips
 
 
@@ -96,5 +101,5 @@ def _choose_objects(owners: Tensor, rng: np.random.Generator, config: SyntheticC
     """T x M x H x W masks of up to ``max_objects`` bodies that are large enough in the first frame, in random order."""
     order = torch.from_numpy(rng.permutation(config.bodies)).to(owners.device)
     areas = (owners[0, None] == order[:, None, None]).sum((1, 2))
-    chosen = order[areas >= config.min_area * owners[0].numel()][: config.max_objects]
+    chosen = order[areas >= max(1, config.min_area * owners[0].numel())][: config.max_objects]
     return owners[:, None] == chosen[None, :, None, None]

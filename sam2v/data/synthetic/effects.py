@@ -30,7 +30,7 @@ def darken(canvas: Tensor, alpha: Tensor, shadow: Tensor) -> Tensor:
     small = functional.avg_pool2d(alpha[rows], SHADOW_STRIDE, ceil_mode=True)
     small = functional.avg_pool2d(small, 3, stride=1, padding=1)
     moved = [
-        torch.roll(part, (round(dy * small.shape[-2] / 2), round(dx * small.shape[-1] / 2)), (-2, -1))
+        _shifted(part, round(dy * small.shape[-2] / 2), round(dx * small.shape[-1] / 2))
         for part, (dx, dy, _) in zip(small, shadow[rows].tolist(), strict=True)
     ]
     soft = functional.interpolate(torch.stack(moved), size=(height, width), mode="bilinear")
@@ -39,13 +39,20 @@ def darken(canvas: Tensor, alpha: Tensor, shadow: Tensor) -> Tensor:
     return canvas
 
 
+def _shifted(plane: Tensor, down: int, right: int) -> Tensor:
+    """... x H x W moved by whole cells; zeros move in."""
+    height, width = plane.shape[-2:]
+    down, right = max(-height, min(down, height)), max(-width, min(right, width))
+    return functional.pad(plane, (right, -right, down, -down))
+
+
 def apply_effects(canvas: Tensor, effects: Effects) -> Tensor:
     """Light, blur and noise; B x T x 3 x H x W in [0, 1] to uint8."""
     height, width = canvas.shape[-2:]
     canvas = canvas.clamp(1e-3, 1) ** effects.gamma[:, None, None, None, None]
     x = torch.linspace(-1, 1, width, device=canvas.device)
     y = torch.linspace(-1, 1, height, device=canvas.device)[:, None]
-    sx, sy, _ = (v[..., None, None] for v in effects.spot.unbind(-1))  # B T 1 1
+    sx, sy = (v[..., None, None] for v in effects.spot.unbind(-1))  # B T 1 1
     gain = (effects.light[..., None, None] * (1 + sx * x + sy * y))[:, :, None] * effects.cast[..., None, None]
     canvas = _blur(canvas * gain, effects.blur)
     tile = torch.randn(

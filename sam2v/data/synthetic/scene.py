@@ -24,9 +24,9 @@ class Effects:
     """What happens to the finished frames (per clip) and to layers on the way.
 
     Attributes:
-        light: T, gain per frame; cast: T x 3, colour gains; spot: T x 3, a gradient of light (x, y) and its strength.
+        light: T, gain per frame; cast: T x 3, colour gains; spot: T x 2, a gradient of light (x, y).
         blur: T x 2, blur of the frames in pixels, as the standard deviations (x, y); 0: none.
-        streak: N x 2, motion blur of a layer as shares of its motion per frame; 0: none.
+        streak: N, motion blur of a layer as a share of its motion per frame; 0: none.
         shadow: N x 3, offset (x, y) and strength of the shadow that a layer throws.
         noise: standard deviation of the sensor's noise; grain: T x 2, where in a fixed pattern it is taken.
         gamma: exponent of the tone curve.
@@ -215,7 +215,7 @@ def _sample_effects(rng: np.random.Generator, config: SyntheticConfig, count: in
     return Effects(
         light=light,
         cast=cast,
-        spot=spot,
+        spot=spot[:, :2],
         blur=blur.clip(0, 2.5),
         streak=rng.uniform(0.3, 1.0, count) * (rng.uniform(size=count) < 0.15),
         shadow=shadow,
