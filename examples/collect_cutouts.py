@@ -1,12 +1,13 @@
-"""Training data from cut-out photographs: objects with exact outlines, and pictures for what lies behind them.
+"""Training data from cut-outs: objects with exact outlines, and pictures for what lies behind them.
 
     mkdir debs && cd debs && apt-get download tuxpaint-stamps-default mate-backgrounds lomiri-wallpapers-16.04 \
         lomiri-wallpapers-20.04 plasma-workspace-wallpapers
     for package in *.deb; do dpkg -x $package ../unpacked; done; cd ..
+    npm pack @lobehub/fluent-emoji-3d@1.1.0 && tar xzf lobehub-fluent-emoji-3d-1.1.0.tgz -C unpacked
     python examples/collect_cutouts.py unpacked examples/collect_cutouts.json OUT
 
-The JSON file names, relative to the first folder: a folder of pictures with transparency, words that a file's path must
-not contain, and the pictures. OUT receives
+The JSON file names, relative to the first folder: a folder of cut-out photographs (pictures with transparency) and
+words that a file's path must not contain; a folder of rendered drawings and those to take; the pictures. OUT receives
     pictures/   for `sources.N.photographs=`,
     regions/    PNG files with transparency, for `sources.N.regions=`.
 Both may be shared with what examples/label_clips.py writes: give the same OUT.
@@ -27,6 +28,17 @@ SMALLEST = 2500  # opaque pixels
 FULL = 0.985  # share of the picture that may be opaque: a photograph with an unused alpha channel is no cut-out
 
 
+def keep(path: Path, out: Path) -> bool:
+    """Write a cut-out to ``out`` if it is :func:`usable`."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGBA")
+    if not usable(picture):
+        return False
+    picture.thumbnail((CUTOUT, CUTOUT))
+    picture.save(out)
+    return True
+
+
 def usable(picture: Image.Image) -> bool:
     """Whether a picture with transparency shows a solid object with an outline."""
     alpha = np.asarray(picture.getchannel("A"))
@@ -43,18 +55,15 @@ def main() -> None:
     choice = json.loads(options.choice.read_text())
     for name in ("pictures", "regions"):
         (options.out / name).mkdir(parents=True, exist_ok=True)
-    stamps = options.folder / choice["cutouts"]
+    stamps, drawings = options.folder / choice["cutouts"], options.folder / choice["drawings"]
+    regions = options.out / "regions"
     kept = 0
     for path in sorted(stamps.rglob("*.png")):
         name = "_".join(path.relative_to(stamps).parts)
-        if any(word in name for word in choice["leave_out"]):
-            continue
-        with Image.open(path) as opened:
-            picture = opened.convert("RGBA")
-        if usable(picture):
-            picture.thumbnail((CUTOUT, CUTOUT))
-            picture.save(options.out / "regions" / name)
-            kept += 1
+        if not any(word in name for word in choice["leave_out"]):
+            kept += keep(path, regions / name)
+    for name in choice["drawn"]:
+        kept += keep(drawings / name, (regions / f"fluent_{name}").with_suffix(".png"))
     for number, name in enumerate(choice["pictures"]):
         with Image.open(options.folder / name) as opened:
             picture = opened.convert("RGB")
