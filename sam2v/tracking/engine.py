@@ -21,7 +21,7 @@ from sam2v.tracking.prompts import PointPrompt
 from sam2v.tracking.session import Answer, ObjectTrack, Session
 from sam2v.tracking.step import gather_memory, prompt_with_mask, prompt_with_points, track_objects
 from sam2v.video.prefetch import Prefetcher
-from sam2v.video.preprocess import preprocess
+from sam2v.video.preprocess import preprocess, resize_bicubic
 
 _T = TypeVar("_T")
 
@@ -66,16 +66,17 @@ class Engine:
             if frame_idx in images:
                 session.prepared = {}
             else:
-                images = {frame_idx: self._prepare(session.frames[frame_idx])}
-            features = self.network.encode_image(torch.cat(list(images.values())).to(self.network.device))
+                images = {frame_idx: self._resized(session.frames[frame_idx])}
+            side, device = self.network.config.image_size, self.network.device
+            features = self.network.encode_image(preprocess(list(images.values()), side, "bicubic", device))
             cache.update((known, features.select(i)) for i, known in enumerate(images))
         cache.move_to_end(frame_idx)
         while len(cache) > self.cached_frames:
             cache.popitem(last=False)
         return cache[frame_idx]
 
-    def _prepare(self, frame: np.ndarray) -> Tensor:
-        return preprocess(frame, self.network.config.image_size, filter="bicubic")
+    def _resized(self, frame: np.ndarray) -> np.ndarray:
+        return resize_bicubic(frame, self.network.config.image_size)
 
     def check_readable(self, session: Session, frame_idx: int) -> None:
         """Make sure that a frame can be prompted: it is there, and not dropped by a stream.
@@ -92,7 +93,7 @@ class Engine:
             yield from frames
             return
         together = self.frames_per_encoding
-        with Prefetcher(session.frames, frames, self._prepare, depth=1 + together) as ahead:
+        with Prefetcher(session.frames, frames, self._resized, depth=1 + together) as ahead:
             for group in _in_groups(ahead, together):
                 session.prepared = dict(group)
                 yield from (frame_idx for frame_idx, _ in group)

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor
 
 from sam2v.memory import EntryStore, MemoryBank, MemoryEntry
@@ -60,9 +61,8 @@ class Session:
 
     Args:
         frames: the video.
-        num_frames: its length when it was opened, or None when unknown (a stream). ``features`` and ``prepared``
-            cache the newest frames'
-            features and network inputs.
+        num_frames: its length when it was opened, or None when unknown (a stream). ``features`` and ``prepared`` cache
+            the newest frames' features and what is to be encoded next (S x S x 3 uint8).
         history: "full" keeps every result readable, "window" only what can still be read.
         memory_budget: bytes of results kept in memory with "full" before they move to a temporary file.
     """
@@ -82,7 +82,7 @@ class Session:
         self.store = EntryStore(memory_budget if history == "full" else None)
         self.tracks: dict[int, ObjectTrack] = {}
         self.features: OrderedDict[int, ImageFeatures] = OrderedDict()
-        self.prepared: dict[int, Tensor] = {}
+        self.prepared: dict[int, np.ndarray] = {}
         self.lock = threading.RLock()
 
     @property
@@ -137,5 +137,8 @@ class Session:
         self.tracks.clear()
 
     def __repr__(self) -> str:
-        length = "live" if self.num_frames is None else f"{self.num_frames} frames"
-        return f"Session({length}, {self.size[1]} x {self.size[0]}, objects {self.obj_ids}, history={self.history!r})"
+        length = "live" if isinstance(self.frames, LiveFrames) else "stream"
+        length = length if self.num_frames is None else f"{self.num_frames} frames"
+        waiting = isinstance(self.frames, LiveFrames) and self.frames.count == 0
+        size = "no frame yet" if waiting else f"{self.size[1]} x {self.size[0]}"
+        return f"Session({length}, {size}, objects {self.obj_ids}, history={self.history!r})"

@@ -2,6 +2,7 @@
 reading is here.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ import numpy as np
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+
+
+if hasattr(os, "register_at_fork"):
+    # Frames that wait for the garbage collector (see `orientation_of`) hold threads of FFmpeg, which a forked process,
+    # such as a worker of a DataLoader, does not have: freeing them there would wait for ever. So it leaves them alone.
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 def open_container(path: Path) -> "InputContainer":

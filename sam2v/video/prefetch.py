@@ -1,6 +1,4 @@
-"""Reading ahead: the next frames are decoded and prepared in a thread of their own while the network
-works.
-"""
+"""Reading ahead: the next frames are decoded and resized in a thread of their own while the network works."""
 
 import threading
 import weakref
@@ -10,7 +8,6 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from typing_extensions import Self
 
 from sam2v.video.base import EndOfVideo, FrameSource
@@ -29,7 +26,9 @@ class Prefetcher(Generic[T]):
     Args:
         source: where frames come from.
         indices: which frames, in the order they are wanted; may be endless.
-        prepare: what to do with each frame in the thread, e.g. preprocessing; by default the frame itself.
+        prepare: what to do with each frame in the thread, e.g. resizing; by default the frame itself. Leave torch out
+            of it: operations in a second thread send the network's helper threads to sleep between its own (a seventh
+            of the time of a frame on two cores).
         depth: how many frames may wait, at least 1.
     """
 
@@ -43,12 +42,11 @@ class Prefetcher(Generic[T]):
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self._channel: _Channel[tuple[int, T]] = _Channel(depth)
-        # the thread knows the channel, not this object: an object that is dropped can so be collected and
-        # stop it
+        # the thread knows the channel, not this object: an object that is dropped can so be collected and stop it
         arguments = (self._channel, source, iter(indices), prepare)
         self._thread = threading.Thread(target=_read, args=arguments, name="sam2v-prefetch", daemon=True)
         self._finalizer = weakref.finalize(self, _stop, self._channel, self._thread)
-        _start_with_one_thread(self._thread, self._channel.ready)
+        self._thread.start()
 
     def __iter__(self) -> Iterator[tuple[int, T]]:
         return self
@@ -57,10 +55,8 @@ class Prefetcher(Generic[T]):
         return self._channel.get()
 
     def close(self) -> None:
-        """Stop reading and wait for the thread. Frames that were waiting are dropped."""
+        """Stop reading; frames that were waiting are dropped. Waits up to two seconds for the frame in work."""
         self._finalizer()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +74,6 @@ class _Channel(Generic[T]):
         self._depth = depth
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
-        self.ready = threading.Event()
         self._ended = False
         self._error: BaseException | None = None
 
@@ -124,28 +119,12 @@ def _stop(channel: "_Channel[tuple[int, T]]", thread: threading.Thread) -> None:
         thread.join(_PATIENCE)
 
 
-def _start_with_one_thread(thread: threading.Thread, ready: threading.Event) -> None:
-    """Start a thread whose torch operations do not share their work out.
-
-    OpenMP gives every thread that does so helpers of its own; and as soon as there are more of them in the process than
-    cores, all of them, the network's too, sleep between operations instead of watching for the next one: a seventh of
-    the time of a frame on two cores.
-    """
-    threads = torch.get_num_threads()
-    thread.start()
-    ready.wait()
-    torch.set_num_threads(threads)  # the thread's own setting stays, but it became the default of threads to come
-
-
 def _read(
     channel: "_Channel[tuple[int, T]]",
     source: FrameSource,
     indices: Iterator[int],
     prepare: Callable[[np.ndarray], T] | None,
 ) -> None:
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # a thread takes the process's default at its first use of torch: have that behind us
-    channel.ready.set()
     try:
         for index in indices:
             frame = source[index]

@@ -61,6 +61,17 @@ def preprocess(
     return scaled.sub_(mean).div_(std)
 
 
+def resize_bicubic(frame: np.ndarray, size: int) -> np.ndarray:
+    """H x W x 3 uint8 to S x S x 3 uint8, Pillow's bicubic: what :func:`preprocess` does to a video's frame first.
+
+    Doing it again changes nothing, so that a frame may be resized by one thread and finished by another.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
+
+
 def _split(frames: Frames) -> list[np.ndarray | torch.Tensor]:
     """One frame, a batch or a sequence of frames as a list of checked H x W x 3 uint8 frames."""
     if isinstance(frames, np.ndarray | torch.Tensor):
@@ -86,12 +97,8 @@ def _check(frame: np.ndarray | torch.Tensor) -> None:
 
 def _bicubic(frame: np.ndarray | torch.Tensor, size: int, device: torch.device) -> torch.Tensor:
     """3 x S x S float32 in [0, 1] on `device`; only bytes travel to it."""
-    from PIL import Image
-
     array = frame.cpu().numpy() if isinstance(frame, torch.Tensor) else frame
-    image = Image.fromarray(np.ascontiguousarray(array))
-    resized = np.array(image.resize((size, size), Image.Resampling.BICUBIC))
-    return torch.from_numpy(resized).to(device).permute(2, 0, 1).float().div_(255)
+    return torch.from_numpy(resize_bicubic(array, size)).to(device).permute(2, 0, 1).float().div_(255)
 
 
 def _bilinear(frame: np.ndarray | torch.Tensor, size: int, device: torch.device) -> torch.Tensor:

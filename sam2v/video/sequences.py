@@ -113,8 +113,9 @@ class ArraySource(SequenceSource):
 class StreamSource(FrameSource):
     """Frames from an iterator (a camera, a socket, a generator): each is taken once, when it is needed.
 
-    The newest `window` frames stay readable; asking for an older one raises `FrameDropped`. The length is
-    unknown until the iterator ends. Errors of the iterator reach whoever asked for the frame.
+    The newest `window` frames stay readable, also while another thread waits for the next one; asking for an older
+    one raises `FrameDropped`. The length is unknown until the iterator ends. Errors of the iterator reach whoever asked
+    for the frame.
 
     Args:
         frames: what `as_frame` takes, all of one size.
@@ -132,7 +133,8 @@ class StreamSource(FrameSource):
         self.fps = fps
         self._frames: Iterator[FrameLike] = iter(frames)
         self._recent: deque[np.ndarray] = deque(maxlen=window)
-        self._lock = threading.Lock()
+        self._pulling = threading.Lock()  # held while the iterator is asked, which may take for ever
+        self._lock = threading.Lock()  # of the window
         self._seen = 0
         self._ended = False
         if not self._pull():
@@ -145,10 +147,12 @@ class StreamSource(FrameSource):
 
     def __getitem__(self, index: int) -> np.ndarray:
         index = normal_index(index, self)
+        if index >= self._seen:
+            with self._pulling:
+                while index >= self._seen:
+                    if not self._pull():
+                        raise EndOfVideo(f"there is no frame {index}, the stream ended after {self._seen}")
         with self._lock:
-            while index >= self._seen:
-                if not self._pull():
-                    raise EndOfVideo(f"there is no frame {index}, the stream ended after {self._seen}")
             oldest = self._seen - len(self._recent)
             if index < oldest:
                 raise FrameDropped(
@@ -158,12 +162,18 @@ class StreamSource(FrameSource):
             return self._recent[index - oldest]
 
     def close(self) -> None:
-        """Stop reading; a generator is closed, so that its own clean-up runs."""
-        with self._lock:
-            self._ended = True
-            stop: Callable[[], Any] | None = getattr(self._frames, "close", None)
-            if stop is not None:
-                stop()
+        """Stop reading; a generator is closed, so that its own clean-up runs (after the frame it is at work on)."""
+        self._ended = True
+        if self._pulling.acquire(blocking=False):
+            try:
+                self._close_iterator()
+            finally:
+                self._pulling.release()
+
+    def _close_iterator(self) -> None:
+        stop: Callable[[], Any] | None = getattr(self._frames, "close", None)
+        if stop is not None:
+            stop()
 
     def _pull(self) -> bool:
         if self._ended:
@@ -173,6 +183,9 @@ class StreamSource(FrameSource):
         except StopIteration:
             self._ended = True
             return False
+        if self._ended:  # closed meanwhile
+            self._close_iterator()
+            return False
         frame = as_frame(item)
         size = (frame.shape[0], frame.shape[1])
         if self._seen == 0:
@@ -180,8 +193,9 @@ class StreamSource(FrameSource):
         check_size(self, self._seen, size)
         if isinstance(item, np.ndarray | torch.Tensor) and np.may_share_memory(frame, np.asarray(item)):
             frame = frame.copy()  # cameras reuse their buffer
-        self._recent.append(frame)
-        self._seen += 1
+        with self._lock:
+            self._recent.append(frame)
+            self._seen += 1
         return True
 
 

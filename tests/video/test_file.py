@@ -1,6 +1,8 @@
 """Video files: every frame under its number, by any road, in every container; damaged files."""
 
 import gc
+import multiprocessing
+import os
 import struct
 import threading
 import warnings
@@ -230,3 +232,21 @@ def test_frames_are_freed_without_the_garbage_collector(video: Callable[..., Pat
             assert sum(type(thing) is kind for thing in gc.get_objects()) < before + 20
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_workers_leave_frames_of_this_process_alone(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "wide.mp4", 3, size=(512, 512))
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoFile(path) as source:  # the first frame waits for the garbage collector, with FFmpeg's threads
+            source[0]
+        worker = multiprocessing.get_context("fork").Process(target=gc.collect)
+        worker.start()
+        worker.join(30)
+        hanging = worker.exitcode is None
+        worker.kill()
+    finally:
+        gc.enable()
+    assert not hanging

@@ -52,28 +52,50 @@ def test_prepare_runs_in_the_thread() -> None:
     assert names == {"sam2v-prefetch"}
 
 
-def test_the_thread_does_not_share_its_work_out() -> None:
-    """Its helpers would send those of the network to sleep between operations."""
+def test_torch_s_threads_are_left_alone() -> None:
+    """Readers come and go in several threads; threads to come still take torch's own setting."""
     before = torch.get_num_threads()
-    running = threading.Event()
+    found: list[int] = []
 
-    def prepare(_: np.ndarray) -> int:
-        running.wait()
-        return torch.get_num_threads()
+    def read() -> None:
+        with Prefetcher(open_source(array(2)), range(2)) as frames:
+            list(frames)
+        found.append(torch.get_num_threads())
 
     try:
         torch.set_num_threads(2)
-        with Prefetcher(open_source(array(2)), range(2), prepare) as reader:
-            running.set()
-            assert [threads for _, threads in reader] == [1, 1]
-            assert torch.get_num_threads() == 2, "the caller keeps its threads"
-            found: list[int] = []
-            later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
-            later.start()
-            later.join()
-        assert found == [2], "and so do threads to come"
+        for _ in range(20):
+            several = [threading.Thread(target=read) for _ in range(4)]
+            for one in several:
+                one.start()
+            for one in several:
+                one.join()
     finally:
         torch.set_num_threads(before)
+    assert found == [2] * 80
+
+
+def test_a_source_that_stalls_does_not_hold_up_who_leaves() -> None:
+    stalled, on = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield numbered_frame(0)
+        yield numbered_frame(1)
+        stalled.set()
+        on.wait(60)
+        yield numbered_frame(2)
+
+    source = open_source(camera())
+    try:
+        with Prefetcher(source, itertools.count()) as frames:
+            next(frames)
+            assert stalled.wait(60)
+            assert number_of(source[1]) == 1, "what is there can be read meanwhile"
+        assert not on.is_set()
+        source.close()
+    finally:
+        on.set()
+    assert eventually(lambda: threads() == 0)
 
 
 def test_it_ends_where_the_video_does() -> None:
