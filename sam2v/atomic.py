@@ -17,10 +17,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch(0o666)
+        mode = temporary.stat().st_mode
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # some writers make private files
+        temporary.chmod(mode)  # some writers make private files
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """The reference package's names over sam2v's predictors, so that its scripts run after a change of imports.
 
-``from sam2.build_sam import build_sam2_video_predictor`` becomes ``from sam2v.compat import
-build_sam2_video_predictor``.
-Defaults are the reference's; docs/differences.md lists what still differs.
+``from sam2.build_sam import build_sam2_video_predictor`` becomes
+``from sam2v.compat import build_sam2_video_predictor``. Defaults are the reference's; docs/differences.md lists what
+still differs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sam2v.weights.load import load_model
 
 _SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 _IMAGE_SIZE = "model.image_size"
+_AREAS = ("max_hole_area", "max_sprinkle_area")
 
 
 def build_sam2(
@@ -81,13 +82,13 @@ def build_sam2_video_predictor(
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> Sam2Network:
-    """Build a network with the weights of a Hugging Face repository, e.g. ``facebook/sam2.1-hiera-tiny``."""
-    return load_model(model_id, device=kwargs.pop("device", None), **kwargs)
+    """:func:`build_sam2` with the weights of a Hugging Face repository, e.g. ``facebook/sam2.1-hiera-tiny``."""
+    return build_sam2(model_id, "auto", **kwargs)
 
 
 def build_sam2_video_predictor_hf(model_id: str, **kwargs: Any) -> SAM2VideoPredictor:
-    """Build a video predictor with the weights of a Hugging Face repository."""
-    return SAM2VideoPredictor(build_sam2_hf(model_id, **kwargs))
+    """:func:`build_sam2_video_predictor` with the weights of a Hugging Face repository."""
+    return build_sam2_video_predictor(model_id, "auto", **kwargs)
 
 
 class SAM2ImagePredictor(ImagePredictor):
@@ -105,6 +106,12 @@ class SAM2ImagePredictor(ImagePredictor):
             raise TypeError(f"SAM2ImagePredictor takes no argument {next(iter(kwargs))!r}")
         super().__init__(sam_model, mask_threshold, int(max_hole_area), int(max_sprinkle_area))
 
+    @classmethod
+    def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2ImagePredictor:  # type: ignore[override]
+        """Build with the weights of a Hugging Face repository; takes the arguments of :func:`build_sam2` as well."""
+        own = {name: kwargs.pop(name) for name in ("mask_threshold", *_AREAS) if name in kwargs}
+        return cls(build_sam2_hf(model_id, **kwargs), **own)
+
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`sam2v.ImagePredictor.predict`."""
         answer = super().predict(*args, **kwargs)
@@ -120,13 +127,23 @@ class SAM2State(Session):
     """A session that also answers to the keys of the reference's state that scripts read."""
 
     def __getitem__(self, key: str) -> Any:
-        known = {
+        return self._known()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._known()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As a dict's."""
+        return self._known().get(key, default)
+
+    def _known(self) -> dict[str, Any]:
+        height, width = self.size
+        return {
             "num_frames": self.num_frames,
-            "video_height": self.size[0],
-            "video_width": self.size[1],
+            "video_height": height,
+            "video_width": width,
             "obj_ids": self.obj_ids,
         }
-        return known[key]
 
 
 class SAM2VideoPredictor:
@@ -153,6 +170,24 @@ class SAM2VideoPredictor:
         """Where the network runs."""
         return self.model.device
 
+    def to(self, device: str | torch.device) -> SAM2VideoPredictor:
+        """Move the network; sessions that were opened before stay where they are."""
+        self.model.to(device)
+        return self
+
+    def cuda(self) -> SAM2VideoPredictor:
+        """Move the network to the GPU."""
+        return self.to("cuda")
+
+    def eval(self) -> SAM2VideoPredictor:
+        """Put the network in eval mode."""
+        self.model.eval()
+        return self
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The network's parameters."""
+        return self.model.parameters()
+
     def init_state(
         self,
         video_path: Any,
@@ -160,8 +195,7 @@ class SAM2VideoPredictor:
         offload_state_to_cpu: bool = False,
         async_loading_frames: bool = False,
     ) -> SAM2State:
-        """Open a video. The other arguments have no effect: frames are read when needed, and memory is bounded
-        anyway."""
+        """Open a video. The other arguments have no effect: frames are read when needed, and memory is bounded."""
         state = self._video.init_state(video_path)
         return SAM2State(state.frames, state.announced_frames, state.history, state.store.budget)
 

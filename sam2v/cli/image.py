@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from sam2v.video.frames import read_image
 
     points, labels, boxes = _prompts(args)
+    _check_inputs_stay(args)
     image = read_image(args.image)
     predictor = ImagePredictor(load_model_from(args))
     predictor.set_image(image)
@@ -71,6 +73,14 @@ def _prompts(args: argparse.Namespace) -> tuple[list[list[float]], list[int], li
     if len(boxes) > 1 and points:
         raise ValueError("points belong to one object: give them with one --box at most")
     return points, labels, boxes
+
+
+def _check_inputs_stay(args: argparse.Namespace) -> None:
+    out = Path(args.out).resolve()
+    results = {out / name for name in ("overlay.png", "masks.json")}
+    for path in (Path(file).resolve() for file in (args.image, args.mask) if file):
+        if path in results or (path.parent == out and re.fullmatch(r"mask_\d+\.png", path.name)):
+            raise ValueError(f"--out {args.out}: results would replace {path}; name another folder")
 
 
 def _mask_prompt(file: str, size: tuple[int, int], image_size: int) -> Any:

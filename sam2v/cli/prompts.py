@@ -100,7 +100,9 @@ def _from_entry(entry: Any, path: Path, number: int) -> FramePrompt:
     if not isinstance(entry, dict) or not {"frame", "object"} <= set(entry) or set(entry) - _ENTRY:
         raise ValueError(f"{path}: prompt {number} must have frame and object, and points with labels, box or mask")
     points = entry.get("points") or []
-    if not isinstance(points, list):
+    if not isinstance(points, list) or not all(
+        isinstance(p, list) and len(p) == 2 and all(map(_is_number, p)) for p in points
+    ):
         raise ValueError(f"{path}: prompt {number}: points must be a list of [x, y], got {points!r}")
     labels, box, mask = entry.get("labels") or [1] * len(points), entry.get("box"), entry.get("mask")
     for name, value, kind in (("labels", labels, list), ("box", box or [], list), ("mask", mask or "", str)):
@@ -108,6 +110,10 @@ def _from_entry(entry: Any, path: Path, number: int) -> FramePrompt:
             raise ValueError(f"{path}: prompt {number}: {name} must be a {_JSON[kind]}, got {value!r}")
     frame_idx, obj_id = (check_index(entry[name], f"{path}: prompt {number}: {name}") for name in ("frame", "object"))
     return FramePrompt(frame_idx, obj_id, points, labels, box, path.parent / mask if mask else None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _split(text: str, flag: str, form: str) -> tuple[int, int, str]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from sam2v.atomic import atomic_path
@@ -22,7 +20,7 @@ from sam2v.masks.png import read_binary
 from sam2v.predict.video import VideoPredictor, forward_frames
 from sam2v.tracking.session import Session
 from sam2v.video.journal import writing
-from sam2v.video.writers import MaskWriter, open_writer
+from sam2v.video.writers import MaskWriter, open_writer, remove_results
 
 #: Frames between two saves of the state, which a killed run goes on from.
 _SAVE_EVERY = 100
@@ -63,26 +61,25 @@ class TrackJob:
     formats: list[str]
     _writers: list[MaskWriter] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._weights = _checksum(self.predictor.model)
-
     def run(self, fps: float | None = None, fresh: bool = False, no_progress: bool | None = None) -> None:
         """Track from the beginning, or from where an interrupted run of the same job stopped.
 
         Raises:
-            ValueError: the folder holds a finished run, or one of another job.
+            ValueError: the folder holds a finished run, or one of another job; or results would replace what they are
+                made from.
             OSError: something cannot be read or written.
         """
         folder = Path(self.out)
+        self._check_ids()
         earlier = None if fresh else self._earlier_run(folder)
         if earlier is None:
             state, position = self._begin()
         else:
             state, position = self.predictor.load_session(folder / earlier.session, self.video), earlier
+        self._check_inputs_stay(state, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for old in (folder / _RECORD, *folder.glob("track.*.session")):
-                old.unlink(missing_ok=True)
+        if earlier is None:
+            _remove_earlier_run(folder)
         frames: Any = state.frames
         with _terminate_as_interrupt(), ExitStack() as stack:
             for name in self.formats:
@@ -101,6 +98,29 @@ class TrackJob:
         self._save(state, position, folder)
         frames_done, objects = _count(position.done, "frame"), _count(len(state.obj_ids), "object")
         print(f"{frames_done}, {objects}: {', '.join(self.formats)} in {folder}")
+
+    def _check_ids(self) -> None:
+        odd = [prompt.obj_id for prompt in self.prompts if not 1 <= prompt.obj_id <= 65535]
+        if odd and "png" in self.formats:
+            raise ValueError(f"format png holds object ids 1 to 65535, got {odd[0]}: use another id or --format")
+
+    def _check_inputs_stay(self, state: Session, folder: Path) -> None:
+        """Raise ValueError if a result would replace the video, one of its frames or a mask."""
+        out, video = folder.resolve(), Path(self.video).resolve()
+        ids = {prompt.obj_id for prompt in self.prompts}
+        folders = [out, *(out / f"{obj_id:03d}" for obj_id in ids if "objects" in self.formats)]
+        if video in folders:
+            raise ValueError(
+                f"--out {self.out}: results would go between the frames of {self.video}; name another folder"
+            )
+        frames: Any = state.frames
+        overlays = {out / f"overlay.{name}" for name in self.formats}
+        for path in (video, *(prompt.mask.resolve() for prompt in self.prompts if prompt.mask is not None)):
+            about_a_frame = path.suffix in (".png", ".npz") and path.parent in folders
+            if path in overlays or (
+                about_a_frame and path.stem in map(frames.frame_name, range(state.num_frames or 0))
+            ):
+                raise ValueError(f"--out {self.out}: results would replace {path}; name another folder")
 
     def _begin(self) -> tuple[Session, _Position]:
         # both ways read what the other way left, so everything stays readable; one way needs the newest frames only
@@ -202,10 +222,13 @@ class TrackJob:
 
     def _description(self) -> dict[str, Any]:
         prompts = [{**asdict(p), "mask": None if p.mask is None else str(p.mask)} for p in self.prompts]
+        model = self.predictor.identity
         return {
             "video": str(Path(self.video).resolve()),
             "model": self.predictor.model.config.name,
-            "weights": self._weights,
+            "dtype": model.dtype,
+            "weights": model.weights,
+            "options": asdict(self.predictor.options),
             "direction": self.direction,
             "start": self.start,
             "max_frames": self.most,
@@ -214,7 +237,7 @@ class TrackJob:
         }
 
     def _earlier_run(self, folder: Path) -> _Position | None:
-        """Where an interrupted run of this job stopped; None if the folder holds no run."""
+        """Where an interrupted run of this job stopped; None if the folder holds no run, or one without a result."""
         path = folder / _RECORD
         if not path.is_file():
             return None
@@ -223,6 +246,8 @@ class TrackJob:
             position, job = _Position(**record["position"]), record["job"]
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
+        if position.done == 0 and not position.finished:
+            return None
         changed = [key for key, value in self._description().items() if job.get(key) != value]
         if changed:
             raise ValueError(f"{folder} holds a run with other {', '.join(changed)}: use --fresh or another --out")
@@ -231,12 +256,16 @@ class TrackJob:
         return position
 
 
-def _checksum(model: torch.nn.Module) -> str:
-    """Tells one model's weights from another's."""
-    total = 0
-    for value in model.state_dict().values():
-        total = zlib.crc32(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), total)
-    return f"{total:08x}"
+def _remove_earlier_run(folder: Path) -> None:
+    """Remove an earlier run's state, and its results as far as its record tells them."""
+    try:
+        formats = json.loads((folder / _RECORD).read_text())["job"]["formats"]
+    except (OSError, ValueError, KeyError, TypeError):
+        formats = []
+    for name in formats:
+        remove_results(name, folder)
+    for old in (folder / _RECORD, *folder.glob("track.*.session")):
+        old.unlink(missing_ok=True)
 
 
 def _count(number: int, thing: str) -> str:

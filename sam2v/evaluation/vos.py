@@ -58,11 +58,17 @@ def evaluate_vos(
         run: processes, ranks, progress bar, resuming.
 
     Raises:
-        ValueError: a video without objects, an unknown prompt or protocol. OSError: an unreadable file
-            (named).
+        ValueError: a video without objects, an unknown prompt or protocol, predictions that would replace annotations.
+        OSError: an unreadable file (named).
     """
     prompt = Prompt.parse(prompt) if isinstance(prompt, str) else prompt
     task = Task(get_protocol(protocol), prompt, Path(out) if out is not None else None)
+    if task.out is not None:
+        for record in records:
+            if record.annotated and (task.out / record.name).resolve() == _annotation_folder(record).resolve():
+                raise ValueError(
+                    f"predictions in {out} would replace the annotations of {record.name}: name another --out"
+                )
     run = run or Run()
     results = run.jobs([_VosJob(record, predictor, task, run) for record in records])
     return Evaluation({record.name: scores for record, scores in zip(records, results, strict=True)})
@@ -124,10 +130,13 @@ def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> Se
     names = [record.frame_names[index] for index in asked]
     merged = merge_frames(names, [scores[index] for index in asked], objects, task.protocol)
     found = {record.object_name(obj): item for obj, item in merged.items()}
-    folder = record.annotations.file(record.annotated[0]).parent
     out = task.out / record.name if task.out is not None else None
-    per_object = record.layout == "objects"
-    return SequenceScores(record.name, found, folder.parent if per_object else folder, out, per_object)
+    return SequenceScores(record.name, found, _annotation_folder(record), out, record.layout == "objects")
+
+
+def _annotation_folder(record: VideoRecord) -> Path:
+    folder = record.annotations.file(record.annotated[0]).parent
+    return folder.parent if record.layout == "objects" else folder
 
 
 def track(

@@ -49,8 +49,10 @@ def draw_masks(
         H x W x 3 uint8.
 
     Raises:
-        ValueError: sizes or counts that do not fit together.
+        ValueError: sizes or counts that do not fit together, alpha outside 0 to 1.
     """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
     if masks.shape != (len(obj_ids), *frame.shape[:2]):

@@ -49,8 +49,9 @@ class MaskletFrame:
         """(height, width) of the masks."""
         return self.masks.shape[-2], self.masks.shape[-1]
 
-    def with_frame(self, frame: np.ndarray | None) -> "MaskletFrame":
-        """The same result with a picture (H x W x 3 uint8) to draw on."""
+    def with_frame(self, frame: Any) -> "MaskletFrame":
+        """The same result with a picture to draw on: an array, tensor or PIL image of the masks' size, or None."""
+        frame = None if frame is None else _picture(frame)
         if frame is not None and frame.shape != (*self.size, 3):
             raise ValueError(f"frame must be {self.size[0]} x {self.size[1]} x 3, got shape {frame.shape}")
         return replace(self, frame=frame)
@@ -107,14 +108,14 @@ class MaskletFrame:
             tracker_id=ids,
         )
 
-    def overlay(self, frame: np.ndarray | None = None, **style: Any) -> np.ndarray:
+    def overlay(self, frame: Any = None, **style: Any) -> np.ndarray:
         """The masks drawn over a picture, H x W x 3 uint8.
 
         Args:
-            frame: H x W x 3 uint8; default the result's own frame, or black where it has none.
+            frame: H x W x 3 uint8, tensor or PIL image; default the result's own frame, or black where it has none.
             style: options of `draw_masks`: alpha, contour, labels.
         """
-        picture = self.frame if frame is None else frame
+        picture = self.frame if frame is None else _picture(frame)
         if picture is None:
             picture = np.zeros((*self.size, 3), np.uint8)
         return draw_masks(picture, self.binary(), self.obj_ids, **style)
@@ -138,6 +139,18 @@ class MaskletFrame:
         )
 
 
-def show(result: MaskletFrame, frame: np.ndarray | None = None, **style: Any) -> "Image.Image":
+def _picture(frame: Any) -> np.ndarray:
+    """H x W x 3 uint8 from an array, a tensor (also 3 x H x W) or a PIL image."""
+    if isinstance(frame, torch.Tensor):
+        frame = frame.detach().cpu().numpy()
+    array = np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame)
+    if array.ndim == 3 and array.shape[0] == 3 != array.shape[2]:
+        array = array.transpose(1, 2, 0)
+    if array.dtype != np.uint8 or array.ndim != 3:
+        raise ValueError(f"frame must be H x W x 3 uint8, got shape {array.shape} of {array.dtype}")
+    return array
+
+
+def show(result: MaskletFrame, frame: Any = None, **style: Any) -> "Image.Image":
     """The overlay as a PIL image, which a notebook displays; arguments as `MaskletFrame.overlay`."""
     return to_image(result.overlay(frame, **style))

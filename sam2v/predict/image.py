@@ -26,8 +26,7 @@ class ImageMasks(NamedTuple):
     """Masks of an image; unpacks as (masks, iou, low_res_logits).
 
     One prompt gives C x H x W, C and C x h x w; B prompts give B x C x H x W, B x C and B x C x h x w. Masks are
-    booleans, or
-    float32 logits with ``return_logits``; h = w = a quarter of the network's input size.
+    booleans, or float32 logits with ``return_logits``; h = w = a quarter of the network's input size.
     """
 
     masks: np.ndarray
@@ -92,8 +91,7 @@ class ImagePredictor:
 
         Args:
             image: PIL image, H x W x 3 uint8 array or 3 x H x W tensor (also grey, RGBA, which loses its alpha,
-                16-bit, which
-                is brought to 8 bits, and floats in [0, 1]).
+                16-bit, which is brought to 8 bits, and floats in [0, 1]).
 
         Raises:
             TypeError, ValueError: not an image, or empty. The earlier image stays set.
@@ -247,6 +245,8 @@ def _gather(given: _Given, size: tuple[int, int], image_size: int, normalized: b
             clicks, kinds = clicks[None], kinds[None]
         if clicks.ndim != 3:
             raise ValueError(f"point_coords must have shape P x 2 or B x P x 2, got {clicks.ndim} dimensions")
+        if box is None and mask is None and not (kinds >= 0).any(axis=1).all():
+            raise ValueError("give at least one point: point_coords is empty")
         coords.append(to_network(clicks, size, image_size, normalized))
         marks.append(torch.from_numpy(kinds))
     plane = None if mask is None else _mask_logits(mask)
@@ -266,10 +266,10 @@ def _gather(given: _Given, size: tuple[int, int], image_size: int, normalized: b
 
 def _mask_logits(mask: ArrayLike) -> Tensor:
     logits = torch.from_numpy(as_numbers(mask, "mask_input").astype(np.float32))
-    if logits.ndim in (2, 3):
-        logits = logits.reshape(1, 1, *logits.shape[-2:]) if logits.ndim == 2 or len(logits) == 1 else logits[:, None]
+    if logits.ndim == 2 or (logits.ndim == 3 and len(logits) == 1):
+        logits = logits.reshape(1, 1, *logits.shape[-2:])
     if logits.ndim != 4 or logits.shape[1] != 1 or 0 in logits.shape:
-        raise ValueError(
-            f"mask_input must have shape 1 x h x w or B x 1 x h x w, got {' x '.join(map(str, np.shape(mask)))}"
-        )
+        several = "; choose one of an answer's masks: low_res_logits[iou.argmax()][None]" if logits.ndim == 3 else ""
+        shape = " x ".join(map(str, np.shape(mask)))
+        raise ValueError(f"mask_input must have shape 1 x h x w or B x 1 x h x w, got {shape}{several}")
     return logits

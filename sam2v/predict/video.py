@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,8 @@ from sam2v.tracking.live import LiveFrames
 from sam2v.tracking.options import VideoOptions
 from sam2v.tracking.prompts import ArrayLike, check_index, mask_prompt, point_prompt
 from sam2v.tracking.session import DEFAULT_MEMORY_BUDGET, Session
-from sam2v.tracking.session_file import read_session_file, restore_session, save_session
+from sam2v.tracking.session_file import ModelIdentity, read_session_file, restore_session, save_session
+from sam2v.weights.identify import weights_checksum
 
 _DIRECTIONS = ("forward", "reverse", "both")
 
@@ -69,6 +72,12 @@ class VideoPredictor:
         model, rest = load_with_options(name, options)
         return cls(model, policy=policy, **rest)
 
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """What tells this predictor's model from others; found out once."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return ModelIdentity(asdict(self.model.config), dtype, weights_checksum(self.model))
+
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def init_state(
@@ -97,6 +106,8 @@ class VideoPredictor:
             FileNotFoundError, ValueError, TypeError: the source cannot be read; the message says why.
         """
         if source is None:
+            if num_frames is not None and check_index(num_frames, "num_frames") < 1:
+                raise ValueError(f"num_frames must be at least 1, got {num_frames}")
             return Session(LiveFrames(window), num_frames, history or "window", memory_budget)
         from sam2v.video.sources import open_source
 
@@ -112,7 +123,7 @@ class VideoPredictor:
         The video is not copied, only where it is (a live stream's newest frames are). Nothing is written on an error.
         """
         with state.lock:
-            save_session(state, path, self.model.config, self.options)
+            save_session(state, path, self.identity, self.options)
 
     def load_session(self, path: str | Path, source: Any = None) -> Session:
         """Go on with a saved session; the model and the options must be those it was saved with.
@@ -128,7 +139,7 @@ class VideoPredictor:
         if source is None and record["live"] is None:
             source = record["video"]
         if source is None and record["live"] is None:
-            raise ValueError("the session's video was not a file: give it as source")
+            raise ValueError("the session's video was neither a file nor a folder: give it as source")
         frames = None
         if source is not None:
             if record["live"] is not None:
@@ -136,7 +147,7 @@ class VideoPredictor:
             from sam2v.video.sources import open_source
 
             frames = open_source(source)
-        return restore_session(record, frames, self.model.config, self.options, self.model.device)
+        return restore_session(record, frames, self.identity, self.options, self.model.device)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""
@@ -195,7 +206,8 @@ class VideoPredictor:
     def add_mask(self, state: Session, frame_idx: int, obj_id: int, mask: ArrayLike) -> MaskletFrame:
         """Give an object's mask on a frame: H x W booleans or numbers (positive = object), covering the whole frame.
 
-        The mask is taken as it is and replaces the object's points on this frame; points added afterwards refine it.
+        The mask replaces the object's points on this frame; points added afterwards refine it. It is kept at a quarter
+        of the model's input size: an object smaller than a cell there is lost, which is warned about.
 
         Raises:
             ValueError, TypeError: something is wrong with the mask or the frame index. The session is unchanged.
@@ -304,10 +316,11 @@ class VideoPredictor:
 
         Raises:
             NoPromptError: no object has a prompt, or one of them has none.
+            ValueError, TypeError: (where it is reached) not a frame index.
         """
         with state.lock:
             self._engine.remember_prompts(state)
-        return self._walk(state, frames, reverse)
+        return self._walk(state, (_not_negative(frame_idx) for frame_idx in frames), reverse)
 
     def _walk(self, state: Session, frames: Iterable[int], reverse: bool) -> Iterator[MaskletFrame]:
         for frame_idx in self._engine.read_ahead(state, frames):
@@ -328,7 +341,7 @@ class VideoPredictor:
 
         Returns:
             The objects' masks on this frame, N = 0 before the first prompt. Prompts may then go to this frame and to
-            earlier ones still in the window.
+            earlier ones still in the window. An object whose prompts were all taken back is absent until the next one.
 
         Raises:
             ValueError, TypeError: not a frame, or of another size than the earlier ones. The session is unchanged.
@@ -342,7 +355,7 @@ class VideoPredictor:
             if state.num_frames is not None and state.frames.count >= state.num_frames:
                 raise ValueError(f"the stream was announced with {state.num_frames} frames and has ended")
             if state.tracks:
-                self._engine.remember_prompts(state)
+                self._engine.remember_prompts(state, every_object=False)
             frame_idx = state.frames.append(pixels)
             if state.tracks:
                 for track in state.tracks.values():
@@ -369,6 +382,13 @@ class VideoPredictor:
         """The video's size, once it is sure that this frame can be read for a prompt."""
         self._engine.check_readable(state, frame_idx)
         return state.size
+
+
+def _not_negative(frame_idx: object) -> int:
+    index = check_index(frame_idx, "frame_idx")
+    if index < 0:
+        raise ValueError(f"frame_idx {index} is outside the video")
+    return index
 
 
 def forward_frames(state: Session, start: int, most: int | None) -> Iterable[int]:

@@ -159,8 +159,11 @@ class Engine:
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def remember_prompts(self, session: Session) -> None:
+    def remember_prompts(self, session: Session, every_object: bool = True) -> None:
         """Encode the memories of all prompts answered since the last propagation.
+
+        Args:
+            every_object: whether every object must have a prompt.
 
         Raises:
             NoPromptError: there is no object, or one without any conditioning frame. Nothing has changed then.
@@ -168,7 +171,7 @@ class Engine:
         if not session.tracks:
             raise NoPromptError("nothing to track: prompt an object with points, a box or a mask first")
         for obj_id, track in session.tracks.items():
-            if not track.bank.conditioning and not any(a.conditioning for a in track.pending.values()):
+            if every_object and not track.bank.conditioning and not any(a.conditioning for a in track.pending.values()):
                 raise NoPromptError(f"object {obj_id} has no prompt: add one, or remove the object")
         for frame_idx in sorted({f for track in session.tracks.values() for f in track.pending}):
             tracks = [t for t in session.tracks.values() if frame_idx in t.pending]
@@ -193,11 +196,12 @@ class Engine:
 
     @torch.no_grad()
     def step(self, session: Session, frame_idx: int, reverse: bool) -> None:
-        """Track every object to a frame; objects prompted there keep their answer."""
-        moving = [t for t in session.tracks.values() if frame_idx not in t.bank.conditioning]
+        """Track every object that has a prompt to a frame; objects prompted there keep their answer."""
+        prompted = [t for t in session.tracks.values() if t.bank.conditioning]
+        moving = [t for t in prompted if frame_idx not in t.bank.conditioning]
         if moving:
             self._track(session, frame_idx, reverse, moving)
-        for track in session.tracks.values():
+        for track in prompted:
             track.passed[frame_idx] = reverse
         if session.history == "window":
             self._forget(session, frame_idx)

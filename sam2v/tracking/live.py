@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from sam2v.tracking.prompts import check_index
+
 
 class LiveFrames:
     """A window of the newest frames of a stream.
@@ -15,7 +17,7 @@ class LiveFrames:
     """
 
     def __init__(self, window: int = 8) -> None:
-        if window < 1:
+        if check_index(window, "window") < 1:
             raise ValueError(f"a live stream keeps at least 1 frame for prompts, got window={window}")
         self.window = window
         self.count = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +45,14 @@ def as_numbers(value: ArrayLike, name: str) -> np.ndarray:
     Raises:
         TypeError: not numeric. ValueError: NaN or infinity inside.
     """
+    kind = type(value).__name__
     if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # NumPy has no bfloat16
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be numbers in an array, tensor or list, got {type(value).__name__}") from None
+        raise TypeError(f"{name} must be numbers in an array, tensor or list, got {kind}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite numbers, found NaN or infinity")
     return array
@@ -149,7 +152,7 @@ def point_prompt(
             raise ValueError(f"box must be one box (x0, y0, x1, y1) for one object, got shape {_shape(corners)}")
         coords = np.concatenate([corners.reshape(2, 2), coords])
         marks = np.concatenate([[BOX_START, BOX_END], marks])
-    if not len(marks):
+    if not (marks >= 0).any():
         raise ValueError("give at least one point or a box: points is empty")
     return PointPrompt(to_network(coords, size, image_size, not normalize_coords), torch.from_numpy(marks))
 
@@ -163,17 +166,24 @@ def mask_prompt(mask: ArrayLike, image_size: int) -> Tensor:
     Raises:
         ValueError: not two-dimensional, empty, or NaN inside.
     """
-    if isinstance(mask, Tensor):
-        mask = mask.detach().cpu().numpy()
-    array = np.asarray(mask)
-    if array.dtype != bool:
-        array = as_numbers(array, "mask") > 0
+    given = mask.cpu().numpy() if isinstance(mask, Tensor) and mask.dtype == torch.bool else mask
+    is_boolean = isinstance(given, np.ndarray) and given.dtype == bool
+    array = given if is_boolean else as_numbers(given, "mask") > 0
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"mask must have shape H x W, got {_shape(array)}")
     plane = torch.from_numpy(np.ascontiguousarray(array)).float()[None, None]
     if array.shape != (image_size, image_size):
         plane = F.interpolate(plane, (image_size, image_size), mode="bilinear", align_corners=False, antialias=True)
-    return (plane[0, 0] >= 0.5).float()
+    plane = (plane >= 0.5).float()
+    cells = image_size // 4
+    kept = F.interpolate(plane * 20 - 10, (cells, cells), mode="bilinear", align_corners=False, antialias=True) > 0
+    if array.any() and not kept.any():
+        warnings.warn(
+            f"the mask's object, {int(array.sum())} pixels of {_shape(array)}, is too small to be kept: the model's "
+            f"masks are {cells} x {cells} (a larger model.image_size makes them finer)",
+            stacklevel=3,
+        )
+    return plane[0, 0]
 
 
 def with_padding(coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,33 @@ import torch
 from torch import Tensor
 
 from sam2v.atomic import atomic_path
-from sam2v.config import ModelConfig
 from sam2v.memory import MemoryEntry
 from sam2v.tracking.live import LiveFrames
 from sam2v.tracking.prompts import PointPrompt
 from sam2v.tracking.session import Answer, ObjectTrack, Session
 from sam2v.video.base import FrameSource
 
-_FORMAT = 1
+_FORMAT = 2
+_KEYS = {
+    *("format", "model", "dtype", "weights", "options", "size", "history", "budget", "announced_frames", "video"),
+    *("tracks", "live"),
+}
 
 
-def save_session(session: Session, path: str | Path, config: ModelConfig, options: Any) -> None:
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What tells a session's model from others.
+
+    Attributes:
+        config: its configuration. dtype: of its weights. weights: their checksum.
+    """
+
+    config: dict[str, Any]
+    dtype: str
+    weights: str
+
+
+def save_session(session: Session, path: str | Path, model: ModelIdentity, options: Any) -> None:
     """Write a session's objects, prompts, memories and results; of a live stream also the frames in its window.
 
     The video itself is not copied. The file appears whole or not at all.
@@ -30,7 +46,9 @@ def save_session(session: Session, path: str | Path, config: ModelConfig, option
     """
     record = {
         "format": _FORMAT,
-        "model": asdict(config),
+        "model": model.config,
+        "dtype": model.dtype,
+        "weights": model.weights,
         "options": asdict(options),
         "size": list(session.size),
         "history": session.history,
@@ -62,27 +80,35 @@ def read_session_file(path: str | Path) -> dict[str, Any]:
         record = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise ValueError(f"{path}: not a session file ({type(error).__name__})") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+    if not isinstance(record, dict) or record.get("format") != _FORMAT or _KEYS - set(record):
         raise ValueError(f"{path}: not a session file of this version of sam2v")
     return record
 
 
 def restore_session(
-    record: dict[str, Any], frames: FrameSource | None, config: ModelConfig, options: Any, device: torch.device
+    record: dict[str, Any], frames: FrameSource | None, model: ModelIdentity, options: Any, device: torch.device
 ) -> Session:
     """Rebuild a session from its record and its video (None for a live stream).
 
     Raises:
-        ValueError: the record belongs to another model, other options or a video of another size.
+        ValueError: the record belongs to another model, other weights or options, or a video of another size or length.
     """
-    for what, now in (("model", asdict(config)), ("options", asdict(options))):
+    for what, now in (("model", model.config), ("options", asdict(options))):
         changed = [key for key in now if record[what].get(key) != now[key]]
         if changed:
             raise ValueError(f"the session was saved with other {what}: {', '.join(changed)} differ")
+    # memories of another precision are read all the same
+    if record["dtype"] == model.dtype and record["weights"] != model.weights:
+        raise ValueError("the session was saved with other weights of this model")
     source = frames if frames is not None else _unpack_live(record["live"])
     if frames is not None and list(frames.size) != record["size"]:
         saved, given = (f"{w} x {h}" for h, w in (record["size"], frames.size))
         raise ValueError(f"the session was saved for a video of {saved} pixels, this one has {given}")
+    length = None if frames is None else frames.known_length()
+    if length is not None and record["announced_frames"] not in (None, length):
+        raise ValueError(
+            f"the session was saved for a video of {record['announced_frames']} frames, this one has {length}"
+        )
     session = Session(source, record["announced_frames"], record["history"], record["budget"])
     for packed in record["tracks"]:
         session.tracks[packed["obj_id"]] = _unpack_track(session, packed, device)
@@ -91,7 +117,7 @@ def restore_session(
 
 def _video_path(session: Session) -> str | None:
     path = getattr(session.frames, "path", None)
-    return None if path is None else str(path)
+    return None if path is None else str(Path(path).resolve())
 
 
 def _pack_track(obj_id: int, track: ObjectTrack) -> dict[str, Any]:

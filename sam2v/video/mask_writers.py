@@ -62,7 +62,15 @@ class ObjectWriter(FileWriter):
 
     format = "objects"
 
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._folders = {name.split("/")[0] for _, entry in self._journal.entries() for name in entry["files"]}
+
     def _write_files(self, result: MaskletFrame, stem: str) -> Iterator[str]:
+        now = {f"{obj_id:03d}" for obj_id in result.obj_ids}
+        for gone in self._folders - now:  # of objects that the frame had when it was written before
+            (self.path / gone / f"{stem}.png").unlink(missing_ok=True)
+        self._folders |= now
         for obj_id, mask in zip(result.obj_ids, result.binary(), strict=True):
             name = f"{obj_id:03d}/{stem}.png"
             with writing(self.path / name):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sam2v.masks.draw import draw_masks
 from sam2v.masks.result import MaskletFrame
 from sam2v.video.encode import Palette, VideoEncoder, encode_all, join
 from sam2v.video.file import VideoFile
@@ -37,6 +38,8 @@ class OverlayWriter(MaskWriter):
         unknown = set(self.style) - set(DRAWING_OPTIONS)
         if unknown:
             raise TypeError(f"unknown option {sorted(unknown)[0]!r}; accepted: {', '.join(DRAWING_OPTIONS)}")
+        nothing = np.zeros((1, 1, 3), np.uint8), np.zeros((0, 1, 1), bool)
+        draw_masks(*nothing, [], **self.style)  # impossible values show now, not at the first frame
         self._parts = target.folder / f".sam2v-overlay-{format}"
         if not target.resume:
             shutil.rmtree(self._parts, ignore_errors=True)

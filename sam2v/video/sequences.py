@@ -95,6 +95,14 @@ class ImageFolder(SequenceSource):
         return self._names[index]
 
 
+class ImageFile(SequenceSource):
+    """One image as a video of one frame."""
+
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        self.path = path
+        super().__init__([path], fps)
+
+
 class ArraySource(SequenceSource):
     """A numpy array or torch tensor: T x H x W x 3 (or T x H x W, T x H x W x 4, T x 3 x H x W).
 

@@ -11,7 +11,7 @@ import torch
 from sam2v.video.base import CACHE_BYTES, EndOfVideo, FrameDropped, FrameSource
 from sam2v.video.file import VideoFile
 from sam2v.video.frames import FrameLike, as_frame, is_image_name
-from sam2v.video.sequences import STREAM_WINDOW, ArraySource, ImageFolder, SequenceSource, StreamSource
+from sam2v.video.sequences import STREAM_WINDOW, ArraySource, ImageFile, ImageFolder, SequenceSource, StreamSource
 
 __all__ = [
     "ArraySource",
@@ -73,7 +73,7 @@ def _open_path(path: Path, fps: float | None, cache_bytes: int) -> FrameSource:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     if is_image_name(path):  # one image is a video of one frame
-        return SequenceSource([path], fps, cache_bytes)
+        return ImageFile(path, fps)
     source = VideoFile(path, cache_bytes)
     source.fps = source.fps or fps
     return source

@@ -1,5 +1,8 @@
 """Where masks go: writers that put every frame on disk as it comes, and can be continued after an interruption."""
 
+import contextlib
+import math
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from typing import Any
 from typing_extensions import Self
 
 from sam2v.masks.result import MaskletFrame
+from sam2v.video.journal import Journal
 
 FORMATS: dict[str, str] = {
     "png": "one palette PNG per frame, a pixel's value is the object's id (DAVIS)",
@@ -132,7 +136,7 @@ def open_writer(
         style: for overlays, options of `sam2v.masks.draw_masks`: alpha, contour, labels.
 
     Raises:
-        ValueError: unknown format, or a size or rate that is not positive.
+        ValueError: unknown format, a size that is not positive, a rate below 0.001, an impossible style.
         TypeError: style options for a format that draws nothing.
         OSError: the folder cannot be made.
     """
@@ -141,8 +145,8 @@ def open_writer(
 
     if format not in FORMATS:
         raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
-    if min(size) < 1 or (fps is not None and not fps > 0):
-        raise ValueError(f"size and fps must be positive, got size {size}, fps {fps}")
+    if min(size) < 1 or (fps is not None and not 0.001 <= fps < math.inf):
+        raise ValueError(f"size must be positive and fps at least 0.001, got size {size}, fps {fps}")
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     target = Target(folder, size, fps or 25.0, _namer(frame_names), resume)
@@ -155,7 +159,37 @@ def open_writer(
     return writers[format](target)
 
 
+def remove_results(format: str, folder: Path) -> None:
+    """Remove what a writer of one of the `FORMATS` left in a folder, as its record tells; nothing else."""
+    overlay = folder / f".sam2v-overlay-{format}"
+    if overlay.is_dir():
+        shutil.rmtree(overlay, ignore_errors=True)
+        (folder / f"overlay.{format}").unlink(missing_ok=True)
+    if format == "coco" and (folder / "masks.jsonl").is_file():
+        for name in ("masks.jsonl", "masks.json"):
+            (folder / name).unlink(missing_ok=True)
+    journal = Journal(folder / f".sam2v-{format}.jsonl", resume=True)
+    emptied = set()
+    for _, entry in journal.entries():
+        for name in entry["files"]:
+            (folder / name).unlink(missing_ok=True)
+            emptied.add((folder / name).parent)
+    for place in emptied - {folder}:
+        with contextlib.suppress(OSError):  # something else is in it
+            place.rmdir()
+    journal.path.unlink(missing_ok=True)
+
+
 def _namer(names: Sequence[str] | Callable[[int], str] | None) -> Callable[[int], str]:
     if names is None:
         return "{:05d}".format
-    return names if callable(names) else names.__getitem__
+    if callable(names):
+        return names
+    known = list(names)
+
+    def name(frame_idx: int) -> str:
+        if not 0 <= frame_idx < len(known):
+            raise ValueError(f"frame_names has {len(known)} names, none for frame {frame_idx}")
+        return known[frame_idx]
+
+    return name

@@ -116,6 +116,20 @@ def test_bad_arguments(
     assert not (tmp_path / "out").exists()
 
 
+def test_results_never_replace_what_they_are_made_from(
+    segment: Segment, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("overlay.png", "mask_2.png"):
+        photo.rename(tmp_path / "out" / name)
+        before = (tmp_path / "out" / name).read_bytes()
+        assert segment(tmp_path / "out" / name, "--point", "20,20") == 2
+        assert_one_line(capsys, f"would replace {(tmp_path / 'out' / name).resolve()}")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+        assert (tmp_path / "out" / name).read_bytes() == before
+        (tmp_path / "out" / name).rename(photo)
+
+
 def test_bad_pictures(segment: Segment, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "empty.jpg").touch()

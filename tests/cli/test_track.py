@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -391,7 +392,8 @@ def test_another_job_does_not_go_on(
         ([movie, *PROMPTS, "--format", "png", "--reverse"], "other direction"),
         ([movie, *PROMPTS, "--format", "png", "--max-frames", "4"], "other max_frames"),
         ([movie, *PROMPTS, "--format", "png", "--override", "model.image_size=128"], "other model: image_size"),
-        ([movie, *PROMPTS, "--format", "png", "--fill-holes", "0"], "other options: fill_hole_area"),
+        ([movie, *PROMPTS, "--format", "png", "--fill-holes", "0"], "other options: use --fresh"),
+        ([movie, *PROMPTS, "--format", "png", "--dtype", "bfloat16"], "other dtype, weights: use --fresh"),
     ]
     for arguments, words in others:
         assert track(*arguments) == 2
@@ -401,6 +403,48 @@ def test_another_job_does_not_go_on(
     assert len(list((tmp_path / "out").glob("track.*.session"))) == 1
     assert track(movie, *PROMPTS[:4], "--max-frames", "1", "--format", "png", "--fresh") == 0
     assert not list((tmp_path / "out").glob("track.*.session"))
+
+
+def test_a_run_without_a_result_does_not_stand_in_the_way(
+    track: Track, movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert track(movie, "--point", "0:0:20,20", "--format", "png") == 2
+    assert "object ids 1 to 65535, got 0" in error_of(capsys) and not (tmp_path / "out").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        stop_writing(patch, 0, interrupt)
+        assert track(movie, *PROMPTS, "--format", "png") == 130
+    assert track(movie, *PROMPTS[:4], "--format", "png") == 0
+
+
+def test_a_fresh_run_leaves_nothing_of_the_earlier_one(track: Track, movie: Path, tmp_path: Path) -> None:
+    assert track(movie, *PROMPTS, "--format", "png,objects,npz,coco,gif") == 0
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert track(movie, *PROMPTS[:4], "--format", "png", "--max-frames", "2", "--fresh") == 0
+    left = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*"))
+    assert left == [".sam2v-png.jsonl", "00002.png", "00003.png", "00004.png", "notes.txt", "track.json"]
+
+
+def test_results_never_replace_what_they_are_made_from(
+    track: Track, movie: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, film = tmp_path / "frames", tmp_path / "film"
+    shutil.copytree(pictures, frames)
+    shutil.copytree(pictures, tmp_path / "results" / "007")
+    film.mkdir()
+    shutil.copy(movie, film / "overlay.mp4")
+    Image.new("L", (WIDTH, HEIGHT), 255).save(film / "00003.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    refused = [
+        (frames, "frames", PROMPTS, "between the frames"),
+        (tmp_path / "results" / "007", "results", [*PROMPTS, "--format", "objects"], "between the frames"),
+        (film / "overlay.mp4", "film", PROMPTS, "would replace .*overlay.mp4"),
+        (movie, "film", ["--mask", f"3:1:{film / '00003.png'}"], "would replace .*00003.png"),
+    ]
+    for video, out, arguments, words in refused:
+        assert track(video, *arguments, out=out) == 2
+        assert re.search(words, error_of(capsys))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert track(film / "overlay.mp4", *PROMPTS, "--format", "png", "--max-frames", "1", out="film") == 0
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"job": {}, "position": {"steps": 3}}'])
@@ -519,8 +563,8 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
         (["--point", "0:1:20,20", "--format", ""], "unknown output format ''"),
         (["--point", "0:1:20,20", "--start", "40"], "frame_idx 40 is outside the video"),
         (["--point", "0:1:20,20", "--max-frames", "-1"], "--max-frames must not be negative"),
-        (["--point", "0:1:20,20", "--fps", "0"], "fps must be positive"),
-        (["--point", "0:0:20,20"], "a label map holds object ids 1 to 65535, got 0"),
+        (["--point", "0:1:20,20", "--fps", "0"], "fps at least 0.001"),
+        (["--point", "0:0:20,20"], "format png holds object ids 1 to 65535, got 0"),
         (["--point", "0:1:20,20", "--reverse", "--both"], "not allowed with argument"),
         (["--point", "0:1:20,20", "--fill-holes", "-3"], "fill_hole_area must not be negative"),
         (["--point", "0:1:20,20", "--checkpoint", "nowhere.pt"], "nowhere.pt"),
@@ -546,7 +590,10 @@ def test_bad_arguments(
         ('[{"frame": "0", "object": 1, "points": [[1, 2]]}]', "prompt 0: frame must be an integer"),
         ('[{"frame": 0, "object": 1}]', "frame 0, object 1: no points, box or mask"),
         ('[{"frame": 0, "object": 1, "points": 7}]', "points must be a list of [x, y], got 7"),
-        ('[{"frame": 0, "object": 1, "points": [[1, 2, 3]]}]', "points must have shape P x 2"),
+        (
+            '[{"frame": 0, "object": 1, "points": [[1, 2, 3]]}]',
+            "prompt 0: points must be a list of [x, y], got [[1, 2, 3]]",
+        ),
         ('[{"frame": 0, "object": 1, "points": [[1, 2]], "labels": [1, 1]}]', "one label per point is needed"),
         ('[{"frame": 0, "object": 1, "box": "all"}]', "box must be a list, got 'all'"),
         ('[{"frame": 0, "object": 1, "mask": 3}]', "mask must be a string, got 3"),

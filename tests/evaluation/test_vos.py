@@ -42,6 +42,14 @@ def test_the_written_predictions_score_what_was_reported(tmp_path: Path) -> None
         assert sorted(set(written.ravel())) == ([0, 255] if year == 2016 else [0, 1, 2])
 
 
+def test_predictions_never_replace_annotations(tmp_path: Path) -> None:
+    records = davis(write_davis(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    with pytest.raises(ValueError, match="would replace the annotations of disks"):
+        evaluate_vos(Oracle(records), records, out=tmp_path / "Annotations/480p")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
 def test_objects_that_enter_later(tmp_path: Path) -> None:
     records = folder_pair(write_late(tmp_path))
     oracle = Oracle(records)

@@ -65,6 +65,7 @@ def propagate(**kwargs: Any) -> Call:
 REFUSED: list[tuple[Call, type[Exception], str]] = [
     (points(0, 1), ValueError, "at least one of points and box"),
     (points(0, 1, []), ValueError, "points"),
+    (points(0, 1, [[4, 10]], [-1]), ValueError, "at least one point or a box"),
     (points(0, 1, [[np.nan, 2]]), ValueError, "NaN or infinity"),
     (points(0, 1, [[1, 2, 3]]), ValueError, "points must have shape P x 2"),
     (points(0, 1, np.ones((2, 3, 2))), ValueError, "P x 2 for one object, got 2 x 3 x 2"),
@@ -91,6 +92,7 @@ REFUSED: list[tuple[Call, type[Exception], str]] = [
     (mask(0, 1, np.zeros((0, 4))), ValueError, "mask must have shape H x W, got 0 x 4"),
     (mask(0, 1, np.full((4, 4), np.nan)), ValueError, "mask must be finite"),
     (mask(0, 1, [["a"]]), TypeError, "mask must be numbers"),
+    (mask(0, 1, "painted.png"), TypeError, "mask must be numbers in an array, tensor or list, got str"),
     (mask(9, 1, np.ones((HEIGHT, WIDTH))), ValueError, "frame_idx 9 is outside"),
     (lambda p, s: p.clear_all_prompts_in_frame(s, 0, 9), KeyError, r"unknown object 9; known: \[1, 2\]"),
     (lambda p, s: p.clear_all_prompts_in_frame(s, 9, 1), ValueError, "frame_idx 9 is outside"),
@@ -268,7 +270,7 @@ def test_session_files(predictor: VideoPredictor, model: Sam2Network, clip: np.n
         ("text", ValueError, "not a session file"),
         ("cut", ValueError, "not a session file"),
         ("newer", ValueError, "not a session file of this version"),
-        ("a.session", ValueError, "the session's video was not a file: give it as source"),
+        ("a.session", ValueError, "the session's video was neither a file nor a folder: give it as source"),
     ):
         with pytest.raises(kind, match=words):
             predictor.load_session(tmp_path / name)

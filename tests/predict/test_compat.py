@@ -273,16 +273,22 @@ def test_options_of_the_builders(nano_checkpoint: str) -> None:
 def test_hub_builders(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def load_model(name: str, checkpoint: str = "auto", device: str | None = None) -> Any:
+    def load_model(name: str, checkpoint: str, device: str, dtype: None, overrides: list[str]) -> Any:
         asked.append((name, checkpoint, device))
         return nano_by_rule()
 
     monkeypatch.setattr(compat, "load_model", load_model)
-    monkeypatch.setattr("sam2v.weights.load.load_model", load_model)
     for build in (compat.SAM2VideoPredictor, compat.SAM2ImagePredictor):
         assert isinstance(build.from_pretrained("facebook/sam2.1-hiera-tiny", device="cpu"), build)
     compat.build_sam2_hf("facebook/sam2.1-hiera-tiny", device="cpu")
     assert asked == [("facebook/sam2.1-hiera-tiny", "auto", "cpu")] * 3
+    plain = compat.SAM2VideoPredictor.from_pretrained("sam2v_nano", apply_postprocessing=False, vos_optimized=True)
+    assert plain._video.options.fill_hole_area == 0
+    filled = compat.build_sam2_video_predictor_hf("sam2v_nano", hydra_overrides_extra=["++model.fill_hole_area=7"])
+    assert filled._video.options.fill_hole_area == 7
+    assert compat.build_sam2_hf("sam2v_nano", mode="train").training
+    assert compat.SAM2ImagePredictor.from_pretrained("sam2v_nano", max_hole_area=5.0).max_hole_area == 5
+    assert filled.to("cpu").eval() is filled and next(filled.parameters()) is next(filled.model.parameters())
 
 
 def test_unknown_keys_of_a_state(nano_checkpoint: str, video_dir: str) -> None:
@@ -290,3 +296,4 @@ def test_unknown_keys_of_a_state(nano_checkpoint: str, video_dir: str) -> None:
     state = predictor.init_state(Path(video_dir), offload_video_to_cpu=True, async_loading_frames=True)
     with pytest.raises(KeyError, match="images"):
         state["images"]
+    assert "images" not in state and "num_frames" in state and state.get("video_width") == WIDTH

@@ -206,6 +206,9 @@ BAD_PROMPTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"box": [5, 5, 8, np.nan]}, ValueError, "NaN"),
     ({"box": np.zeros((0, 4))}, ValueError, "got shape 0 x 4"),
     ({"mask_input": np.zeros((2, 3, 4, 4))}, ValueError, "mask_input must have shape"),
+    ({"mask_input": np.zeros((3, LOW, LOW))}, ValueError, r"choose one of .*low_res_logits\[iou.argmax\(\)\]\[None\]"),
+    ({"point_coords": np.zeros((0, 2))}, ValueError, "at least one point"),
+    ({"point_coords": [[4, 10]], "point_labels": [-1]}, ValueError, "at least one point"),
     ({"mask_input": np.full((1, LOW, LOW), np.nan)}, ValueError, "mask_input must be finite"),
     ({"box": [[1, 1, 5, 5]] * 2, "point_coords": np.ones((3, 1, 2))}, ValueError, "different numbers"),
 ]

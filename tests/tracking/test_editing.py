@@ -29,6 +29,56 @@ def masks(results: list) -> torch.Tensor:
     return torch.stack([r.masks for r in results])
 
 
+def test_an_object_of_a_stream_whose_prompts_were_taken_back_waits_for_the_next(
+    predictor: VideoPredictor, clip: np.ndarray
+) -> None:
+    state, alone = predictor.init_state(None), predictor.init_state(None)
+    for one in (state, alone):
+        predictor.track(one, clip[0])
+        predictor.add_points(one, 0, 2, [(40, 30)])
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.track(state, clip[1])
+    predictor.track(alone, clip[1])
+    predictor.clear_all_prompts_in_frame(state, 0, 1)
+    both, single = predictor.track(state, clip[2]), predictor.track(alone, clip[2])
+    torch.testing.assert_close(both.masks[:1], single.masks)
+    assert both.obj_ids == [2, 1] and float(both.object_score[1]) < 0 and not (both.masks[1] > 0).any()
+    predictor.add_points(state, 2, 1, [(20, 20)])
+    assert predictor.track(state, clip[3]).frame_idx == 3 and predictor.scores(state, 3)[1].iou > 0
+
+
+def test_frames_before_the_video_are_refused(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    state = predictor.init_state(clip)
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    with pytest.raises(ValueError, match="frame_idx -1 is outside"):
+        list(predictor.track_frames(state, [-1]))
+
+
+def test_a_mask_that_is_too_small_is_warned_about(predictor: VideoPredictor) -> None:
+    clip, mask = np.zeros((1, 540, 960, 3), np.uint8), np.zeros((540, 960), bool)
+    state = predictor.init_state(clip)
+    mask[200:203, 300:303] = True
+    with pytest.warns(UserWarning, match=r"9 pixels of 540 x 960, is too small to be kept"):
+        predictor.add_mask(state, 0, 1, mask)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predictor.add_mask(state, 0, 1, np.zeros_like(mask))
+        mask[100:400, 300:600] = True
+        predictor.add_mask(state, 0, 1, mask)
+
+
+def test_a_session_can_be_shown_before_its_first_frame(predictor: VideoPredictor) -> None:
+    assert repr(predictor.init_state(None)) == "Session(live, no frame yet, objects [], history='window')"
+
+
+def test_impossible_streams_are_refused(predictor: VideoPredictor) -> None:
+    for options in ({"window": 2.5}, {"num_frames": "a"}):
+        with pytest.raises(TypeError, match="must be an integer"):
+            predictor.init_state(None, **options)
+    with pytest.raises(ValueError, match="num_frames must be at least 1"):
+        predictor.init_state(None, num_frames=-3)
+
+
 def test_a_correction_lasts(predictor: VideoPredictor, clip: np.ndarray) -> None:
     state = predictor.init_state(clip)
     predictor.add_points(state, 0, 1, [(20, 20)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import unittest.mock
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from drawn import drawn_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import nano_by_rule
+from PIL import Image
 
 from sam2v import MaskletFrame, VideoPredictor
 
@@ -194,6 +196,39 @@ def test_saved_and_loaded_equals_never_interrupted(
     )
     for a, b in rest:
         close(a, b, tolerance=0)
+
+
+def test_a_session_belongs_to_its_video_and_weights(
+    predictor: VideoPredictor, clip: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(clip):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    state = predictor.init_state("frames")
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.save_session(state, "a.session")
+    monkeypatch.chdir("/")
+    assert predictor.load_session(tmp_path / "a.session").obj_ids == [1]
+    with pytest.raises(ValueError, match=f"saved for a video of {len(clip)} frames, this one has 2"):
+        predictor.load_session(tmp_path / "a.session", clip[:2])
+    other = copy.deepcopy(predictor.model)
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-3)
+    with pytest.raises(ValueError, match="other weights"):
+        VideoPredictor(other).load_session(tmp_path / "a.session")
+    torch.save({"format": 2}, tmp_path / "odd.session")
+    with pytest.raises(ValueError, match="not a session file"):
+        predictor.load_session(tmp_path / "odd.session")
+
+
+def test_a_session_of_one_picture_knows_it(predictor: VideoPredictor, clip: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(clip[0]).save(tmp_path / "photo.png")
+    state = predictor.init_state(tmp_path / "photo.png")
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.save_session(state, tmp_path / "a.session")
+    assert predictor.load_session(tmp_path / "a.session").obj_ids == [1]
 
 
 def test_a_live_session_is_saved_with_its_window(predictor: VideoPredictor, clip: np.ndarray, tmp_path: Path) -> None:

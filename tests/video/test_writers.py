@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from video.clips import number_of, numbered_frame
 
 from sam2v.masks import MaskletFrame, decode_rle, read_binary, read_label_map
@@ -78,6 +79,36 @@ def test_one_png_per_object(tmp_path: Path) -> None:
         for obj_id, mask in zip((1, 7), result_of(index).binary(), strict=True):
             path = tmp_path / f"{obj_id:03d}" / f"{index:05d}.png"
             np.testing.assert_array_equal(read_binary(path), mask)
+
+
+def test_a_frame_written_again_loses_the_objects_that_are_gone(tmp_path: Path) -> None:
+    with opened("objects", tmp_path) as writer:
+        writer.write(result_of(0))
+        writer.write(result_of(1))
+    with opened("objects", tmp_path, resume=True) as writer:
+        writer.write(result_of(0, ids=(1,)))
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
+    assert found == ["001/00000.png", "001/00001.png", "007/00001.png"]
+
+
+def test_pictures_to_draw_on_come_in_any_form() -> None:
+    result, pixels = result_of(0), np.full((*SIZE, 3), 90, np.uint8)
+    expected = result.overlay(pixels)
+    for frame in (Image.fromarray(pixels), torch.from_numpy(pixels).permute(2, 0, 1)):
+        np.testing.assert_array_equal(result.overlay(frame), expected)
+        np.testing.assert_array_equal(result.with_frame(frame).overlay(), expected)
+
+
+def test_impossible_settings_show_when_the_writer_opens(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 3"):
+        opened("mp4", tmp_path, alpha=3.0)
+    with pytest.raises(ValueError, match=r"fps at least 0\.001"):
+        opened("mp4", tmp_path, fps=0.0004)
+    with (
+        opened("png", tmp_path, frame_names=["a"]) as writer,
+        pytest.raises(ValueError, match="1 names, none for frame 3"),
+    ):
+        writer.write(result_of(3))
 
 
 def test_npz(tmp_path: Path) -> None:
