@@ -49,12 +49,11 @@ class Neck(nn.Module):
 
     def fine_levels(self, maps: Sequence[Tensor], to4: nn.Conv2d, to8: nn.Conv2d) -> tuple[Tensor, Tensor]:
         """``to4`` and ``to8`` of the levels at strides 4 and 8: two 1x1 convolutions in a row, done as one."""
-        laterals = cast(Lateral, self.convs[3]), cast(Lateral, self.convs[2])
-        fine4, fine8 = (
-            linear(x.permute(0, 2, 3, 1), *in_one(lateral.conv, layer)).permute(0, 3, 1, 2)
-            for x, lateral, layer in zip(maps, laterals, (to4, to8), strict=False)
-        )
-        return fine4, fine8
+        return self._fine(maps[0], 3, to4), self._fine(maps[1], 2, to8)
+
+    def _fine(self, stage: Tensor, level: int, layer: nn.Conv2d) -> Tensor:
+        lateral = cast(Lateral, self.convs[level])
+        return linear(stage.permute(0, 2, 3, 1), *in_one(lateral.conv, layer)).permute(0, 3, 1, 2)
 
 
 class ImageEncoder(nn.Module):

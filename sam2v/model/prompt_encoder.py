@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,7 +49,7 @@ class PromptEncoder(nn.Module):
         scale = torch.tensor([width, height], dtype=torch.float32, device=coords.device)
         position = self.pe_layer((coords.float() + 0.5) / scale)
         embeddings = [self.not_a_point_embed, *self.point_embeddings]
-        kinds = torch.cat([e.get_parameter("weight") for e in embeddings])  # 5 x C
+        kinds = torch.cat([cast(nn.Embedding, e).weight for e in embeddings])  # 5 x C
         labels = labels.long()
         return kinds[labels + 1] + position.to(kinds.dtype) * (labels >= 0)[..., None]
 
