@@ -25,7 +25,6 @@ from sam2v.weights.load import load_model
 
 _SIZES = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
 _IMAGE_SIZE = "model.image_size"
-_AREAS = ("max_hole_area", "max_sprinkle_area")
 
 
 def build_sam2(
@@ -109,7 +108,8 @@ class SAM2ImagePredictor(ImagePredictor):
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2ImagePredictor:  # type: ignore[override]
         """Build with the weights of a Hugging Face repository; takes the arguments of :func:`build_sam2` as well."""
-        own = {name: kwargs.pop(name) for name in ("mask_threshold", *_AREAS) if name in kwargs}
+        names = ("mask_threshold", "max_hole_area", "max_sprinkle_area")
+        own = {name: kwargs.pop(name) for name in names if name in kwargs}
         return cls(build_sam2_hf(model_id, **kwargs), **own)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:

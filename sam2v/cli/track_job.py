@@ -17,6 +17,7 @@ from sam2v.atomic import atomic_path
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
 from sam2v.masks.png import read_binary
+from sam2v.masks.result import LABEL_IDS
 from sam2v.predict.video import VideoPredictor, forward_frames
 from sam2v.tracking.session import Session
 from sam2v.video.journal import writing
@@ -100,7 +101,7 @@ class TrackJob:
         print(f"{frames_done}, {objects}: {', '.join(self.formats)} in {folder}")
 
     def _check_ids(self) -> None:
-        odd = [prompt.obj_id for prompt in self.prompts if not 1 <= prompt.obj_id <= 65535]
+        odd = [prompt.obj_id for prompt in self.prompts if prompt.obj_id not in LABEL_IDS]
         if odd and "png" in self.formats:
             raise ValueError(f"format png holds object ids 1 to 65535, got {odd[0]}: use another id or --format")
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+#: Object ids that a label map can hold.
+LABEL_IDS = range(1, 65536)
+
+
 @dataclass(frozen=True, eq=False)
 class MaskletFrame:
     """The masks of one frame. Unpacks as `frame_idx, obj_ids, masks = result`.
@@ -73,7 +77,7 @@ class MaskletFrame:
 
         Where masks overlap the higher logit wins. Raises ValueError for ids outside 1 to 65535.
         """
-        odd = [obj_id for obj_id in self.obj_ids if not 1 <= obj_id <= 65535]
+        odd = [obj_id for obj_id in self.obj_ids if obj_id not in LABEL_IDS]
         if odd:
             raise ValueError(f"a label map holds object ids 1 to 65535, got {odd[0]}")
         dtype = np.uint16 if max(self.obj_ids, default=0) > 255 else np.uint8

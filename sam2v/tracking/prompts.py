@@ -176,7 +176,7 @@ def mask_prompt(mask: ArrayLike, image_size: int) -> Tensor:
         plane = F.interpolate(plane, (image_size, image_size), mode="bilinear", align_corners=False, antialias=True)
     plane = (plane >= 0.5).float()
     cells = image_size // 4
-    kept = F.interpolate(plane * 20 - 10, (cells, cells), mode="bilinear", align_corners=False, antialias=True) > 0
+    kept = F.interpolate(plane, (cells, cells), mode="bilinear", align_corners=False, antialias=True) > 0.5
     if array.any() and not kept.any():
         warnings.warn(
             f"the mask's object, {int(array.sum())} pixels of {_shape(array)}, is too small to be kept: the model's "

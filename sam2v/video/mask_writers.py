@@ -1,9 +1,11 @@
 """Writers of masks as data: PNG files, COCO run-length JSON and NumPy archives."""
 
+import contextlib
 import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -15,6 +17,8 @@ from sam2v.masks.rle import encode_rle
 from sam2v.video.journal import Journal, writing
 from sam2v.video.writers import MaskWriter, Target
 
+_DATA_SET, _LINES = "masks.json", "masks.jsonl"  # of COCO
+
 
 class FileWriter(MaskWriter):
     """One or more files per frame, each complete or absent; a hidden journal says which frames have all theirs."""
@@ -24,7 +28,20 @@ class FileWriter(MaskWriter):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.path = target.folder
-        self._journal = Journal(target.folder / f".sam2v-{self.format}.jsonl", target.resume)
+        self._journal = Journal(_journal_path(target.folder, self.format), target.resume)
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        journal = Journal(_journal_path(folder, format), resume=True)
+        emptied = set()
+        for _, entry in journal.entries():
+            for name in entry["files"]:
+                (folder / name).unlink(missing_ok=True)
+                emptied.add((folder / name).parent)
+        for place in emptied - {folder}:
+            with contextlib.suppress(OSError):  # something else is in it
+                place.rmdir()
+        journal.path.unlink(missing_ok=True)
 
     def done_frames(self) -> set[int]:
         done: set[int] = set()
@@ -43,6 +60,10 @@ class FileWriter(MaskWriter):
     @abstractmethod
     def _write_files(self, result: MaskletFrame, stem: str) -> Iterator[str]:
         """Write the frame's files and yield their names, relative to the folder."""
+
+
+def _journal_path(folder: Path, format: str) -> Path:
+    return folder / f".sam2v-{format}.jsonl"
 
 
 class LabelMapWriter(FileWriter):
@@ -116,9 +137,15 @@ class CocoWriter(MaskWriter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self.path = target.folder / "masks.json"
-        self._journal = Journal(target.folder / "masks.jsonl", target.resume)
+        self.path = target.folder / _DATA_SET
+        self._journal = Journal(target.folder / _LINES, target.resume)
         self._line_of = {entry["frame_idx"]: start for start, entry in self._journal.entries()}
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        if (folder / _LINES).is_file():
+            for name in (_LINES, _DATA_SET):
+                (folder / name).unlink(missing_ok=True)
 
     def done_frames(self) -> set[int]:
         return set(self._line_of)

@@ -32,7 +32,7 @@ class OverlayWriter(MaskWriter):
 
     def __init__(self, target: Target, format: str, style: dict[str, Any] | None = None) -> None:
         super().__init__(target)
-        self.path = target.folder / f"overlay.{format}"
+        self.path, self._parts = _places(target.folder, format)
         self.format = format
         self.style = style or {}
         unknown = set(self.style) - set(DRAWING_OPTIONS)
@@ -40,13 +40,19 @@ class OverlayWriter(MaskWriter):
             raise TypeError(f"unknown option {sorted(unknown)[0]!r}; accepted: {', '.join(DRAWING_OPTIONS)}")
         nothing = np.zeros((1, 1, 3), np.uint8), np.zeros((0, 1, 1), bool)
         draw_masks(*nothing, [], **self.style)  # impossible values show now, not at the first frame
-        self._parts = target.folder / f".sam2v-overlay-{format}"
         if not target.resume:
             shutil.rmtree(self._parts, ignore_errors=True)
         self._index = Journal(self._parts / "clips.jsonl", target.resume)
         self._encoder: VideoEncoder | None = None
         self._frames: list[int] = []  # in the clip that is being encoded
         self._lost: list[int] = []  # in a clip that an error cost us
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        overlay, parts = _places(folder, format)
+        if parts.is_dir():
+            shutil.rmtree(parts, ignore_errors=True)
+            overlay.unlink(missing_ok=True)
 
     def done_frames(self) -> set[int]:
         return {frame for _, frames in self._clips() for frame in frames}
@@ -161,6 +167,11 @@ class OverlayWriter(MaskWriter):
         """A path that no clip has had."""
         numbers = [int(clip.stem) for clip, _ in self._clips()]
         return self._part(f"{max(numbers, default=-1) + 1:06d}")
+
+
+def _places(folder: Path, format: str) -> tuple[Path, Path]:
+    """The overlay and the hidden folder of its clips."""
+    return folder / f"overlay.{format}", folder / f".sam2v-overlay-{format}"
 
 
 def _publish(file: Path, path: Path) -> None:

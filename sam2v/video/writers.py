@@ -1,8 +1,6 @@
 """Where masks go: writers that put every frame on disk as it comes, and can be continued after an interruption."""
 
-import contextlib
 import math
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import Any
 from typing_extensions import Self
 
 from sam2v.masks.result import MaskletFrame
-from sam2v.video.journal import Journal
 
 FORMATS: dict[str, str] = {
     "png": "one palette PNG per frame, a pixel's value is the object's id (DAVIS)",
@@ -75,6 +72,11 @@ class MaskWriter(ABC):
             got = f"{result.size[0]} x {result.size[1]}"
             raise ValueError(f"masks are {got} (height x width), but the video is {height} x {width}")
         self._write(result)
+
+    @staticmethod
+    @abstractmethod
+    def remove_results(folder: Path, format: str) -> None:
+        """Remove what a writer of this format left in a folder, as its record tells; nothing else."""
 
     @abstractmethod
     def done_frames(self) -> set[int]:
@@ -140,7 +142,6 @@ def open_writer(
         TypeError: style options for a format that draws nothing.
         OSError: the folder cannot be made.
     """
-    from sam2v.video.mask_writers import CocoWriter, LabelMapWriter, NpzWriter, ObjectWriter
     from sam2v.video.overlay import OverlayWriter
 
     if format not in FORMATS:
@@ -154,30 +155,20 @@ def open_writer(
         return OverlayWriter(target, format, style)
     if style:
         raise TypeError(f"format {format!r} draws nothing and takes no option {', '.join(style)}")
-    writers: dict[str, Callable[[Target], MaskWriter]]
-    writers = {"png": LabelMapWriter, "objects": ObjectWriter, "coco": CocoWriter, "npz": NpzWriter}
-    return writers[format](target)
+    return _data_writers()[format](target)
 
 
 def remove_results(format: str, folder: Path) -> None:
     """Remove what a writer of one of the `FORMATS` left in a folder, as its record tells; nothing else."""
-    overlay = folder / f".sam2v-overlay-{format}"
-    if overlay.is_dir():
-        shutil.rmtree(overlay, ignore_errors=True)
-        (folder / f"overlay.{format}").unlink(missing_ok=True)
-    if format == "coco" and (folder / "masks.jsonl").is_file():
-        for name in ("masks.jsonl", "masks.json"):
-            (folder / name).unlink(missing_ok=True)
-    journal = Journal(folder / f".sam2v-{format}.jsonl", resume=True)
-    emptied = set()
-    for _, entry in journal.entries():
-        for name in entry["files"]:
-            (folder / name).unlink(missing_ok=True)
-            emptied.add((folder / name).parent)
-    for place in emptied - {folder}:
-        with contextlib.suppress(OSError):  # something else is in it
-            place.rmdir()
-    journal.path.unlink(missing_ok=True)
+    from sam2v.video.overlay import OverlayWriter
+
+    _data_writers().get(format, OverlayWriter).remove_results(folder, format)
+
+
+def _data_writers() -> "dict[str, type[MaskWriter]]":
+    from sam2v.video.mask_writers import CocoWriter, LabelMapWriter, NpzWriter, ObjectWriter
+
+    return {"png": LabelMapWriter, "objects": ObjectWriter, "coco": CocoWriter, "npz": NpzWriter}
 
 
 def _namer(names: Sequence[str] | Callable[[int], str] | None) -> Callable[[int], str]:
