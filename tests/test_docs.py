@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from sam2v.cli import main as cli
+from sam2v.output.writers import FORMATS
 from sam2v.tracking.options import VideoOptions
-from sam2v.video.writers import FORMATS
 from sam2v.weights.load import embedded_checkpoint, list_models
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "sam2v"
 
 LAYERS = (  # a part may import from the layers above its own in this list
-    ("paths", "atomic"),
-    ("types", "config"),
-    ("nn", "masks"),
-    ("model", "memory", "video"),
+    ("paths", "files"),
+    ("config",),
+    ("nn", "masks", "video", "jobs"),
+    ("model", "memory", "output"),
     ("weights", "tracking"),
     ("predict", "data"),
     ("evaluation", "compat"),
@@ -60,7 +60,7 @@ def run_python(code: str, python: str = sys.executable, cwd: Path = ROOT, **env:
 
 
 def imports_of(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and first part below ``sam2v`` of everything a file imports from the package, at any depth of the code."""
+    """Line and dotted name below ``sam2v`` of everything a file imports from the package, at any depth of the code."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -71,7 +71,16 @@ def imports_of(file: Path) -> Iterator[tuple[int, str]]:
             continue
         for name in names:
             if name.startswith("sam2v.") and name != "sam2v.__version__":
-                yield node.lineno, name.split(".")[1]
+                yield node.lineno, name.removeprefix("sam2v.")
+
+
+def imported_files(file: Path) -> set[Path]:
+    """Files of the package that a file imports; a package stands for its ``__init__.py``."""
+    found = set()
+    for _, name in imports_of(file):
+        path = PACKAGE.joinpath(*name.split("."))
+        found |= {p for p in (path.with_suffix(path.suffix + ".py"), path / "__init__.py") if p.is_file()}
+    return found
 
 
 def test_every_part_has_a_rank() -> None:
@@ -86,9 +95,21 @@ def test_nobody_imports_upwards() -> None:
         if part == "__init__":
             continue  # offers names from everywhere
         for line, other in imports_of(file):
+            other = other.split(".")[0]
             if other != part and RANKS.get(other, len(LAYERS)) >= RANKS[part]:
                 upward.append(f"{file.relative_to(ROOT)}:{line} imports {other}")
     assert not upward, "\n".join(upward)
+
+
+def test_no_file_is_in_a_circle() -> None:
+    """Also within a part, and also by imports inside of functions."""
+    files = {file: imported_files(file) for file in PACKAGE.rglob("*.py") if file.name != "__init__.py"}
+    while free := [file for file, others in files.items() if not others & files.keys()]:
+        for file in free:
+            del files[file]
+    assert not files, {
+        str(file.relative_to(ROOT)): sorted(map(str, others & files.keys())) for file, others in files.items()
+    }
 
 
 def test_importing_is_light() -> None:

@@ -67,7 +67,7 @@ def _track(predictor: VideoPredictor, clip: Clip, args: argparse.Namespace, quie
     from PIL import Image
     from tqdm import tqdm
 
-    from sam2v.video.writers import open_writer
+    from sam2v.output.writers import open_writer
 
     out = Path(args.out)
     frames = clip.frames.permute(0, 2, 3, 1).numpy()

@@ -12,7 +12,7 @@ from sam2v.cli.options import add_model_arguments, add_quiet_argument
 
 if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
-    from sam2v.evaluation.run import Run
+    from sam2v.jobs.run import Run
 
 DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "folder")
 
@@ -125,8 +125,8 @@ def run_interactive(args: argparse.Namespace) -> int:
     """Run one or both protocols and report."""
     from sam2v.evaluation import curves
     from sam2v.evaluation.interactive import InteractiveSettings, evaluate_interactive
-    from sam2v.evaluation.parts import Parts
-    from sam2v.evaluation.ranks import rank_and_world
+    from sam2v.jobs.parts import Parts
+    from sam2v.jobs.ranks import rank_and_world
 
     modes: tuple[Any, ...] = ("offline", "online") if args.mode == "both" else (args.mode,)
     settings = [InteractiveSettings(mode, args.frames, args.clicks, args.threshold) for mode in modes]
@@ -160,7 +160,7 @@ def _records(args: argparse.Namespace) -> Any:
 
 
 def _spec(args: argparse.Namespace) -> PredictorSpec:
-    from sam2v.evaluation.ranks import default_workers
+    from sam2v.jobs.ranks import default_workers
 
     threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
     return PredictorSpec(
@@ -170,8 +170,8 @@ def _spec(args: argparse.Namespace) -> PredictorSpec:
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
     """Resuming counts only with the same weights: a checkpoint file is known by its size and time."""
-    from sam2v.evaluation.parts import fingerprint
-    from sam2v.evaluation.run import Run
+    from sam2v.jobs.parts import fingerprint
+    from sam2v.jobs.run import Run
 
     file = Path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()

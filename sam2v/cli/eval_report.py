@@ -58,8 +58,8 @@ def parts_folder(args: argparse.Namespace) -> Path | None:
 
 def report(args: argparse.Namespace, evaluation: Evaluation) -> None:
     """Print the table and write what was asked for; only rank 0 does."""
-    from sam2v.evaluation.parts import Parts
-    from sam2v.evaluation.ranks import rank_and_world
+    from sam2v.jobs.parts import Parts
+    from sam2v.jobs.ranks import rank_and_world
 
     if rank_and_world()[0] != 0:
         return

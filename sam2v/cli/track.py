@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Track and write."""
     from sam2v.cli.prompts import gather_prompts
     from sam2v.cli.track_job import TrackJob
+    from sam2v.output.writers import FORMATS
     from sam2v.predict.video import VideoPredictor
-    from sam2v.video.writers import FORMATS
 
     formats = [name.strip() for name in args.format.split(",") if name.strip()]
     for name in formats or [""]:

@@ -13,15 +13,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sam2v.atomic import atomic_path
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
+from sam2v.files import write_text
 from sam2v.masks.png import read_binary
 from sam2v.masks.result import LABEL_IDS
+from sam2v.output.writers import MaskWriter, open_writer, remove_results
 from sam2v.predict.video import VideoPredictor, forward_frames
 from sam2v.tracking.session import Session
-from sam2v.video.journal import writing
-from sam2v.video.writers import MaskWriter, open_writer, remove_results
 
 #: Frames between two saves of the state, which a killed run goes on from.
 _SAVE_EVERY = 100
@@ -49,7 +48,7 @@ class TrackJob:
         prompts: what to track.
         direction: forward, reverse or both.
         start, most: where to start (None: at the earliest prompt) and how many frames to go (None: to the end).
-        out: folder for the results. formats: which results, keys of :data:`sam2v.video.writers.FORMATS`.
+        out: folder for the results. formats: which results, keys of :data:`sam2v.output.writers.FORMATS`.
     """
 
     predictor: VideoPredictor
@@ -213,8 +212,7 @@ class TrackJob:
             if position.session not in ("", before):
                 self.predictor.save_session(state, folder / position.session)
             record = {"job": self._description(), "position": asdict(position), "objects": state.obj_ids}
-            with writing(folder / _RECORD), atomic_path(folder / _RECORD) as temporary:
-                temporary.write_text(json.dumps(record, indent=2) + "\n")
+            write_text(folder / _RECORD, json.dumps(record, indent=2) + "\n")
         except BaseException:
             position.session = before
             raise

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from sam2v.evaluation.prompting import Prompt
     from sam2v.evaluation.protocol import PROTOCOLS, Protocol
     from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
-    from sam2v.evaluation.run import Run
     from sam2v.evaluation.score import evaluate_folders
     from sam2v.evaluation.vos import evaluate_vos
     from sam2v.evaluation.youtube import read_categories, read_seen, seen_unseen
+    from sam2v.jobs.run import Run
 
 _MODULES = {
     "baselines": ("CopyMask", "WarpMask", "make_baseline"),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.evaluation.files import write_text
 from sam2v.evaluation.pictures import figure
+from sam2v.files import write_text
 
 Step = tuple[tuple[float, ...], tuple[float, ...]]  # J and F of every scored frame
 

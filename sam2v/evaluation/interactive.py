@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sam2v.evaluation import shards
 from sam2v.evaluation.curves import Curve, InteractiveResult, Step
 from sam2v.evaluation.metrics import BOUND_TH, frame_scores
-from sam2v.evaluation.predictor import Mask, Predictor, binary_masks
+from sam2v.evaluation.predictor import Maker, Mask, Predictor, binary_masks, made
 from sam2v.evaluation.prompting import click_error
-from sam2v.evaluation.run import Maker, Run, made
+from sam2v.jobs import pool
+from sam2v.jobs.run import Run
 
 if TYPE_CHECKING:
     from sam2v.data.records import VideoRecord
@@ -80,7 +80,7 @@ def evaluate_interactive(
 _Argument = tuple["VideoRecord", "Predictor | Maker", InteractiveSettings]
 
 
-class _Job(shards.Job[_Argument, dict[str, Curve], dict[str, Curve]]):
+class _Job(pool.Job[_Argument, dict[str, Curve], dict[str, Curve]]):
     """One video."""
 
     def __init__(
@@ -102,7 +102,7 @@ class _Job(shards.Job[_Argument, dict[str, Curve], dict[str, Curve]]):
         curves = {}
         for obj in record.first_frame:
             curves[record.object_name(obj)] = annotate(made(predictor), record, obj, settings)
-            shards.advance()
+            pool.advance()
         return curves
 
     def load(self) -> dict[str, Curve] | None:

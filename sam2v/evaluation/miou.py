@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2v.evaluation.files import write_text
 from sam2v.evaluation.folders import png_stems
 from sam2v.evaluation.labels import VOID, is_binary, present, read_labels
 from sam2v.evaluation.metrics import region_similarity
+from sam2v.files import write_text
 
 
 @dataclass(frozen=True)

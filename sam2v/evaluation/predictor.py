@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,14 @@ class Predictor(Protocol):
         self, state: Any, start_frame_idx: int | None = None, max_frame_num_to_track: int | None = None
     ) -> Iterable[FrameResult]:
         """Track from a frame on; N frames to track give N + 1 results."""
+
+
+Maker = Callable[[], Predictor]
+
+
+def made(predictor: Predictor | Maker) -> Predictor:
+    """The predictor itself, or the one a function makes (which should keep it for the next call)."""
+    return predictor if hasattr(predictor, "init_state") else predictor()  # type: ignore[return-value, operator]
 
 
 def binary_masks(obj_ids: Sequence[int], masks: Tensor) -> dict[int, Mask]:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sam2v.evaluation.files import write_text
 from sam2v.evaluation.metrics import Statistics, mean_over, statistics
+from sam2v.files import write_text
 
 _COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sam2v.evaluation import bits, folders, metrics
 from sam2v.evaluation.labels import HIGHEST_GREY_LABEL, VOID, LabelMap, present, read_labels
-from sam2v.evaluation.parts import Parts, fingerprint
 from sam2v.evaluation.protocol import Protocol, get_protocol
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
-from sam2v.evaluation.shards import Job, run_jobs
+from sam2v.jobs.parts import Parts, fingerprint
+from sam2v.jobs.pool import Job, run_jobs
 
 CHUNK = 16  # frames a process takes at a time
 

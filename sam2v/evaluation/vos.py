@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam2v.evaluation import shards
 from sam2v.evaluation.metrics import frame_scores
-from sam2v.evaluation.predictor import Mask, Predictor, binary_masks, exclusive_masks
+from sam2v.evaluation.predictor import Maker, Mask, Predictor, binary_masks, exclusive_masks, made
 from sam2v.evaluation.prompting import Prompt, introduce
 from sam2v.evaluation.protocol import Protocol, get_protocol
 from sam2v.evaluation.results import Evaluation, SequenceScores
-from sam2v.evaluation.run import Maker, Run, made
 from sam2v.evaluation.score import FrameScores, merge_frames
 from sam2v.evaluation.submission import write_frame
+from sam2v.jobs import pool
+from sam2v.jobs.run import Run
 
 if TYPE_CHECKING:
     from sam2v.data.records import VideoRecord
@@ -86,7 +86,7 @@ class Task:
 _Argument = tuple["VideoRecord", "Predictor | Maker", Task]
 
 
-class _VosJob(shards.Job[_Argument, SequenceScores, SequenceScores]):
+class _VosJob(pool.Job[_Argument, SequenceScores, SequenceScores]):
     """One video."""
 
     def __init__(self, record: VideoRecord, predictor: Predictor | Maker, task: Task, run: Run) -> None:
@@ -126,7 +126,7 @@ def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> Se
             scores[frame_idx] = score_masks(record, frame_idx, masks, objects, task.protocol.bound_th)
         if task.out is not None and frame_idx in written:
             write_frame(task.out, record, frame_idx, masks)
-        shards.advance()
+        pool.advance()
     names = [record.frame_names[index] for index in asked]
     merged = merge_frames(names, [scores[index] for index in asked], objects, task.protocol)
     found = {record.object_name(obj): item for obj, item in merged.items()}

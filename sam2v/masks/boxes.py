@@ -38,21 +38,6 @@ def mask_to_box(masks: Array) -> Array:
     return boxes if isinstance(masks, torch.Tensor) else boxes.numpy()
 
 
-def valid_boxes(boxes: Array, size: tuple[int, int] | None = None) -> Array:
-    """Which of the N x 4 boxes can be used -> N bool: all finite, x0 <= x1, y0 <= y1.
-
-    With ``size`` (height, width) a box must also touch the picture. Raises ValueError for another shape.
-    """
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes are N x 4 (x0, y0, x1, y1), got shape {tuple(boxes.shape)}")
-    x0, y0, x1, y1 = boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]
-    good = (x0 <= x1) & (y0 <= y1) & (abs(boxes) < float("inf")).all(1)
-    if size is not None:
-        height, width = size
-        good = good & (x1 >= 0) & (y1 >= 0) & (x0 <= width - 1) & (y0 <= height - 1)
-    return good
-
-
 def _extent(hit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """First and last true index of every row of an N x L bool tensor (0, 0 for a row with none)."""
     length = hit.shape[1]

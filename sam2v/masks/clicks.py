@@ -1,6 +1,6 @@
-"""Where a simulated user clicks: at the centre of the error (evaluation), or anywhere in it (training).
+"""Where a simulated user clicks in evaluation: at the centre of the error.
 
-Both rules click where a prediction is wrong: a positive click where the object was missed, a negative one
+The rule clicks where a prediction is wrong: a positive click where the object was missed, a negative one
 where it was invented. Coordinates are whole pixels (x, y); the network adds the half pixel that leads to
 their centres. Source: SAM 2 paper, section 6 and appendix (simulated prompts); the central click is that of
 interactive segmentation benchmarks.
@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 
 class Click(NamedTuple):
@@ -76,38 +74,3 @@ def _deepest(region: npt.NDArray[np.bool_], label: int) -> tuple[int, int, int, 
     depth = squared_depth(region[top : rows[-1] + 1, left : columns[-1] + 1])
     y, x = divmod(int(depth.argmax()), depth.shape[1])
     return int(depth[y, x]), x + left, y + top, label
-
-
-def uniform_clicks(
-    truth: Tensor, guess: Tensor | None = None, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """One click per object, uniform over its error region. Runs on the masks' device, without a loop.
-
-    Args:
-        truth: N x H x W bool.
-        guess: N x H x W bool, the predictions to correct; None: nothing is predicted yet.
-        generator: source of randomness, on the CPU.
-
-    Returns:
-        points N x 1 x 2 float (x, y) and labels N x 1 int64. Where nothing is wrong the click confirms:
-        positive in the object, or, where there is none, negative anywhere.
-
-    Raises:
-        ValueError: shapes differ or are not N x H x W. TypeError: masks that are not boolean.
-    """
-    got = torch.zeros_like(truth) if guess is None else guess
-    if truth.ndim != 3 or got.shape != truth.shape:
-        raise ValueError(f"truth and guess must be N x H x W alike, got {tuple(truth.shape)}, {tuple(got.shape)}")
-    if truth.dtype != torch.bool or got.dtype != torch.bool:
-        raise TypeError(f"truth and guess must be bool, got {truth.dtype} and {got.dtype}")
-    flat = truth.flatten(1)
-    wrong = flat != got.flatten(1)
-    region = torch.where(wrong.any(dim=1, keepdim=True), wrong, flat)
-    region = region | ~region.any(dim=1, keepdim=True)
-    share = torch.rand(len(flat), 1, generator=generator, dtype=torch.float64).to(flat.device)
-    rank = region.cumsum(dim=1)  # N x HW: how many pixels of the region come up to here
-    total = rank[:, -1:]
-    index = torch.searchsorted(rank, (share * total).long().clamp(max=total - 1) + 1)  # N x 1
-    width = truth.shape[2]
-    points = torch.stack([index % width, index // width], dim=2).float()
-    return points, flat.gather(1, index).long()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from sam2v.files import whole_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -125,14 +126,8 @@ def _open(path: PathLike) -> Image.Image:
 
 
 def _save(image: Image.Image, path: PathLike) -> None:
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        image.save(partial, format="PNG")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def _ids_of_colours(rgb: np.ndarray, path: PathLike) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sam2v.atomic import atomic_path
+from sam2v.files import whole_file
 from sam2v.memory import MemoryEntry
 from sam2v.tracking.live import LiveFrames
 from sam2v.tracking.prompts import PointPrompt
@@ -59,7 +59,7 @@ def save_session(session: Session, path: str | Path, model: ModelIdentity, optio
         "live": _pack_live(session.frames) if isinstance(session.frames, LiveFrames) else None,
     }
     try:
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
             torch.save(record, file)
     except (OSError, RuntimeError) as error:  # torch turns an error of the disk into one of its own
         cause = error if isinstance(error, OSError) else error.__context__

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sam2v.atomic import atomic_path
+from sam2v.files import whole_file
 from sam2v.training.config import TrainConfig, config_difference
 
 _VERSION = 1
@@ -22,7 +22,7 @@ def save_state(path: Path, state: dict[str, Any], config: TrainConfig) -> None:
     """
     whole = {"version": _VERSION, "config": asdict(config), **state}
     try:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             torch.save(whole, file)
             file.flush()
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam2v.atomic import atomic_path
+from sam2v.files import whole_file
 
 _WIDTH, _HEIGHT, _MARGIN = 900, 260, 48
 _COLOURS = ((31, 90, 160), (200, 80, 30), (40, 130, 60), (140, 60, 140))
@@ -67,7 +67,7 @@ class RunLog:
         if not panels:
             return None
         path = self.folder / "curves.png"
-        with atomic_path(path) as temporary:
+        with whole_file(path) as temporary:
             _draw_panels(panels).save(temporary, "PNG")
         return path
 
@@ -78,7 +78,7 @@ class RunLog:
 
     def _rewrite(self, kind: str, rows: Sequence[Mapping[str, float]]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with atomic_path(self.folder / f"{kind}.csv") as temporary, temporary.open("w", newline="") as file:
+        with whole_file(self.folder / f"{kind}.csv") as temporary, temporary.open("w", newline="") as file:
             if rows:
                 writer = csv.DictWriter(file, names)
                 writer.writeheader()

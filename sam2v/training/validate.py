@@ -89,8 +89,8 @@ def clips_jf(network: Sam2Network, clips: Sequence[Clip]) -> float:
 @torch.inference_mode()
 def records_jf(network: Sam2Network, records: Any) -> float:
     """J&F in percent on a data set, first masks given."""
-    from sam2v.evaluation.run import Run
     from sam2v.evaluation.vos import evaluate_vos
+    from sam2v.jobs.run import Run
     from sam2v.predict import VideoPredictor
 
     # the other processes are busy elsewhere: this one measures alone

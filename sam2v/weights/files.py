@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sam2v.atomic import atomic_path
+from sam2v.files import whole_file
 
 CheckpointFormat = Literal["safetensors", "official"]
 
@@ -51,21 +51,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     raise ValueError(f"{path} is not a checkpoint: neither a torch file (.pt) nor safetensors")
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """Metadata of a safetensors file; ``config`` is the configuration's name in files written by sam2v.
-
-    Raises:
-        ValueError: not a whole safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or incomplete ({error})") from None
-
-
 def write_checkpoint(
     state_dict: Mapping[str, Tensor],
     path: str | Path,
@@ -86,7 +71,7 @@ def write_checkpoint(
     path = Path(path)
     check_target(path, format)
     tensors = _with_own_memory(state_dict)
-    with atomic_path(path) as temporary:
+    with whole_file(path) as temporary:
         if format == "official":
             torch.save({"model": tensors}, temporary)
         else:

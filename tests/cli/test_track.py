@@ -25,7 +25,7 @@ from video.clips import write_sound
 from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
-from sam2v.video.writers import FORMATS, MaskWriter
+from sam2v.output.writers import FORMATS, MaskWriter
 
 FRAMES, HEIGHT, WIDTH, FPS = 12, 48, 64, 12
 PROMPTS = ["--point", "2:1:20,20", "--point", "2:1:60,40,0", "--box", "4:7:30,10,60,40"]
@@ -353,7 +353,7 @@ def test_an_interruption_while_files_are_finished_is_no_finished_run(
     track: Track, movie: Path, tmp_path: Path, whole: dict[str, dict[str, bytes]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sam2v.video.mask_writers.CocoWriter._finish", lambda writer: interrupt())
+        patch.setattr("sam2v.output.mask_files.CocoWriter._finish", lambda writer: interrupt())
         assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 130
     assert not (tmp_path / "out" / "masks.json").exists()
     assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 0
@@ -512,7 +512,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
 ) -> None:
     import errno
 
-    import sam2v.atomic
+    import sam2v.files
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -527,7 +527,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
 
     monkeypatch.setattr(track_job, "_SAVE_EVERY", 3)
     stop_writing(monkeypatch, 4, lambda: fails.__setitem__(0, True))
-    monkeypatch.setattr(sam2v.atomic.os, "replace", at_times)
+    monkeypatch.setattr(sam2v.files.os, "replace", at_times)
     assert track(movie, *PROMPTS, "--format", "npz") == 2
     line = error_of(capsys)
     assert "cannot write" in line and "No space left on device" in line and "out/track." in line.replace(os.sep, "/")

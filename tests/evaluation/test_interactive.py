@@ -14,7 +14,7 @@ from sam2v.data.readers import davis, folder_pair
 from sam2v.evaluation import frame_scores
 from sam2v.evaluation.curves import plot_curves, write_curves_csv, write_curves_json
 from sam2v.evaluation.interactive import InteractiveSettings, evaluate_interactive
-from sam2v.evaluation.run import Run
+from sam2v.jobs.run import Run
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])

@@ -19,8 +19,8 @@ from sam2v.evaluation import evaluate_folders, frame_scores
 from sam2v.evaluation.baselines import CopyMask, WarpMask, make_baseline
 from sam2v.evaluation.predictor import exclusive_masks
 from sam2v.evaluation.prompting import Prompt
-from sam2v.evaluation.run import Run
 from sam2v.evaluation.vos import evaluate_vos, track
+from sam2v.jobs.run import Run
 
 
 @pytest.mark.parametrize("prompt", ["mask", "box", "clicks:3"])

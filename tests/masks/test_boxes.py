@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from sam2v.masks.boxes import mask_to_box, valid_boxes
+from sam2v.masks.boxes import mask_to_box
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=12)))
@@ -32,16 +32,3 @@ def test_bad_masks():
         mask_to_box(np.zeros((4, 5), bool))
     with pytest.raises(TypeError, match="logits"):
         mask_to_box(torch.zeros(1, 4, 5))
-
-
-@pytest.mark.parametrize("kind", [np.array, torch.tensor])
-def test_valid_boxes(kind):
-    infinite, nan = float("inf"), float("nan")
-    boxes = kind(
-        [[1.0, 2, 3, 4], [3, 2, 1, 4], [1, 4, 3, 2], [0, 0, infinite, 4], [0, nan, 1, 1], [-infinite, 0, infinite, 1]]
-    )
-    assert valid_boxes(boxes).tolist() == [True, False, False, False, False, False]
-    outside = kind([[-9.0, 0, -1, 5], [-9, 0, 0, 5], [10, 0, 12, 5], [9, 0, 12, 5], [0, 6, 1, 7], [0, 5, 1, 7]])
-    assert valid_boxes(outside, (6, 10)).tolist() == [False, True, False, True, False, True]
-    with pytest.raises(ValueError, match="N x 4"):
-        valid_boxes(boxes[0])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam2v.masks.clicks import Click, central_click, squared_depth, uniform_clicks
+from sam2v.masks.clicks import Click, central_click, squared_depth
 
 REGIONS = st.tuples(
     st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**32 - 1), st.floats(0, 1, allow_subnormal=False)
@@ -45,37 +43,3 @@ def test_the_click_goes_where_the_error_is_deepest() -> None:
 
 def test_the_image_edge_is_a_border() -> None:
     assert central_click(np.ones((9, 21))) == Click(4, 4, 1)
-
-
-def test_uniform_clicks_fall_on_the_error_alone_and_everywhere_in_it() -> None:
-    truth, guess = torch.zeros(2, 3, 8, 10, dtype=torch.bool)
-    truth[:, 2:5, 2:6] = True
-    guess[1] = truth[1]
-    guess[1, 7, 9] = True
-    guess[2] = truth[2]
-    generator = torch.Generator().manual_seed(0)
-    seen = torch.zeros(3, 8, 10)
-    for _ in range(400):
-        points, labels = uniform_clicks(truth, guess, generator)
-        x, y = points[:, 0].long().unbind(1)
-        seen[range(3), y, x] += 1
-        assert labels[:, 0].tolist() == [1, 0, 1]
-    assert seen[0].bool().equal(truth[0])
-    assert seen[1, 7, 9] == 400
-    assert seen[2].bool().equal(truth[2])
-    assert seen[0].max() < 3 * 400 / 12
-
-
-def test_an_absent_object_gets_a_negative_click() -> None:
-    points, labels = uniform_clicks(torch.zeros(1, 3, 4, dtype=torch.bool))
-    assert labels.item() == 0
-    assert points.shape == (1, 1, 2)
-
-
-def test_bad_masks() -> None:
-    with pytest.raises(ValueError, match="H x W alike"):
-        central_click(np.zeros((3, 4)), np.zeros((4, 3)))
-    with pytest.raises(TypeError, match="must be bool"):
-        uniform_clicks(torch.zeros(1, 3, 4))
-    with pytest.raises(ValueError, match="N x H x W"):
-        uniform_clicks(torch.zeros(3, 4, dtype=torch.bool))

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from sam2v.files import naming
 from sam2v.masks.draw import draw_masks
 from sam2v.masks.result import MaskletFrame
-from sam2v.video.encode import Palette, VideoEncoder, encode_all, join
+from sam2v.output.base import MaskWriter, Target
+from sam2v.output.encode import Palette, VideoEncoder, encode_all, join
+from sam2v.output.journal import Journal
 from sam2v.video.file import VideoFile
-from sam2v.video.journal import Journal, writing
-from sam2v.video.writers import MaskWriter, Target
 
 CLIP_FRAMES = 64
 PALETTE_FRAMES = 16  # pictures that the colours of a GIF are chosen from
@@ -141,7 +142,7 @@ class OverlayWriter(MaskWriter):
     def _giving_up_on_errors(self) -> Iterator[None]:
         """An error costs the clip that is open, nothing else."""
         try:
-            with writing(self.path):
+            with naming(self.path):
                 yield
         except BaseException:
             if self._encoder is not None:

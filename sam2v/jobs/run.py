@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2v.evaluation import shards
-from sam2v.evaluation.parts import Parts, fingerprint
-from sam2v.evaluation.predictor import Predictor
-
-Maker = Callable[[], Predictor]
+from sam2v.jobs import pool
+from sam2v.jobs.parts import Parts, fingerprint
 
 
 @dataclass(frozen=True)
@@ -29,9 +26,9 @@ class Run:
     key: str = ""
     distributed: bool = True
 
-    def jobs(self, jobs: Sequence[shards.Job[Any, Any, Any]]) -> list[Any]:
+    def jobs(self, jobs: Sequence[pool.Job[Any, Any, Any]]) -> list[Any]:
         """Run jobs that use torch."""
-        return shards.run_jobs(
+        return pool.run_jobs(
             jobs, workers=self.workers, progress=self.progress, distributed=self.distributed, forks=False
         )
 
@@ -43,8 +40,3 @@ class Run:
         """Keep a finished video."""
         if self.parts:
             Parts(self.parts).save(name, fingerprint(self.key, *values), content)
-
-
-def made(predictor: Predictor | Maker) -> Predictor:
-    """The predictor itself, or the one a function makes (which should keep it for the next call)."""
-    return predictor if hasattr(predictor, "init_state") else predictor()  # type: ignore[return-value, operator]

@@ -4,19 +4,10 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Errors of the disk inside the block become one OSError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(error.errno or 0, f"cannot write {path}: {reason}") from error
+from sam2v.files import naming, write_text
 
 
 class Journal:
@@ -38,7 +29,7 @@ class Journal:
     def append(self, entry: dict[str, Any]) -> int:
         """Write one line through to the file and return where it starts. OSError leaves the file as it was."""
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        with writing(self.path):
+        with naming(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = io.FileIO(self.path, "ab")
@@ -65,14 +56,7 @@ class Journal:
     def rewrite(self, entries: list[dict[str, Any]]) -> None:
         """Replace all lines at once."""
         self.close()
-        partial = self.path.with_name(self.path.name + ".part")
-        lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries]
-        with writing(self.path):
-            try:
-                partial.write_text("".join(lines))
-                partial.replace(self.path)
-            finally:
-                partial.unlink(missing_ok=True)
+        write_text(self.path, "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries))
 
     def close(self) -> None:
         if self._file is not None:

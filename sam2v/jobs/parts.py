@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sam2v.evaluation.files import write_text
+from sam2v.files import write_text
 
 
 class Parts:

@@ -14,9 +14,9 @@ from PIL import Image
 from video.clips import number_of, numbered_frame
 
 from sam2v.masks import MaskletFrame, decode_rle, read_binary, read_label_map
-from sam2v.video.overlay import CLIP_FRAMES
+from sam2v.output.overlay import CLIP_FRAMES
+from sam2v.output.writers import FORMATS, MaskWriter, open_writer
 from sam2v.video.sources import VideoFile
-from sam2v.video.writers import FORMATS, MaskWriter, open_writer
 
 SIZE = (32, 64)
 VIDEO = ("mp4", "webm", "gif")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sam2v.evaluation.ranks import default_workers, gather, rank_and_world, share
+from sam2v.jobs.ranks import default_workers, gather, rank_and_world, share
 
 Argument = TypeVar("Argument")
 Piece = TypeVar("Piece")

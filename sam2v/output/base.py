@@ -1,0 +1,104 @@
+"""What every writer of masks offers, and what it is told about the video."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from sam2v.masks.result import MaskletFrame
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a writer writes about.
+
+    Attributes:
+        folder: where its files go.
+        size: (height, width) of the video.
+        fps: frames per second, for writers of video.
+        frame_name: what a frame's files are called.
+        resume: continue what an earlier writer of the same format left in the folder.
+    """
+
+    folder: Path
+    size: tuple[int, int]
+    fps: float
+    frame_name: Callable[[int], str]
+    resume: bool
+
+
+class MaskWriter(ABC):
+    """Takes results frame by frame, in any order; a frame written again replaces the earlier one.
+
+    Everything written stays valid if the program stops at any moment. Use as a context manager, or call `close`.
+
+    Attributes:
+        path: the file or folder that holds the output after `close`.
+    """
+
+    path: Path
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._closed = False
+
+    def write(self, result: MaskletFrame) -> None:
+        """Write one frame.
+
+        Raises:
+            ValueError: masks of another size than the video, a closed writer, or an overlay without a picture.
+            OSError: the disk is full or the folder cannot be written; the message names the file, and what was
+                written before stays valid.
+        """
+        if self._closed:
+            raise ValueError(f"this writer is closed: {self.path}")
+        if result.size != self.target.size:
+            height, width = self.target.size
+            got = f"{result.size[0]} x {result.size[1]}"
+            raise ValueError(f"masks are {got} (height x width), but the video is {height} x {width}")
+        self._write(result)
+
+    @staticmethod
+    @abstractmethod
+    def remove_results(folder: Path, format: str) -> None:
+        """Remove what a writer of this format left in a folder, as its record tells; nothing else."""
+
+    @abstractmethod
+    def done_frames(self) -> set[int]:
+        """Frames that are on disk for good, those of the run that is being continued included."""
+
+    def flush(self) -> None:  # noqa: B027 - most writers hold nothing back
+        """Put everything written so far on disk for good, so that a run may go on from here.
+
+        Raises:
+            OSError: it cannot be written, or was lost when an earlier write failed.
+        """
+
+    def close(self) -> None:
+        """Finish the output. Closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._finish()
+
+    @abstractmethod
+    def _write(self, result: MaskletFrame) -> None: ...
+
+    @abstractmethod
+    def _finish(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except OSError:
+            if error is None:  # otherwise the first error is the one to tell
+                raise

@@ -1,0 +1,113 @@
+"""masks.json: a COCO data set of all frames' masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from sam2v.files import whole_file
+from sam2v.masks.boxes import mask_to_box
+from sam2v.masks.result import MaskletFrame
+from sam2v.masks.rle import encode_rle
+from sam2v.output.base import MaskWriter, Target
+from sam2v.output.journal import Journal
+
+_DATA_SET, _LINES = "masks.json", "masks.jsonl"
+
+
+class CocoWriter(MaskWriter):
+    """masks.jsonl while tracking, one line per frame; masks.json on close, a COCO data set of the same masks.
+
+    In masks.json an image is a frame (its id is the frame's index) and an annotation is an object on it, with
+    `track_id` the object's id, `score` the predicted IoU and `object_score` the presence logit. Empty masks are in
+    the lines only.
+    """
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self.path = target.folder / _DATA_SET
+        self._journal = Journal(target.folder / _LINES, target.resume)
+        self._line_of = {entry["frame_idx"]: start for start, entry in self._journal.entries()}
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        if (folder / _LINES).is_file():
+            for name in (_LINES, _DATA_SET):
+                (folder / name).unlink(missing_ok=True)
+
+    def done_frames(self) -> set[int]:
+        return set(self._line_of)
+
+    def _write(self, result: MaskletFrame) -> None:
+        masks = result.binary()
+        boxes = mask_to_box(masks).tolist()
+        scores = zip(result.iou.tolist(), result.object_score.tolist(), strict=True)
+        objects = [
+            {
+                "id": int(obj_id),
+                "segmentation": encode_rle(mask),
+                "area": int(mask.sum()),
+                "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1] if mask.any() else [0, 0, 0, 0],
+                "score": round(iou, 6),
+                "object_score": round(presence, 6),
+            }
+            for obj_id, mask, (x0, y0, x1, y1), (iou, presence) in zip(
+                result.obj_ids, masks, boxes, scores, strict=True
+            )
+        ]
+        name = self.target.frame_name(result.frame_idx)
+        line = {"frame_idx": result.frame_idx, "name": name, "objects": objects}
+        self._line_of[result.frame_idx] = self._journal.append(line)
+
+    def _finish(self) -> None:
+        self._journal.close()
+        with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            self._write_data_set(file)
+
+    def _write_data_set(self, file: TextIO) -> None:
+        """Line by line, so that memory does not grow with the video."""
+        about = {"description": "masklets made by sam2v", "fps": self.target.fps}
+        file.write('{"info":' + json.dumps(about) + ',\n"categories":[{"id":1,"name":"object"}],\n"images":[')
+        _write_list(file, self._images())
+        file.write('],\n"annotations":[')
+        _write_list(file, self._annotations())
+        file.write("]}\n")
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """The newest line of every frame, in the order of frames."""
+        if not self._line_of:
+            return
+        with open(self._journal.path, "rb") as file:
+            for _, start in sorted(self._line_of.items()):
+                file.seek(start)
+                yield json.loads(file.readline())
+
+    def _images(self) -> Iterator[dict[str, Any]]:
+        height, width = self.target.size
+        for line in self._lines():
+            index = line["frame_idx"]
+            yield {
+                "id": index,
+                "frame_idx": index,
+                "file_name": line["name"],
+                "height": height,
+                "width": width,
+            }
+
+    def _annotations(self) -> Iterator[dict[str, Any]]:
+        number = 0
+        for line in self._lines():
+            for item in line["objects"]:
+                if item["area"]:
+                    number += 1
+                    own = {key: value for key, value in item.items() if key != "id"}
+                    head = {"id": number, "image_id": line["frame_idx"], "track_id": item["id"]}
+                    yield head | {"category_id": 1, "iscrowd": 0} | own
+
+
+def _write_list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:
+    for number, item in enumerate(items):
+        file.write(",\n" if number else "\n")
+        json.dump(item, file, separators=(",", ":"))
