@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sam2v.backends.cpu.products import linear
 from sam2v.model.network import Sam2Network
-from sam2v.nn.products import linear
 from sam2v.weights.load import load_model
 
 

@@ -19,12 +19,11 @@ import numpy as np
 import torch
 
 from benchmarks.common import machine, table
-from benchmarks.programs import build_ported, keep_float32
+from benchmarks.programs import build_ported, keep_float32, network_input
 from sam2v import ImagePredictor, VideoPredictor
 from sam2v.config import load_model_config
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
-from sam2v.video.preprocess import preprocess
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -64,7 +63,7 @@ def official(predictor: Any, picture: np.ndarray) -> Answer:
 
 def ported(model: Any, picture: np.ndarray) -> Answer:
     """transformers' ``Sam2Model`` on the network input that sam2v makes."""
-    pixels = preprocess(picture, SIDE, filter="bilinear")
+    pixels = network_input(picture, SIDE, photograph=True)
     encoded = model(pixel_values=pixels, input_points=torch.zeros(1, 1, 1, 2)).image_embeddings
 
     def answer(case: dict[str, Any], earlier: np.ndarray | None) -> np.ndarray:
@@ -131,7 +130,7 @@ def track_ported(own: Sam2Network, frames: np.ndarray) -> list[torch.Tensor]:
     keep_float32(module)
     model = build_ported("Sam2VideoModel", own.config, own.state_dict())
     height, width = frames.shape[1:3]
-    pixels = preprocess(frames, SIDE, filter="bicubic")
+    pixels = torch.cat([network_input(frame, SIDE) for frame in frames])
     session = module.Sam2VideoInferenceSession(pixels, height, width, dtype=torch.float32)
     processor = transformers.Sam2VideoProcessor(
         transformers.Sam2ImageProcessor(), transformers.Sam2VideoVideoProcessor()

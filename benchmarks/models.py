@@ -4,7 +4,8 @@
 
 Every model tracks one clicked object through the same frames, frame by frame in turn. The table gives the median time
 per frame after the memory bank is full. Released architectures run with weights drawn by rule: numbers do not change
-the time. With ``+fast`` behind its name a model runs in fast mode, with ``+bfloat16`` in that precision.
+the time. With `+fast` behind its name a model runs in fast mode, with `+bfloat16` in that precision, with `+aspect` on
+rectangles that keep the aspect of the frames (16:9).
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def main() -> None:
 
 def _predictor(text: str) -> VideoPredictor:
     name, *options = text.split("+")
-    if unknown := set(options) - {"fast", "bfloat16"}:
-        raise SystemExit(f"{text}: unknown option {unknown.pop()!r}; known: fast, bfloat16")
+    if unknown := set(options) - {"fast", "bfloat16", "aspect"}:
+        raise SystemExit(f"{text}: unknown option {unknown.pop()!r}; known: fast, bfloat16, aspect")
     dtype = "bfloat16" if "bfloat16" in options else None
-    return VideoPredictor(load_own(name, dtype, fast="fast" in options))
+    return VideoPredictor(load_own(name, dtype, fast="fast" in options), keep_aspect="aspect" in options)
 
 
 if __name__ == "__main__":

@@ -18,30 +18,33 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.common import count_gflop, machine, product_peak, table
 from benchmarks.programs import DTYPES, load_own
-from sam2v.model.memory_attention import MemoryTokens
-from sam2v.model.network import MemoryRead, Sam2Network
-from sam2v.nn.position import sine_grid
-from sam2v.nn.rotary import axial_rotation
-from sam2v.tracking.prompts import no_points
+from sam2v.backends.base import Backend
+from sam2v.model.network import Sam2Network
+from sam2v.model.values import TokenGroup
+from sam2v.tracking.step import track_objects
 
 
 @dataclass
 class Part:
-    """A part of the network: what is run, on what, and whose parameters it reads."""
+    """A part of the network: its methods (of which modules, and whose parameters they read), and the calls of one
+    frame."""
 
     name: str
-    run: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    modules: tuple[torch.nn.Module, ...]
+    methods: list[tuple[nn.Module, str, nn.Module]]
+    calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+
+    def run(self) -> list[Any]:
+        """Make the calls again."""
+        return [call(*args, **named) for call, args, named in self.calls]
 
 
 def main() -> None:
@@ -54,11 +57,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     peak, bandwidth = product_peak(getattr(torch, args.dtype)), copy_peak()
-    network = load_own(args.model, args.dtype)
-    network.requires_grad_(False)  # the counter hooks gradients, which no_grad has none of
+    backend = Backend(load_own(args.model, args.dtype))
+    backend.calls.requires_grad_(False)  # the counter hooks gradients, which no_grad has none of
+    parts = list(parts_of(backend.calls))
+    record_frame(backend, parts)
     rows, total = [], [0.0, 0.0, 0.0]
     with torch.no_grad():
-        for part in parts_of(network):
+        for part in parts:
             ms, gflop, megabytes, operators = measure(part, args.runs)
             bound = max(gflop / peak, megabytes / 1000 / bandwidth) * 1000
             total = [a + b for a, b in zip(total, (ms, gflop, bound), strict=True)]
@@ -90,85 +95,80 @@ def copy_peak(seconds: float = 1.0) -> float:
 
 
 def parts_of(network: Sam2Network) -> Iterator[Part]:
-    """The parts of a frame in the order they run, each with what the one before it gave."""
-    side, memory, dtype = network.config.image_size, network.config.memory, network.dtype
-    encoder, decoder, reader = network.image_encoder, network.sam_mask_decoder, network.memory_attention
-    trunk = encoder.trunk
-    image = torch.randn(1, 3, side, side, dtype=dtype)
-
-    yield Part("patches", trunk.embed, (image,), (trunk.patch_embed,))
-    x, maps, first = trunk.embed(image), [], 0
+    """The parts of a frame in the order in which they run."""
+    trunk, neck, layers = network.image_encoder.trunk, network.image_encoder.neck, list(network.memory_attention.layers)
+    yield Part("patches", [(trunk, "embed", trunk.patch_embed)])
+    first = 0
     for stage, last in enumerate(trunk.stage_ends, 1):
-        blocks = torch.nn.Sequential(*trunk.blocks[first : last + 1])
-        yield Part(f"trunk stage {stage}", blocks, (x,), (blocks,))
-        x, first = blocks(x), last + 1
-        maps.append(x.permute(0, 3, 1, 2))
-    finish = (decoder.conv_s0, decoder.conv_s1)
+        yield Part(f"trunk stage {stage}", [(b, "forward", b) for b in trunk.blocks[first : last + 1]])
+        first = last + 1
+    yield Part("neck", [(neck, "forward", neck)])
+    looks: Any = [(layer, layer.self_attn, layer.cross_attn_image) for layer in layers]
+    yield Part("memory: self-attention", [(layer, "_self_attention", look) for layer, look, _ in looks])
+    yield Part("memory: cross-attention", [(layer, "_cross_attention", look) for layer, _, look in looks])
+    mlps = [(layer, nn.ModuleList([layer.linear1, layer.linear2])) for layer, *_ in looks]
+    yield Part("memory: MLP", [(layer, "_mlp", linears) for layer, linears in mlps])
+    yield Part("mask decoder", [(network, "decode_prompts", network.sam_mask_decoder)])
+    yield Part("memory encoder", [(network, "write_memory", network.memory_encoder)])
 
-    def neck(maps: list[Tensor]) -> Any:
-        return encoder.neck.fine_levels(maps, *finish), encoder.neck.stride16(maps)
 
-    yield Part("neck", neck, (maps,), (encoder.neck, *finish))
-    features = network.encode_image(image)
-    channels, h, w = features.stride16.shape[1:]
-    read = MemoryRead(
-        torch.randn(1, memory.num_maskmem, memory.mem_dim, h, w, dtype=dtype),
-        torch.arange(memory.num_maskmem)[None].flip(1),
-        torch.randn(1, memory.max_obj_ptrs, channels),
-        torch.arange(memory.max_obj_ptrs)[None] / (memory.max_obj_ptrs - 1),
-        padded=False,
-    )
-    tokens, places, pointers = network._memory_tokens(read)
-    turn = axial_rotation(h, w, channels, tokens.device)
-    start = features.stride16 + 0.1 * sine_grid(h, w, channels, tokens.device).to(dtype)
-    start = start.flatten(2).transpose(1, 2).contiguous()
-    layers, keys = list(reader.layers), tokens + places
+def record_frame(backend: Backend, parts: list[Part]) -> None:
+    """Track one object to one frame with a full memory bank, and keep what the parts were called with."""
+    network, memory = backend.calls, backend.config.memory
+    for part in parts:
+        for owner, method, _ in part.methods:
+            record_calls(part, owner, method)
+    h, w = backend.config.input_size
+    features = backend.encode_image(torch.randint(0, 256, (1, h, w, 3), dtype=torch.uint8))
+    score = torch.ones(1, 1)
+    tokens = backend.write_memory(features, torch.randn(1, 1, h // 4, w // 4), score)
+    for part in parts:
+        if part.name == "memory encoder":
+            part.calls.clear()
+    pointers = torch.randn(1, memory.max_obj_ptrs, network.no_obj_ptr.shape[1])
+    memories = [
+        TokenGroup(
+            tokens[:, None].expand(-1, memory.num_maskmem, -1, -1), torch.arange(memory.num_maskmem)[None], True
+        ),
+        TokenGroup(
+            pointers.unflatten(2, (-1, memory.mem_dim)).to(backend.dtype),
+            torch.arange(memory.max_obj_ptrs)[None] / (memory.max_obj_ptrs - 1),
+            False,
+        ),
+    ]
+    answer = track_objects(backend, features, backend.read_memory(features, memories)).pick()
+    backend.write_memory(features, answer.mask, answer.object_score)
+    for part in parts:
+        for owner, method, _ in part.methods:
+            delattr(owner, method)
 
-    def around(x: Tensor, *_: Tensor) -> list[Tensor]:
-        return [layer._look_around(x, turn) for layer in layers]
 
-    def back(x: Tensor, keys: Tensor, values: Tensor) -> list[Tensor]:
-        memory = MemoryTokens(keys, values, turn, pointers, None)
-        return [layer._look_back(x, turn, memory) for layer in layers]
+def record_calls(part: Part, owner: nn.Module, method: str) -> None:
+    """Keep the calls of a module's method until the method is deleted from the module."""
+    real = getattr(owner, method)
 
-    def think(x: Tensor) -> list[Tensor]:
-        return [layer._think(x) for layer in layers]
+    def recorded(*args: Any, **named: Any) -> Any:
+        part.calls.append((real, args, named))
+        return real(*args, **named)
 
-    yield Part("memory: self-attention", around, (start,), tuple(layer.self_attn for layer in layers))
-    yield Part(
-        "memory: cross-attention", back, (start, keys, tokens), tuple(layer.cross_attn_image for layer in layers)
-    )
-    yield Part("memory: MLP", think, (start,), tuple(m for layer in layers for m in (layer.linear1, layer.linear2)))
-    conditioned = network.read_memory(features, read)
-    coords, labels = no_points(1, tokens.device)
-
-    def decode(conditioned: Tensor) -> Any:
-        return network.decode_prompts(features, conditioned, coords, labels, multimask=True)
-
-    yield Part("mask decoder", decode, (conditioned,), (network.sam_mask_decoder, network.sam_prompt_encoder))
-    answer = decode(conditioned)
-
-    def write(masks: Tensor) -> Tensor:
-        return network.write_memory(features, masks, answer.object_score)
-
-    yield Part("memory encoder", write, (answer.best,), (network.memory_encoder,))
+    object.__setattr__(owner, method, recorded)
 
 
 def measure(part: Part, runs: int) -> tuple[float, float, float, str]:
     """Milliseconds, GFLOP, MB and the slowest operators of a part."""
-    gflop, out = count_gflop(lambda: part.run(*part.inputs))
+    gflop, out = count_gflop(part.run)
     times = []
     for _ in range(runs):
         started = time.perf_counter()
-        part.run(*part.inputs)
+        part.run()
         times.append(1000 * (time.perf_counter() - started))
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        part.run(*part.inputs)
+        part.run()
     events = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
     whole = sum(event.self_cpu_time_total for event in events)
     shown = [f"{e.key.removeprefix('aten::')} {e.self_cpu_time_total / whole:.0%}" for e in events[:3]]
-    parameters = sum(p.nbytes for module in part.modules for p in module.parameters())
-    moved = parameters + size_of(part.inputs) + size_of(out)
+    parameters = sum(p.nbytes for *_, module in part.methods for p in module.parameters())
+    moved = parameters + sum(size_of(args) for _, args, _ in part.calls) + size_of(out)
     return statistics.median(times), gflop, moved / 1e6, ", ".join(shown)
 
 

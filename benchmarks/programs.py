@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2v.config import ModelConfig, TrunkConfig, load_model_config
-from sam2v.model.network import Sam2Network
-from sam2v.video.preprocess import preprocess
+from sam2v.model.network import MEAN, STD, Sam2Network
+from sam2v.video.fit import fit, fit_photograph
 
 OWN = "sam2v"
 PEERS = ("sam2", "transformers")
@@ -465,9 +465,18 @@ class PortedVideo:
         for file in files:
             frame = np.asarray(Image.open(file))
             size = (frame.shape[0], frame.shape[1])
-            pixels = preprocess(frame, self._setup.image_size, filter="bicubic").to(self._setup.stored_dtype)
-            inputs.append(pixels.reshape(3, *pixels.shape[-2:]))
+            inputs.append(network_input(frame, self._setup.image_size)[0].to(self._setup.stored_dtype))
         return torch.stack(inputs), size
+
+
+def network_input(picture: np.ndarray, side: int, photograph: bool = False) -> Tensor:
+    """What sam2v's network makes of H x W x 3 uint8 pixels, 1 x 3 x side x side: resized and normalised."""
+    size = (side, side)
+    if photograph:
+        pixels = fit_photograph(picture, size, torch.device("cpu"))
+    else:
+        pixels = torch.from_numpy(fit(picture, size).copy()).float() / 255
+    return ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)[None]
 
 
 class PortedImage:
@@ -480,7 +489,7 @@ class PortedImage:
     def encode(self, picture: np.ndarray) -> None:
         """See :class:`ImageProgram`."""
         self._size = (picture.shape[0], picture.shape[1])
-        pixels = preprocess(picture, self._setup.image_size, filter="bilinear")
+        pixels = network_input(picture, self._setup.image_size, photograph=True)
         self._embeddings = self.model.get_image_embeddings(pixels.to(self._setup.device, self._setup.stored_dtype))
 
     def click(self, place: Point) -> np.ndarray:

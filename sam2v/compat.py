@@ -115,7 +115,8 @@ class SAM2ImagePredictor(ImagePredictor):
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`sam2v.ImagePredictor.predict`."""
         answer = super().predict(*args, **kwargs)
-        return answer._replace(masks=answer.masks.astype(np.float32))
+        answer.masks = answer.masks.astype(np.float32)
+        return answer
 
     def predict_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As :meth:`sam2v.ImagePredictor.predict_batch`."""
@@ -196,8 +197,9 @@ class SAM2VideoPredictor:
         async_loading_frames: bool = False,
     ) -> SAM2State:
         """Open a video. The other arguments have no effect: frames are read when needed, and memory is bounded."""
-        state = self._video.init_state(video_path)
-        return SAM2State(state.frames, state.announced_frames, state.history, state.store.budget)
+        state: Any = self._video.init_state(video_path)
+        state.__class__ = SAM2State
+        return state
 
     def add_new_points_or_box(
         self,

@@ -1,15 +1,15 @@
 """Typed configuration of the network.
 
-A model file (``configs/model/*.yaml``) names only what differs from the defaults below. Files and overrides are read
-with
+A model file (`configs/model/*.yaml`) names only what differs from the defaults below. Files and overrides are read with
 OmegaConf and Hydra's override grammar; Hydra's global state is never touched, so sam2v can live inside a Hydra
 application.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ class MemoryConfig:
         num_layers: memory-attention layers.
         mlp_dim: hidden channels of their MLPs.
         dropout: dropout rate in memory attention, used in training.
-        pool: memories are read averaged over ``pool`` x ``pool`` cells: 1, as the released models do, or 2 or 4, faster
-            and approximate.
+        pool: memories are read averaged over `pool` x `pool` cells: 1, as the released models do, or 2 or 4, faster and
+            approximate.
         mask_scale, mask_bias: affine map of mask probabilities before memory encoding.
         no_obj_embed_spatial: mark the memory of frames without the object (SAM 2.1).
         obj_ptr_time_encoding: add temporal encodings to object pointers (SAM 2.1).
@@ -97,20 +97,31 @@ class ModelConfig:
 
     Attributes:
         name: the configuration's name; filled from the file's name when absent.
-        image_size: side of the square network input in pixels, a multiple of 32.
+        image_size: the network's input in pixels: the side of a square, or [height, width]; multiples of 32. A square
+            is kept as one number.
         hidden_dim: channels of the stride-16 features shared by neck, decoder and memory attention; a multiple of 32.
     """
 
     name: str = ""
-    image_size: int = 1024
+    image_size: Any = 1024  # int or list of two: OmegaConf has no type for that
     hidden_dim: int = 256
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.image_size, list | tuple):
+            sides = list(self.image_size)
+            self.image_size = sides[0] if len(sides) == 2 and sides[0] == sides[1] else sides
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        return sides_of(self.image_size)
+
 
 def list_model_configs() -> list[str]:
-    """Names of the configurations shipped with the package (``configs/model/*.yaml``), sorted."""
+    """Names of the configurations shipped with the package (`configs/model/*.yaml`), sorted."""
     return sorted(p.name.removesuffix(".yaml") for p in (configs_dir() / "model").glob("*.yaml"))
 
 
@@ -118,8 +129,8 @@ def load_model_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
     """Read a model configuration.
 
     Args:
-        name_or_path: a name from :func:`list_model_configs`, or the path of a YAML file with a ``model:`` section.
-        overrides: Hydra override strings on that file's tree, e.g. ``["model.image_size=256"]``.
+        name_or_path: a name from `list_model_configs`, or the path of a YAML file with a `model:` section.
+        overrides: Hydra override strings on that file's tree, e.g. `["model.image_size=256"]`.
 
     Raises:
         FileNotFoundError: no such name or file; the message lists the names.
@@ -128,12 +139,29 @@ def load_model_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
     path = _find_model_file(name_or_path)
     config = read_typed_section(path, "model", ModelConfig, overrides)
     config.name = config.name or path.name.removesuffix(".yaml")
-    _validate(config)
+    _check(config)
     return config
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Check overrides for a network whose configuration is not known yet.
+
+    Raises:
+        ValueError: no shipped configuration takes them.
+    """
+    problems = []
+    for name in list_model_configs():
+        try:
+            load_model_config(name, overrides)
+        except ValueError as error:
+            problems.append(error)
+        else:
+            return
+    raise problems[0]
+
+
 def read_typed_section(path: Path, section: str, schema: type, overrides: Sequence[str] = ()) -> Any:
-    """Read ``section`` of a YAML file into the dataclass ``schema``; the file may hold no other section.
+    """Read `section` of a YAML file into the dataclass `schema`; the file may hold no other section.
 
     Raises:
         ValueError: the file is not valid YAML, or it or an override has an unknown key or a wrong type.
@@ -161,7 +189,7 @@ def read_typed_section(path: Path, section: str, schema: type, overrides: Sequen
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
-    """Parse Hydra override strings ``key=value`` into (dotted key, value) pairs.
+    """Parse Hydra override strings `key=value` into (dotted key, value) pairs.
 
     Raises:
         ValueError: an override is malformed, or adds or deletes a key.
@@ -182,7 +210,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _find_model_file(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
@@ -194,69 +222,74 @@ def _find_model_file(name_or_path: str | Path) -> Path:
     return known
 
 
-def _validate(config: ModelConfig) -> None:
-    trunk, memory = config.trunk, config.memory
-    _require(
-        config.image_size > 0 and config.image_size % 32 == 0,
-        "image_size",
-        config.image_size,
-        "a positive multiple of 32",
-    )
-    _require(
-        config.hidden_dim > 0 and config.hidden_dim % 32 == 0,
-        "hidden_dim",
-        config.hidden_dim,
-        "a positive multiple of 32",
-    )
-    _require(
-        len(trunk.stages) == 4 and min(trunk.stages) > 0,
-        "trunk.stages",
-        trunk.stages,
-        "four positive numbers",
-    )
-    _require(
-        len(trunk.windows) == 4 and min(trunk.windows) > 0,
-        "trunk.windows",
-        trunk.windows,
-        "four positive numbers",
-    )
-    _require(
-        all(w % 2 == 0 for w in trunk.windows[:3]),
-        "trunk.windows",
-        trunk.windows,
-        "even sides in the first three stages",
-    )
-    blocks = sum(trunk.stages)
-    _require(
-        all(0 <= i < blocks for i in trunk.global_blocks),
+def sides_of(image_size: Any) -> tuple[int, int]:
+    """(height, width) of a size as configurations write it: the side of a square, or [height, width]."""
+    height, width = image_size if isinstance(image_size, list) else (image_size, image_size)
+    return height, width
+
+
+def is_input_size(value: Any) -> bool:
+    """Whether a value is the side of a square or [height, width], positive multiples of 32."""
+    sides = value if isinstance(value, list) else [value, value]
+    return len(sides) == 2 and all(type(side) is int and side > 0 and side % 32 == 0 for side in sides)
+
+
+def _are_four(values: list[int]) -> bool:
+    return len(values) == 4 and min(values) > 0
+
+
+_Rule = tuple[str, Callable[[ModelConfig], bool], str]
+
+#: What a value must fulfil beyond its type: key, test, and what is accepted.
+_RULES: tuple[_Rule, ...] = (
+    ("image_size", lambda c: is_input_size(c.image_size), "a positive multiple of 32, or [height, width] of such"),
+    ("hidden_dim", lambda c: c.hidden_dim > 0 and c.hidden_dim % 32 == 0, "a positive multiple of 32"),
+    ("trunk.stages", lambda c: _are_four(c.trunk.stages), "four positive numbers"),
+    ("trunk.windows", lambda c: _are_four(c.trunk.windows), "four positive numbers"),
+    ("trunk.windows", lambda c: not any(w % 2 for w in c.trunk.windows[:3]), "even sides in the first three stages"),
+    (
         "trunk.global_blocks",
-        trunk.global_blocks,
-        f"block indices below {blocks}",
-    )
-    _require(
-        len(trunk.pos_embed_size) == 2 and min(trunk.pos_embed_size) > 0,
+        lambda c: all(0 <= block < sum(c.trunk.stages) for block in c.trunk.global_blocks),
+        "block indices, from 0 to the sum of trunk.stages less 1",
+    ),
+    (
         "trunk.pos_embed_size",
-        trunk.pos_embed_size,
-        "two sizes",
-    )
-    _require(
-        trunk.embed_dim % trunk.num_heads == 0,
+        lambda c: len(c.trunk.pos_embed_size) == 2 and min(c.trunk.pos_embed_size) > 0,
+        "two positive numbers",
+    ),
+    ("trunk.num_heads", lambda c: c.trunk.num_heads > 0, "a positive number"),
+    (
         "trunk.embed_dim",
-        trunk.embed_dim,
-        "a multiple of trunk.num_heads",
-    )
-    _require(memory.mem_dim % 4 == 0 and config.hidden_dim % memory.mem_dim == 0, "memory.mem_dim", memory.mem_dim,
-             "a multiple of 4 that divides hidden_dim")  # fmt: skip
-    _require(memory.num_maskmem >= 2, "memory.num_maskmem", memory.num_maskmem, "at least 2")
-    _require(memory.pool in (1, 2, 4), "memory.pool", memory.pool, "1, 2 or 4")
-    _require(memory.max_obj_ptrs >= 2, "memory.max_obj_ptrs", memory.max_obj_ptrs, "at least 2")
-    _require(config.hidden_dim % (2 * config.decoder.num_heads) == 0, "decoder.num_heads", config.decoder.num_heads,
-             "a divisor of hidden_dim / 2")  # fmt: skip
+        lambda c: c.trunk.embed_dim > 0 and c.trunk.embed_dim % c.trunk.num_heads == 0,
+        "a positive multiple of trunk.num_heads",
+    ),
+    ("trunk.drop_path", lambda c: 0 <= c.trunk.drop_path < 1, "at least 0 and below 1"),
+    ("decoder.depth", lambda c: c.decoder.depth > 0, "a positive number"),
+    ("decoder.mlp_dim", lambda c: c.decoder.mlp_dim > 0, "a positive number"),
+    (
+        "decoder.num_heads",
+        lambda c: c.decoder.num_heads > 0 and c.hidden_dim % (2 * c.decoder.num_heads) == 0,
+        "a divisor of hidden_dim / 2",
+    ),
+    ("decoder.num_multimask_outputs", lambda c: c.decoder.num_multimask_outputs > 0, "a positive number"),
+    (
+        "memory.mem_dim",
+        lambda c: c.memory.mem_dim > 0 and c.memory.mem_dim % 4 == 0 and c.hidden_dim % c.memory.mem_dim == 0,
+        "a multiple of 4 that divides hidden_dim",
+    ),
+    ("memory.num_maskmem", lambda c: c.memory.num_maskmem >= 2, "at least 2"),
+    ("memory.max_obj_ptrs", lambda c: c.memory.max_obj_ptrs >= 2, "at least 2"),
+    ("memory.num_layers", lambda c: c.memory.num_layers > 0, "a positive number"),
+    ("memory.mlp_dim", lambda c: c.memory.mlp_dim > 0, "a positive number"),
+    ("memory.dropout", lambda c: 0 <= c.memory.dropout < 1, "at least 0 and below 1"),
+    ("memory.pool", lambda c: c.memory.pool in (1, 2, 4), "1, 2 or 4"),
+)
 
 
-def _require(ok: bool, key: str, value: object, accepted: str) -> None:
-    if not ok:
-        raise ValueError(f"model.{key}={value}: must be {accepted}")
+def _check(config: ModelConfig) -> None:
+    for key, holds, accepted in _RULES:
+        if not holds(config):
+            raise ValueError(f"model.{key}={attrgetter(key)(config)!r}: must be {accepted}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,6 +10,19 @@ from pathlib import Path
 _PREFIX = "cannot write "
 
 
+def user_path(path: str | os.PathLike[str] | os.PathLike[bytes]) -> Path:
+    """A path as people write it: `~` is the home folder, as on the command line."""
+    return Path(os.path.expanduser(os.fsdecode(path)))
+
+
+def ffmpeg_path(path: str | os.PathLike[str] | os.PathLike[bytes]) -> str:
+    """What to call a file that FFmpeg is to open by name: never read as an address, whatever the name looks like.
+
+    Without it, `12:30.mp4`, `concat:a` or `http:/b` would name a protocol.
+    """
+    return f"file:{os.fsdecode(path)}"
+
+
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
@@ -25,7 +38,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.touch(0o666)
+            temporary.unlink(missing_ok=True)  # of a process that had our number, or a link that leads elsewhere
+            temporary.touch(0o666, exist_ok=False)
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)  # some writers make private files
@@ -43,6 +57,31 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a binary file, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file: UTF-8 whatever the system's own encoding is, with or without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read. ValueError: another encoding; the message names the file.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def inside(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of a file in a folder by a name that was read from somewhere, such as a record in that folder.
+
+    Raises:
+        ValueError: the name leads out of the folder, by itself or through a link.
+    """
+    path = Path(folder) / name
+    within = path.parent.resolve().is_relative_to(Path(folder).resolve())
+    if not name or not within or path.name in ("", "..") or path.parent / path.name != path:
+        raise ValueError(f"{folder}: the name {name!r} leads out of the folder")
+    return path
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,22 @@ ROOT = Path(__file__).resolve().parent.parent
 def _steady_threads() -> None:
     """The same number of threads everywhere, so that sums are taken in the same order."""
     torch.set_num_threads(int(os.environ.get("SAM2V_TEST_THREADS", "2")))
+
+
+def devices() -> list[str]:
+    """The CPU, and whatever accelerator is there (SAM2V_TEST_DEVICES names others)."""
+    if named := os.environ.get("SAM2V_TEST_DEVICES"):
+        return named.split(",")
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(scope="session", params=devices())
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Every device that tests run on, computing in full float32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield torch.device(request.param)
+    torch.backends.cudnn.allow_tf32 = before
 
 
 @pytest.fixture(scope="session")

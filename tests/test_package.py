@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -25,7 +26,8 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("paths", "files"),
     ("config",),
     ("nn", "masks", "video", "jobs"),
-    ("model", "memory", "output"),
+    ("model", "output"),
+    ("memory", "backends"),
     ("weights", "tracking"),
     ("predict", "data"),
     ("evaluation", "compat"),
@@ -112,6 +114,23 @@ def test_no_file_is_in_a_circle() -> None:
     }
 
 
+def test_texts_are_read_and_written_in_utf_8() -> None:
+    """Not in whatever the system prefers."""
+    silent = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            of_object = isinstance(node.func, ast.Attribute)
+            if of_object and getattr(node.func.value, "id", "") == "av":  # type: ignore[union-attr]
+                continue
+            modes = [a.value for a in node.args if isinstance(a, ast.Constant) and a.value in ("r", "w", "a", "x")]
+            if (called in ("read_text", "write_text") and of_object) or (called == "open" and modes):
+                silent.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert not silent, "\n".join(silent)
+
+
 def test_importing_is_light() -> None:
     """Few modules beyond torch's own, none of the heavy ones."""
     code = (
@@ -175,6 +194,23 @@ def test_every_public_name_is_there() -> None:
     assert set(sam2v.__all__) <= set(dir(sam2v))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         sam2v.nothing  # noqa: B018
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Every foreign package that some file imports is a dependency or belongs to an extra."""
+    names = {"PIL": "pillow", "cv2": "opencv-python-headless", "hydra": "hydra-core", "yaml": "pyyaml"}
+    declared = set(re.findall(r'^  "([\w-]+)', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    declared |= set(re.findall(r'= \["([\w-]+)[><=]', (ROOT / "pyproject.toml").read_text()))
+    missing = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            else:
+                found = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            roots = {name.split(".")[0] for name in found} - {"sam2v", *sys.stdlib_module_names}
+            missing |= {root for root in roots if names.get(root, root.replace("_", "-")) not in declared}
+    assert not missing
 
 
 def test_version() -> None:

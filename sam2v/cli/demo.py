@@ -92,15 +92,13 @@ def _track(predictor: VideoPredictor, clip: Clip, args: argparse.Namespace, quie
 
 def _prompt(predictor: VideoPredictor, state: Session, obj_id: int, mask: np.ndarray, kind: str) -> None:
     """Prompt an object on the first frame with its mask, the box around it, or a click at its centre."""
-    import numpy as np
-
-    from sam2v.masks.boxes import mask_to_box
+    from sam2v.masks.boxes import box_prompt
     from sam2v.masks.clicks import central_click
 
     if kind == "mask":
         predictor.add_mask(state, 0, obj_id, mask)
     elif kind == "box":
-        predictor.add_box(state, 0, obj_id, mask_to_box(mask[None])[0] + np.array([0, 0, 1, 1]))
+        predictor.add_box(state, 0, obj_id, box_prompt(mask))
     else:
         click = central_click(mask)
         assert click is not None  # every object of the clip is visible on its first frame

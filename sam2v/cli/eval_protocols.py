@@ -105,13 +105,14 @@ _LOADED: dict[PredictorSpec, Predictor] = {}
 
 def run_vos(args: argparse.Namespace) -> int:
     """Track, write, score and report."""
-    from sam2v.evaluation.vos import DATASET_PROTOCOLS, evaluate_vos
+    from sam2v.evaluation.vos import evaluate_vos, own_protocol
 
-    protocol = chosen_protocol(args, DATASET_PROTOCOLS[args.dataset])
+    chosen_protocol(args, "davis")  # what is wrong with the options is said first
     if args.worst is not None and args.out is None:
         raise ValueError("--worst draws the written predictions: it needs --out DIR")
     run = _run(args, parts_folder(args))
     records = _records(args)
+    protocol = chosen_protocol(args, args.protocol or own_protocol(args.dataset, records))
     found = evaluate_vos(_spec(args), records, prompt=args.prompt, protocol=protocol, out=args.out, run=run)
     if not any(sequence.objects for sequence in found.sequences.values()):
         where = f"; predictions are in {args.out}" if args.out else ""

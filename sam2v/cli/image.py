@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import add_model_arguments, box, click, load_model_from
+from sam2v.cli.options import add_model_arguments, box, check_mask_size, click, few, load_model_from
+from sam2v.files import whole_file, write_text
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("image", metavar="IMAGE", help="the picture")
     parser.add_argument("--point", action="append", default=[], metavar="X,Y[,LABEL]", help="a click; label 1 or 0")
     parser.add_argument("--box", action="append", default=[], metavar="X0,Y0,X1,Y1", help="a box; may be repeated")
-    parser.add_argument("--mask", metavar="FILE", help="a mask image to refine; non-zero pixels are the object")
+    parser.add_argument("--mask", metavar="FILE", help="a mask of one object to refine")
     parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_model_arguments(parser)
@@ -34,21 +35,29 @@ def run(args: argparse.Namespace) -> int:
 
     from sam2v.masks.png import write_binary
     from sam2v.predict.image import ImagePredictor
+    from sam2v.tracking.prompts import mask_prompt
+    from sam2v.tracking.step import given_logits
     from sam2v.video.frames import read_image
 
     points, labels, boxes = _prompts(args)
     _check_inputs_stay(args)
     image = read_image(args.image)
+    size = (image.shape[0], image.shape[1])
+    mask = _mask_prompt(args, size)
+    _check_prompts(points, labels, boxes, size)
     predictor = ImagePredictor(load_model_from(args))
+    logits = None
+    if mask is not None:
+        logits = given_logits(mask_prompt(mask, predictor.model.config.input_size).plane()[None, None])[0]
     predictor.set_image(image)
     answer = predictor.predict(
         point_coords=points or None,
         point_labels=labels or None,
         box=boxes[0] if len(boxes) == 1 else boxes or None,
-        mask_input=_mask_prompt(args.mask, image.shape[:2], predictor.model.config.image_size) if args.mask else None,
+        mask_input=logits,
         multimask_output=not args.single and len(boxes) < 2,
     )
-    masks = answer.masks.reshape(-1, *image.shape[:2])
+    masks = answer.masks.reshape(-1, *size)
     scores = np.ravel(answer.iou)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -59,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         entries.append({"file": name, "iou": round(float(score), 6), "area": int(mask.sum())})
     _write_overlay(out / "overlay.png", image, masks, scores, several=len(boxes) > 1)
     record = {"image": str(args.image), "height": image.shape[0], "width": image.shape[1], "masks": entries}
-    (out / "masks.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_text(out / "masks.json", json.dumps(record, indent=2) + "\n")
     print(f"{len(entries)} mask{'s' * (len(entries) != 1)}, overlay.png and masks.json in {out}")
     return 0
 
@@ -75,6 +84,16 @@ def _prompts(args: argparse.Namespace) -> tuple[list[list[float]], list[int], li
     return points, labels, boxes
 
 
+def _check_prompts(points: Any, labels: Any, boxes: Any, size: tuple[int, int]) -> None:
+    """Raise ValueError for clicks and boxes that do not fit the picture, before a model is loaded."""
+    from sam2v.tracking.prompts import check_boxes, check_points
+
+    if points:
+        check_points(points, labels, size, normalized=False)
+    if boxes:
+        check_boxes(boxes, size, normalized=False)
+
+
 def _check_inputs_stay(args: argparse.Namespace) -> None:
     out = Path(args.out).resolve()
     results = {out / name for name in ("overlay.png", "masks.json")}
@@ -83,19 +102,18 @@ def _check_inputs_stay(args: argparse.Namespace) -> None:
             raise ValueError(f"--out {args.out}: results would replace {path}; name another folder")
 
 
-def _mask_prompt(file: str, size: tuple[int, int], image_size: int) -> Any:
-    """A mask image as the logits the network takes as a mask prompt."""
-    from torch.nn import functional as F
+def _mask_prompt(args: argparse.Namespace, size: tuple[int, int]) -> Any:
+    """The mask to refine, H x W bool; None without one."""
+    if not args.mask:
+        return None
+    from sam2v.masks.png import read_objects
 
-    from sam2v.masks.png import read_binary
-    from sam2v.tracking.prompts import mask_prompt
-
-    mask = read_binary(file)
-    if mask.shape != size:
-        sizes = " and ".join(f"{w} x {h}" for h, w in (mask.shape, size))
-        raise ValueError(f"{file}: the mask and the picture have different sizes, {sizes}")
-    plane = mask_prompt(mask, image_size)[None, None] * 20 - 10
-    return F.interpolate(plane, (image_size // 4, image_size // 4), mode="bilinear", antialias=True)[0]
+    objects = read_objects(args.mask)
+    if len(objects) > 1:
+        raise ValueError(f"{args.mask}: holds {len(objects)} objects ({few(objects)}); a mask to refine is of one")
+    mask = next(iter(objects.values()))
+    check_mask_size(args.mask, mask, size, "picture")
+    return mask
 
 
 def _write_overlay(path: Path, image: Any, masks: Any, scores: Any, several: bool) -> None:
@@ -105,4 +123,5 @@ def _write_overlay(path: Path, image: Any, masks: Any, scores: Any, several: boo
     from sam2v.masks.draw import draw_masks
 
     shown = masks if several else masks[scores.argmax()][None]
-    Image.fromarray(draw_masks(image, shown, list(range(1, len(shown) + 1)))).save(path)
+    with whole_file(path) as temporary:
+        Image.fromarray(draw_masks(image, shown, list(range(1, len(shown) + 1)))).save(temporary, "PNG")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sam2v.model.network import Sam2Network
 
 
@@ -68,6 +71,19 @@ def click(text: str, flag: str, form: str) -> tuple[list[float], int]:
     if len(values) not in (2, 3) or not label.is_integer():
         raise ValueError(f"{text!r}: expected {flag} {form}, LABEL 1 or 0")
     return values[:2], int(label)
+
+
+def check_mask_size(file: object, mask: np.ndarray, size: tuple[int, int], what: str) -> None:
+    """Raise ValueError unless a mask is as big as what it belongs to."""
+    if mask.shape != size:
+        sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, size))
+        raise ValueError(f"{file}: the mask and the {what} have different sizes, {sizes}")
+
+
+def few(numbers: Iterable[int]) -> str:
+    """The first of many numbers, for a message."""
+    listed = list(numbers)
+    return ", ".join(map(str, listed[:6])) + (", ..." if len(listed) > 6 else "")
 
 
 def box(text: str, flag: str, form: str) -> list[float]:

@@ -12,7 +12,7 @@ def resident_megabytes() -> float:
     if statm.exists():
         import os
 
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return int(statm.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     try:
         import resource
     except ImportError:  # Windows

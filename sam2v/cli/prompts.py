@@ -88,7 +88,7 @@ def read_prompt_file(path: Path) -> list[FramePrompt]:
     if not path.is_file():
         raise FileNotFoundError(f"no prompt file {path}")
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(entries, list):

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
 from sam2v.files import write_text
+from sam2v.masks.overlap import LABEL_IDS
 from sam2v.masks.png import read_binary
-from sam2v.masks.result import LABEL_IDS
 from sam2v.output.writers import MaskWriter, open_writer, remove_results
 from sam2v.predict.video import VideoPredictor, forward_frames
 from sam2v.tracking.session import Session
@@ -123,8 +123,7 @@ class TrackJob:
                 raise ValueError(f"--out {self.out}: results would replace {path}; name another folder")
 
     def _begin(self) -> tuple[Session, _Position]:
-        # both ways read what the other way left, so everything stays readable; one way needs the newest frames only
-        state = self.predictor.init_state(self.video, history="full" if self.direction == "both" else "window")
+        state = self.predictor.init_state(self.video, history="window")
         for prompt in self.prompts:
             if prompt.mask is not None:
                 mask = read_binary(prompt.mask)
@@ -161,27 +160,18 @@ class TrackJob:
 
     def _one_way(self, state: Session, position: _Position, first: int, bar: Any, folder: Path) -> None:
         """Track on in the position's direction, to the end of that way."""
-        results = self.predictor.track_frames(state, self._ahead(state, position, first), position.reverse)
+        near = [first] if self.direction == "both" else []  # the way back reads what the way there left at its start
+        results = self.predictor.track_frames(state, self._ahead(state, position, first), position.reverse, near)
         for result in results:
             pictured = result.with_frame(state.frames[result.frame_idx])
             for writer in self._writers:
                 writer.write(pictured)
             position.frame_idx = result.frame_idx + (-1 if position.reverse else 1)
             position.done += 1
-            if state.history == "full":
-                self._forget(state, result.frame_idx, first)
             bar.update()
             bar.set_postfix(objects=len(result.obj_ids), memory=f"{resident_megabytes():.0f}MB", refresh=False)
             if position.done % _SAVE_EVERY == 0:
                 self._save(state, position, folder)
-
-    def _forget(self, state: Session, frame_idx: int, first: int) -> None:
-        """Drop results that neither way will read, so that a save does not grow with the video."""
-        reach = max(self.predictor.policy.reach())
-        for track in state.tracks.values():
-            for frame in track.bank.tracked_frames():
-                if min(abs(frame - frame_idx), abs(frame - first)) > reach:
-                    track.bank.drop_tracked(frame)
 
     def _ahead(self, state: Session, position: _Position, first: int) -> Iterable[int]:
         """Frames of the present way that are still to come."""
@@ -221,7 +211,7 @@ class TrackJob:
 
     def _description(self) -> dict[str, Any]:
         prompts = [{**asdict(p), "mask": None if p.mask is None else str(p.mask)} for p in self.prompts]
-        model = self.predictor.identity
+        model = self.predictor.origin
         return {
             "video": str(Path(self.video).resolve()),
             "model": self.predictor.model.config.name,
@@ -241,7 +231,7 @@ class TrackJob:
         if not path.is_file():
             return None
         try:
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             position, job = _Position(**record["position"]), record["job"]
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
@@ -258,7 +248,7 @@ class TrackJob:
 def _remove_earlier_run(folder: Path) -> None:
     """Remove an earlier run's state, and its results as far as its record tells them."""
     try:
-        formats = json.loads((folder / _RECORD).read_text())["job"]["formats"]
+        formats = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
     except (OSError, ValueError, KeyError, TypeError):
         formats = []
     for name in formats:

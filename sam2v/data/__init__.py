@@ -1,6 +1,6 @@
 """Data sets as records, and clips for training."""
 
-from sam2v.data.clips import Clip, ClipBatch, collate, normalise
+from sam2v.data.clips import Clip, ClipBatch, collate
 from sam2v.data.dataset import ClipDataset, ClipMix, read_clip
 from sam2v.data.readers import DATASETS, davis, folder_pair, lvos, mose, open_dataset, sa1b, sav, youtube_vos
 from sam2v.data.records import ImageRecord, Records, VideoRecord
@@ -29,7 +29,6 @@ __all__ = [
     "folder_pair",
     "lvos",
     "mose",
-    "normalise",
     "open_dataset",
     "read_clip",
     "sa1b",

@@ -10,9 +10,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from sam2v.masks.grey import VOID, is_mask, one_object, void_pixels
 from sam2v.masks.png import read_binary, read_label_map
-
-VOID = 255
 
 Layout = Literal["labels", "binary", "objects"]
 Style = Literal["ids", "binary", "auto"]
@@ -23,15 +22,15 @@ class Annotations(Protocol):
 
     @property
     def layout(self) -> Layout:
-        """How the data set stores masks, and wants predictions: one label map or one binary mask a frame, or
-        one folder of binary masks per object (then objects may overlap).
+        """How the data set stores masks, and wants predictions: one label map or one binary mask a frame, or one
+        folder of binary masks per object (then objects may overlap).
         """
 
     def file(self, frame_idx: int) -> Path:
         """The file, or the folder of files, that a frame's masks come from; for messages."""
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
-        """Object id -> H x W bool of the objects visible on a frame; with ``objects``, of those of them."""
+        """Object id -> H x W bool of the objects visible on a frame; with `objects`, of those of them."""
 
     def areas(self, frame_idx: int) -> dict[int, int]:
         """Object id -> number of pixels, of the objects visible on a frame."""
@@ -52,9 +51,9 @@ class LabelMaps:
 
     Attributes:
         files: frame index -> PNG, in order.
-        style: "ids": values are object ids, 255 is void; "binary": anything but 0 is object 1; "auto": binary if the
-            first annotation that is not empty holds 0 and 255 only.
-        first: object id -> frame index where that is known; None = look, see ``appearing``.
+        style: "ids": values are object ids, 255 is void in 8 bits; "binary": masks of object 1; "auto": binary if the
+            first annotation that is not empty is black and white (see `sam2v.masks.grey.is_mask`).
+        first: object id -> frame index where that is known; None = look, see `appearing`.
         appearing: whether objects may appear after the first annotated frame, so that looking means reading all.
     """
 
@@ -81,8 +80,7 @@ class LabelMaps:
     def void(self, frame_idx: int) -> np.ndarray | None:
         if self._is_binary:
             return None
-        void = read_label_map(self.files[frame_idx]) == VOID
-        return void if void.any() else None
+        return void_pixels(read_label_map(self.files[frame_idx]))
 
     def first_frames(self) -> dict[int, int]:
         if self.first is not None:
@@ -101,15 +99,15 @@ class LabelMaps:
         if self.style != "auto":
             return self.style == "binary"
         for path in self.files.values():
-            values = np.unique(read_label_map(path))
+            values = read_label_map(path)
             if values.any():
-                return set(values.tolist()) <= {0, VOID}
+                return is_mask(values)
         return False
 
     def _labels(self, frame_idx: int) -> np.ndarray:
         """H x W ids; void pixels still 255 unless the style is binary."""
         labels = read_label_map(self.files[frame_idx])
-        return (labels != 0).astype(np.uint8) if self._is_binary else labels
+        return one_object(labels).astype(np.uint8) if self._is_binary else labels
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,10 @@ class ObjectFolders:
     def object_name(self, obj_id: int) -> str:
         return self.objects[obj_id]
 
+    def frames_of(self, obj_id: int) -> list[int]:
+        """Indices of the frames that an object's folder has a PNG for."""
+        return [index for index, name in self.files.items() if (self.root / self.objects[obj_id] / name).exists()]
+
     def _read(self, obj: int, frame_idx: int) -> np.ndarray | None:
         path = self.root / self.objects[obj] / self.files[frame_idx]
         return read_binary(path) if path.exists() else None
@@ -163,4 +165,5 @@ class ObjectFolders:
 def _counts(labels: np.ndarray) -> dict[int, int]:
     """Object id -> pixels of a label map, background and (in 8 bits) void left out."""
     counts = np.bincount(labels.reshape(-1))
-    return {int(obj): int(counts[obj]) for obj in np.flatnonzero(counts) if obj not in (0, VOID)}
+    none = (0, VOID) if labels.dtype == np.uint8 else (0,)
+    return {int(obj): int(counts[obj]) for obj in np.flatnonzero(counts) if obj not in none}

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sam2v.video.preprocess import MEAN, STD
-
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -69,7 +67,7 @@ class ClipBatch:
     """B clips of equal length and size, the objects padded to the largest number among them.
 
     Attributes:
-        frames: B x T x 3 x H x W float, normalised with the image encoder's mean and deviation.
+        frames: B x T x 3 x H x W uint8, RGB.
         masks: B x T x M x H x W bool; padding is all False.
         valid: B x M bool, False for padding.
         names: the clips' names, B of them.
@@ -94,7 +92,7 @@ class ClipBatch:
 
 
 def collate(clips: Sequence[Clip]) -> ClipBatch:
-    """Stack clips into a batch on their device, normalise the frames and pad the objects.
+    """Stack clips into a batch on their device and pad the objects.
 
     Raises ValueError for no clips, or clips of different lengths or sizes, naming two that differ.
     """
@@ -109,18 +107,11 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
     most = max(clip.num_objects for clip in clips)
     counts = torch.tensor([clip.num_objects for clip in clips], device=clips[0].masks.device)
     return ClipBatch(
-        frames=normalise(torch.stack([clip.frames for clip in clips])),
+        frames=torch.stack([clip.frames for clip in clips]),
         masks=torch.stack([_pad_objects(clip.masks, most) for clip in clips]),
         valid=torch.arange(most, device=counts.device)[None] < counts[:, None],
         names=tuple(clip.name for clip in clips),
     )
-
-
-def normalise(frames: Tensor) -> Tensor:
-    """... x 3 x H x W uint8 RGB -> float32, less the mean and over the deviation of the encoder's input."""
-    scale = torch.tensor(STD, device=frames.device).view(3, 1, 1) * 255
-    shift = torch.tensor(MEAN, device=frames.device).view(3, 1, 1) * 255
-    return (frames.float() - shift) / scale
 
 
 def _pad_objects(masks: Tensor, most: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ _ATTEMPTS = 20
 
 
 class ClipDataset(Dataset[Clip]):
-    """A clip of every record, drawn anew on every pass: frames, then objects, then transforms.
+    """A clip of every record, drawn anew on every pass: frames, then objects, then edits, then transforms.
 
     Clip (index, number of the pass) depends on the records, the settings and the seed alone.
 
@@ -28,6 +28,7 @@ class ClipDataset(Dataset[Clip]):
         objects: an :class:`ObjectSampler` or the largest number of objects M.
         transforms: None = the record's own size, unchanged.
         seed: a whole number; different seeds give different clips.
+        edits: changes a clip as it was read, e.g. :class:`sam2v.data.edits.ClipEdits`.
 
     Raises ValueError for no records.
     """
@@ -39,13 +40,14 @@ class ClipDataset(Dataset[Clip]):
         objects: ObjectSampler | int = 3,
         transforms: ClipTransforms | None = None,
         seed: int = 0,
+        edits: Callable[[Clip, np.random.Generator], Clip] | None = None,
     ) -> None:
         if len(records) == 0:
             raise ValueError("the data set is empty: no record to draw clips from")
         self.records = records
         self.frames = FrameSampler(frames) if isinstance(frames, int) else frames
         self.objects = ObjectSampler(objects) if isinstance(objects, int) else objects
-        self.transforms = transforms
+        self.transforms, self.edits = transforms, edits
         self.seed = seed
 
     def __len__(self) -> int:
@@ -69,6 +71,8 @@ class ClipDataset(Dataset[Clip]):
         rng = np.random.default_rng([self.seed, number, index])
         chosen, objects = self._choose(video, rng)
         clip = read_clip(video, chosen, objects)
+        if self.edits is not None:
+            clip = self.edits(clip, rng)
         return clip if self.transforms is None else self.transforms(clip, draw_seed(self.seed, number, index))
 
     def _choose(self, video: VideoRecord, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -72,25 +72,28 @@ PER_FRAME = Augment(brightness=0.1, contrast=0.05, saturation=0.05)
 
 
 class ClipTransforms:
-    """Clip in, clip of S x S pixels out: flipped, moved, resized (not keeping the aspect ratio, as the
-    predictors do) and recoloured.
+    """Clip in, clip of h x w pixels out: flipped, moved, resized (not keeping the aspect ratio, as the predictors do)
+    and recoloured.
 
     Objects that are no longer visible on the first frame leave the clip, since they could not be prompted. A
     draw that would lose all of them is drawn anew, and after five such draws the clip is only resized.
 
     Args:
-        size: side S in pixels.
+        size: (height, width) in pixels, or the side of a square.
         per_clip: what is drawn once for all frames.
         per_frame: what is drawn for every frame by itself.
     """
 
-    def __init__(self, size: int, per_clip: Augment = PER_CLIP, per_frame: Augment = PER_FRAME) -> None:
-        if size < 1:
+    def __init__(
+        self, size: int | tuple[int, int], per_clip: Augment = PER_CLIP, per_frame: Augment = PER_FRAME
+    ) -> None:
+        self.size = (size, size) if isinstance(size, int) else size
+        if min(self.size) < 1:
             raise ValueError(f"size is at least 1 pixel, got {size}")
-        self.size, self.per_clip, self.per_frame = size, per_clip, per_frame
+        self.per_clip, self.per_frame = per_clip, per_frame
 
     def __call__(self, clip: Clip, seed: int) -> Clip:
-        """A changed clip, frames T x 3 x S x S uint8 and masks T x M' x S x S bool, 1 <= M' <= M.
+        """A changed clip, frames T x 3 x h x w uint8 and masks T x M' x h x w bool, 1 <= M' <= M.
 
         The same seed gives the same result; the global random state is left as it was. Raises ValueError for
         a clip whose first frame shows no object.
@@ -130,7 +133,7 @@ class ClipTransforms:
         return pair[0].as_subclass(Tensor), pair[1].as_subclass(Tensor)
 
     def _colour(self, frames: Tensor) -> Tensor:
-        """T x 3 x S x S uint8, recoloured."""
+        """T x 3 x h x w uint8, recoloured."""
         for transform in _colourings(self.per_clip):
             frames = transform(frames)
         for transform in _colourings(self.per_frame):
@@ -138,24 +141,24 @@ class ClipTransforms:
         return frames
 
 
-def resize_frames(frames: Tensor, size: int) -> Tensor:
-    """T x 3 x H x W uint8 -> T x 3 x S x S uint8: bilinear, with antialias."""
+def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """T x 3 x H x W uint8 -> T x 3 x h x w uint8: bilinear, with antialias."""
     from torchvision.transforms.v2 import functional
 
-    if frames.shape[-2:] == (size, size):
+    if frames.shape[-2:] == size:
         return frames
-    return functional.resize(frames, [size, size], antialias=True)
+    return functional.resize(frames, list(size), antialias=True)
 
 
-def resize_masks(masks: Tensor, size: int) -> Tensor:
-    """T x M x H x W bool -> T x M x S x S bool: a pixel is object where at least half of it is covered.
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """T x M x H x W bool -> T x M x h x w bool: a pixel is object where at least half of it is covered.
 
     Nearest-neighbour sampling would shift masks against the frames by up to half a pixel. A mask too thin to
     cover half of any pixel keeps those it covers most, so no visible object vanishes.
     """
-    if masks.shape[-2:] == (size, size):
+    if masks.shape[-2:] == size:
         return masks
-    cover = F.interpolate(masks.float(), (size, size), mode="bilinear", antialias=True)
+    cover = F.interpolate(masks.float(), size, mode="bilinear", antialias=True)
     most = cover.flatten(2).amax(dim=2)[..., None, None]
     return (cover >= most.clamp(max=0.5)) & (cover > 0)
 

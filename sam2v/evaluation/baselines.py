@@ -24,9 +24,7 @@ BASELINES = ("copy", "flow")
 
 @dataclass
 class State:
-    """An open video, its objects' prompts (object -> frame -> mask), and the newest frame shown with its
-    masks.
-    """
+    """An open video, its objects' prompts (object -> frame -> mask), and the newest frame shown with its masks."""
 
     frames: FrameSource
     prompts: dict[int, dict[int, SoftMask]] = field(default_factory=dict)
@@ -59,9 +57,7 @@ class CopyMask:
     def propagate_in_video(
         self, state: State, start_frame_idx: int | None = None, max_frame_num_to_track: int | None = None
     ) -> Iterator[tuple[int, list[int], Tensor]]:
-        """Yield (frame_idx, obj_ids, masks) from a frame on; masks are N x 1 x H x W logits, positive is
-        object.
-        """
+        """Yield (frame_idx, obj_ids, masks) from a frame on; masks are N x 1 x H x W logits, positive is object."""
         start = min(min(frames) for frames in state.prompts.values()) if start_frame_idx is None else start_frame_idx
         last = len(state.frames) - 1
         if max_frame_num_to_track is not None:
@@ -92,8 +88,8 @@ class CopyMask:
 class WarpMask(CopyMask):
     """Warps the masks from frame to frame along dense optical flow (DIS, Kroeger et al. 2016, from OpenCV).
 
-    The flow runs from each frame back to the one before it; masks are resampled bilinearly and stay soft, so
-    that rounding does not add up. Raises ImportError where OpenCV is not installed.
+    The flow runs from each frame back to the one before it; masks are resampled bilinearly and stay soft, so that
+    rounding does not add up. Raises ImportError where OpenCV is not installed.
     """
 
     def __init__(self) -> None:

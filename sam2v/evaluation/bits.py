@@ -1,8 +1,8 @@
 """Masks as rows of 64-bit words: set algebra, boundaries and disk dilation at 64 pixels an instruction.
 
-Everything here is exact. A mask of H x W pixels is a `Packed`: uint64 of H x K, pixel (y, x) in bit x % 64 of
-word x // 64, with at least `pad` empty bits after column W - 1, so that a shift of the flattened words by up
-to `pad` columns carries a pixel into padding and never into the neighbouring row.
+Everything here is exact. A mask of H x W pixels is a `Packed`: uint64 of H x K, pixel (y, x) in bit x % 64 of word x //
+64, with at least `pad` empty bits after column W - 1, so that a shift of the flattened words by up to `pad` columns
+carries a pixel into padding and never into the neighbouring row.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def crop(first: Packed, second: Packed, pad: int) -> tuple[Packed, Packed]:
 def boundary(mask: Packed) -> Words:
     """Pixels that differ from their right, lower or lower-right neighbour, in the layout of `mask.words`.
 
-    In the image's last column and row only the neighbour inside the image counts, and the last pixel never is
-    a boundary. A cropped mask must keep a row below its object (see `crop`) or end at the image's last row.
+    In the image's last column and row only the neighbour inside the image counts, and the last pixel never is a
+    boundary. A cropped mask must keep a row below its object (see `crop`) or end at the image's last row.
     """
     words = mask.words
     right = words >> np.uint64(1)
@@ -76,8 +76,8 @@ def boundary(mask: Packed) -> Words:
 def dilate(words: Words, radius: int) -> Words:
     """Dilate by the disk x^2 + y^2 <= radius^2; rows need `radius` empty bits at their end.
 
-    The disk is a stack of horizontal runs: the run of half-width w is grown once, from the next shorter one,
-    and laid down at every row offset that has it. Bits may spill into the padding.
+    The disk is a stack of horizontal runs: the run of half-width w is grown once, from the next shorter one, and laid
+    down at every row offset that has it. Bits may spill into the padding.
     """
     out = words.copy()
     run, half = words.ravel().copy(), 0

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam2v.evaluation.labels import VOID, is_binary, present, read_labels
-from sam2v.evaluation.protocol import Protocol
+from sam2v.evaluation.protocol import Protocol, objects_of_first
+from sam2v.files import read_text
+from sam2v.masks.grey import is_mask, objects_in
+from sam2v.masks.png import read_label_map
 
 _ANNOTATION_FOLDERS = ("Annotations/480p", "Annotations_6fps", "Annotations/Full-Resolution", "Annotations")
 
@@ -17,15 +19,16 @@ _ANNOTATION_FOLDERS = ("Annotations/480p", "Annotations_6fps", "Annotations/Full
 class Track:
     """Frames of one sequence that are scored together: the objects of its label maps, or one object's folder.
 
-    obj: the object's folder name, or None for label maps.
-    labels: objects to score; None = every label that appears.
-    binary: non-zero pixels are the one object. guessed: nobody said so, the first annotation looks like it.
+    others: annotated frames that are left out. obj: the object's folder name, or None for label maps. labels: objects
+    to score; None = every one that is annotated. binary: the pictures are masks of one object. guessed: nobody said so,
+    the first annotation looks like it.
     """
 
     sequence: str
     gt: Path
     pred: Path
     frames: tuple[str, ...]
+    others: tuple[str, ...] = ()
     obj: str | None = None
     labels: tuple[int, ...] | None = None
     binary: bool = False
@@ -71,7 +74,7 @@ def read_sequence_list(sequences: str | Path | Iterable[str]) -> list[str]:
         path = Path(sequences)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such list of sequences")
-        names = path.read_text().split()
+        names = read_text(path).split()
     else:
         names = sequences.split(",") if isinstance(sequences, str) else list(sequences)
     names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
@@ -89,7 +92,7 @@ def png_stems(folder: Path) -> list[str]:
 def stamp(track: Track) -> list[object]:
     """Changes with the size or time of any file of a track."""
     seen: list[object] = [track.obj, track.labels, track.binary]
-    wanted = {f"{frame}.png" for frame in track.frames}
+    wanted = {f"{frame}.png" for frame in (*track.frames, *track.others)}
     for folder in (track.gt, track.pred):
         with os.scandir(folder) as entries:
             found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name in wanted]
@@ -113,9 +116,9 @@ def _sequence_names(gt: Path, sequences: str | Path | Iterable[str] | None) -> l
 def _tracks(name: str, pred: Path, gt: Path, protocol: Protocol, binary: bool | None) -> list[Track]:
     stems = png_stems(gt)
     if stems:
-        frames = _checked_frames(pred, gt, stems, protocol)
-        labels, two_valued = _objects(gt, stems, protocol, binary)
-        return [Track(name, gt, pred, frames, None, labels, two_valued, two_valued and binary is None)]
+        frames, others = _checked_frames(pred, gt, stems, protocol)
+        labels, one = _objects(gt, stems, protocol, binary)
+        return [Track(name, gt, pred, frames, others, None, labels, one, one and binary is None)]
     objects = sorted(entry.name for entry in os.scandir(gt) if entry.is_dir())
     if not objects:
         raise ValueError(f"{gt}: holds neither PNG files nor one folder of PNG files per object")
@@ -130,11 +133,15 @@ def _object_track(name: str, pred: Path, gt: Path, obj: str, protocol: Protocol)
         raise FileNotFoundError(
             f"{pred}: no such folder; annotations have one folder per object, so predictions need it too"
         )
-    return Track(name, gt, pred, _checked_frames(pred, gt, stems, protocol), obj, (1,), True)
+    return Track(name, gt, pred, *_checked_frames(pred, gt, stems, protocol), obj, (1,), True)
 
 
-def _checked_frames(pred: Path, gt: Path, stems: list[str], protocol: Protocol) -> tuple[str, ...]:
-    """Annotated frames to score, once the prediction has them all and no unexpected ones."""
+def _checked_frames(
+    pred: Path, gt: Path, stems: list[str], protocol: Protocol
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Annotated frames to score, once the prediction has them all and no unexpected ones; and those that are left
+    out.
+    """
     predicted = set(png_stems(pred))
     chosen = stems[1:-1] if protocol.frames == "inner" else stems
     if not chosen:
@@ -151,23 +158,23 @@ def _checked_frames(pred: Path, gt: Path, stems: list[str], protocol: Protocol) 
             f"{pred / extra[0]}.png: predicted but not annotated in {gt} ({len(predicted)} predictions,"
             f" {len(stems)} annotations); protocols for sparse annotations: youtube, sav"
         )
-    return tuple(chosen)
+    return tuple(chosen), tuple(stem for stem in stems if stem not in set(chosen))
 
 
 def _objects(
     gt: Path, stems: list[str], protocol: Protocol, binary: bool | None
 ) -> tuple[tuple[int, ...] | None, bool]:
-    """(labels to score, whether non-zero is the object), read off the first annotation that is not empty."""
+    """(labels to score, whether the pictures are masks of one object), read off the first annotation that is not
+    empty.
+    """
     if binary:
         return (1,), True
-    first = present(read_labels(gt / f"{stems[0]}.png"))
-    if binary is None:
-        later = (present(read_labels(gt / f"{stem}.png")) for stem in stems[1:])
-        if is_binary(first or next(filter(None, later), [])):
-            return (1,), True
+    first = read_label_map(gt / f"{stems[0]}.png")
+    later = (read_label_map(gt / f"{stem}.png") for stem in stems[1:])
+    if binary is None and is_mask(first if first.any() else next((map_ for map_ in later if map_.any()), first)):
+        return (1,), True
     if protocol.objects == "all":
         return None, False
-    highest = max((value for value in first if value != VOID), default=0)
-    if highest == 0:
+    if not objects_in(first):
         raise ValueError(f"{gt / stems[0]}.png: annotates no object (objects that enter later: protocol youtube)")
-    return tuple(range(1, highest + 1)), False
+    return tuple(objects_of_first(objects_in(first), map(objects_in, later))), False

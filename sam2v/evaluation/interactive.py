@@ -1,8 +1,8 @@
 """Interactive segmentation: a simulated user corrects a few frames with clicks (SAM 2 paper, section 6.1).
 
-Offline, the user watches the whole result, corrects the frame with the lowest IoU, and has the video tracked
-again. Online, there is one pass, which pauses for corrections at the first frame whose IoU falls under a
-threshold. Every object is annotated by itself. Both start with clicks on the frame where the object enters.
+Offline, the user watches the whole result, corrects the frame with the lowest IoU, and has the video tracked again.
+Online, there is one pass, which pauses for corrections at the first frame whose IoU falls under a threshold. Every
+object is annotated by itself. Both start with clicks on the frame where the object enters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Score = tuple[float, float]  # J, F
 class InteractiveSettings:
     """The protocol's numbers.
 
-    frames: annotated frames at most, the first included. clicks: per annotated frame; fewer when nothing is
-    wrong any more. threshold: online, the IoU under which the pass pauses. bound_th: tolerance of F.
+    frames: annotated frames at most, the first included. clicks: per annotated frame; fewer when nothing is wrong any
+    more. threshold: online, the IoU under which the pass pauses. bound_th: tolerance of F.
     """
 
     mode: Mode = "offline"
@@ -58,12 +58,11 @@ def evaluate_interactive(
 ) -> InteractiveResult:
     """J&F over the number of annotated frames, for every object of every video.
 
-    An object's scores are means over all annotated frames from the one where it enters, corrected frames
-    included: they are part of what the user gets.
+    An object's scores are means over all annotated frames from the one where it enters, corrected frames included: they
+    are part of what the user gets.
 
     Args:
-        predictor: a `sam2v.VideoPredictor`, anything with its methods, or a function that makes one (worker
-            processes).
+        predictor: a `sam2v.VideoPredictor`, anything with its methods, or a function that makes one (worker processes).
         records: videos of a data set with ground truth on several frames.
         settings: mode, number of frames and clicks, threshold.
         run: processes, ranks, progress bar, resuming.

@@ -1,11 +1,10 @@
 """Region similarity J and boundary accuracy F, with the conventions of the DAVIS toolkit.
 
-J is the intersection over union of two masks. F is the harmonic mean of the precision and recall of their
-boundary pixels, a boundary pixel being right when the other boundary comes within a radius of `bound_th`
-times the image diagonal (Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object
-Segmentation", 2016). Numbers agree with the toolkit's (davisvideochallenge/davis2017-evaluation) to rounding;
-see docs/evaluation.md for every convention and for the one place where the toolkit itself is wrong (decay of
-256 frames or more).
+J is the intersection over union of two masks. F is the harmonic mean of the precision and recall of their boundary
+pixels, a boundary pixel being right when the other boundary comes within a radius of `bound_th` times the image
+diagonal (Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", 2016). Numbers
+agree with the toolkit's (davisvideochallenge/davis2017-evaluation) to rounding; see docs/evaluation.md for every
+convention and for the one place where the toolkit itself is wrong (decay of 256 frames or more).
 """
 
 from __future__ import annotations
@@ -27,9 +26,7 @@ DECAY_BINS = 4
 
 @dataclass(frozen=True)
 class Statistics:
-    """A measure over frames: its mean, the share of frames above 0.5, and its loss from first to last
-    quarter.
-    """
+    """A measure over frames: its mean, the share of frames above 0.5, and its loss from first to last quarter."""
 
     mean: float
     recall: float
@@ -44,9 +41,7 @@ def boundary_radius(shape: tuple[int, int], bound_th: float = BOUND_TH) -> int:
 
 
 def region_similarity(pred: npt.ArrayLike, gt: npt.ArrayLike, void: npt.ArrayLike | None = None) -> float:
-    """Intersection over union J of two H x W masks (non-zero is object), outside of `void`; 1 when both are
-    empty.
-    """
+    """Intersection over union J of two H x W masks (non-zero is object), outside of `void`; 1 when both are empty."""
     pred, gt, void = _checked(pred, gt, void)
     if void is not None:
         pred, gt = pred & ~void, gt & ~void
@@ -81,9 +76,7 @@ def frame_scores(
 
 
 def packed_scores(pred: bits.Packed, gt: bits.Packed, void: bits.Packed | None, radius: int) -> tuple[float, float]:
-    """(J, F) of masks packed with a padding of `radius`; what `frame_scores` computes, for callers that pack
-    once.
-    """
+    """(J, F) of masks packed with a padding of `radius`; what `frame_scores` computes, for callers that pack once."""
     if void is not None:
         keep = ~void.words
         pred = bits.Packed(pred.words & keep, pred.width)
@@ -97,9 +90,7 @@ def packed_scores(pred: bits.Packed, gt: bits.Packed, void: bits.Packed | None, 
 
 
 def _boundary_measure(pred: bits.Words, gt: bits.Words, radius: int) -> float:
-    """F from two boundary maps: an empty boundary is found completely by an empty one and not at all by
-    another.
-    """
+    """F from two boundary maps: an empty boundary is found completely by an empty one and not at all by another."""
     n_pred, n_gt = bits.count(pred), bits.count(gt)
     if n_pred == 0 or n_gt == 0:
         return float(n_pred == n_gt)
@@ -114,9 +105,8 @@ def _boundary_measure(pred: bits.Words, gt: bits.Words, radius: int) -> float:
 def statistics(values: Iterable[float]) -> Statistics:
     """Mean, recall and decay of one measure over the frames of a sequence.
 
-    Recall is the share of values above 0.5. Decay is the mean of the first quarter of the frames minus that
-    of the last; quarters share their edge frame. NaN values (unscored frames) are left out of the means. No
-    values: NaN.
+    Recall is the share of values above 0.5. Decay is the mean of the first quarter of the frames minus that of the
+    last; quarters share their edge frame. NaN values (unscored frames) are left out of the means. No values: NaN.
     """
     array = np.asarray(list(values), dtype=np.float64)
     if array.size == 0:
@@ -127,9 +117,7 @@ def statistics(values: Iterable[float]) -> Statistics:
 
 
 def mean_iou(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> float:
-    """mIoU of (prediction, truth) mask pairs, each of any H x W: the mean of their J (SAM's single-image
-    measure).
-    """
+    """mIoU of (prediction, truth) mask pairs, each of any H x W: the mean of their J (SAM's single-image measure)."""
     return _nanmean(np.asarray([region_similarity(pred, gt) for pred, gt in pairs], dtype=np.float64))
 
 

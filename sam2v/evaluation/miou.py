@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.folders import png_stems
-from sam2v.evaluation.labels import VOID, is_binary, present, read_labels
 from sam2v.evaluation.metrics import region_similarity
 from sam2v.files import write_text
+from sam2v.masks.grey import is_mask, objects_in, one_object, void_pixels
+from sam2v.masks.png import read_label_map
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,10 @@ def evaluate_images(pred: str | Path, gt: str | Path) -> ImageScores:
 
 
 def _image(pred_file: Path, gt_file: Path) -> dict[int, float]:
-    gt, pred = read_labels(gt_file), read_labels(pred_file)
+    gt, pred = read_label_map(gt_file), read_label_map(pred_file)
     if gt.shape != pred.shape:
         raise ValueError(f"{pred_file} is {pred.shape} but {gt_file} is {gt.shape} (height, width)")
-    labels = present(gt)
-    if is_binary(labels):
-        return {1: region_similarity(pred, gt)}
-    void = gt == VOID
-    return {label: region_similarity(pred == label, gt == label, void) for label in labels if label != VOID}
+    if is_mask(gt):
+        return {1: region_similarity(one_object(pred), one_object(gt))}
+    void = void_pixels(gt)
+    return {label: region_similarity(pred == label, gt == label, void) for label in objects_in(gt)}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2v.evaluation.labels import LabelMap, present, read_labels
 from sam2v.evaluation.results import Evaluation, SequenceScores
+from sam2v.masks.grey import Values, one_object, present
+from sam2v.masks.png import read_label_map
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,8 +76,7 @@ def contact_sheet(
 ) -> None:
     """Save the worst frames as tiles: right pixels green, invented ones red, missed ones blue.
 
-    `images` holds SEQUENCE/FRAME.jpg (or .png) to draw on; frames without a picture there get a black
-    background.
+    `images` holds SEQUENCE/FRAME.jpg (or .png) to draw on; frames without a picture there get a black background.
     """
     from PIL import Image
 
@@ -120,7 +120,7 @@ def _errors(sequence: SequenceScores, frame: str) -> tuple[Any, Any, Any]:
     for obj, scores in sequence.objects.items():
         if frame not in scores.frames:
             continue
-        pred, gt = (read_labels(file) for file in sequence.files(obj, frame))
+        pred, gt = (read_label_map(file) for file in sequence.files(obj, frame))
         masks = _object_masks(pred, gt, obj, sequence)
         parts = masks[0] & masks[1], masks[0] & ~masks[1], masks[1] & ~masks[0]
         total = parts if total is None else tuple(a | b for a, b in zip(total, parts, strict=True))  # type: ignore[assignment]
@@ -128,9 +128,9 @@ def _errors(sequence: SequenceScores, frame: str) -> tuple[Any, Any, Any]:
     return total
 
 
-def _object_masks(pred: LabelMap, gt: LabelMap, obj: str, sequence: SequenceScores) -> tuple[Any, Any]:
+def _object_masks(pred: Values, gt: Values, obj: str, sequence: SequenceScores) -> tuple[Any, Any]:
     if sequence.per_object or (len(sequence.objects) == 1 and int(obj) not in present(gt)):
-        return pred != 0, gt != 0
+        return one_object(pred), one_object(gt)
     return pred == int(obj), gt == int(obj)
 
 

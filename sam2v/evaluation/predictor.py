@@ -15,9 +15,7 @@ FrameResult = Any  # unpacks as (frame_idx, obj_ids, masks): N ids and N x 1 x H
 
 
 class Predictor(Protocol):
-    """The part of `sam2v.VideoPredictor` that evaluation uses; any object with these methods can be
-    evaluated.
-    """
+    """The part of `sam2v.VideoPredictor` that evaluation uses; any object with these methods can be evaluated."""
 
     def init_state(self, source: Any) -> Any:
         """Open a video."""
@@ -54,9 +52,7 @@ def binary_masks(obj_ids: Sequence[int], masks: Tensor) -> dict[int, Mask]:
 
 
 def exclusive_masks(obj_ids: Sequence[int], masks: Tensor) -> dict[int, Mask]:
-    """Object id -> H x W bool, every pixel given to the object with the highest logit, as a label map
-    demands.
-    """
+    """Object id -> H x W bool, every pixel given to the object with the highest logit, as a label map demands."""
     if len(obj_ids) == 1:
         return binary_masks(obj_ids, masks)
     winner = masks[:, 0].argmax(dim=0, keepdim=True)  # 1 x H x W

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from sam2v.evaluation.predictor import Mask, Predictor, binary_masks
-from sam2v.masks.boxes import mask_to_box
+from sam2v.masks.boxes import box_prompt
 from sam2v.masks.clicks import Click, central_click
 
 Kind = Literal["mask", "box", "clicks"]
@@ -16,9 +16,7 @@ Kind = Literal["mask", "box", "clicks"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """How objects are introduced: "mask", "box", or `clicks` simulated clicks, each at the centre of the
-    error.
-    """
+    """How objects are introduced: "mask", "box", or `clicks` simulated clicks, each at the centre of the error."""
 
     kind: Kind = "mask"
     clicks: int = 3
@@ -48,7 +46,7 @@ def introduce(predictor: Predictor, state: Any, frame_idx: int, obj_id: int, tru
     if prompt.kind == "mask":
         predictor.add_mask(state, frame_idx, obj_id, truth)
     elif prompt.kind == "box":
-        predictor.add_box(state, frame_idx, obj_id, mask_to_box(truth[None])[0])
+        predictor.add_box(state, frame_idx, obj_id, box_prompt(truth))
     else:
         click_error(predictor, state, frame_idx, obj_id, truth, None, prompt.clicks)
 
@@ -62,13 +60,11 @@ def click_error(
     shown: Mask | None,
     clicks: int,
 ) -> list[Click]:
-    """Correct an object on one frame, click by click, each where what is shown is most wrong; stops when
-    nothing is.
+    """Correct an object on one frame, click by click, each where what is shown is most wrong; stops when nothing is.
 
     Args:
         truth: H x W bool.
-        shown: the object's mask on this frame so far, H x W bool; None: the object is new and the clicks are
-            its first.
+        shown: the object's mask on this frame so far, H x W bool; None: the object is new and the clicks are its first.
 
     Returns:
         The clicks made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -15,14 +16,12 @@ Objects = Literal["first", "all"]
 class Protocol:
     """A scoring convention.
 
-    frames: "inner" leaves out the first and last annotated frame (DAVIS semi-supervised); "all" scores every
-        annotated frame; "after-first" scores an object on the annotated frames after the one that introduces
-        it.
-    objects: "first" = objects 1..N where N is the highest label of the first annotation (DAVIS); "all" =
-        every label that any annotation holds.
-    sparse: annotations may cover only some of the predicted frames; otherwise a prediction without one is an
-        error.
-    bound_th: boundary tolerance of F, a share of the image diagonal or, from 1 on, pixels.
+    frames: "inner" leaves out the first and last annotated frame (DAVIS semi-supervised); "all" scores every annotated
+    frame; "after-first" scores an object on the annotated frames after the one that introduces it. objects: "first" =
+    objects 1..N where N is the highest number in the first annotation (DAVIS); "all" = every number. In both cases only
+    numbers that some annotation holds are objects. sparse: annotations may cover only some of the predicted frames;
+    otherwise a prediction without one is an error. bound_th: boundary tolerance of F, a share of the image diagonal or,
+    from 1 on, pixels.
     """
 
     frames: Frames = "inner"
@@ -42,6 +41,25 @@ PROTOCOLS = {
     "youtube": Protocol(frames="after-first", objects="all", sparse=True),
     "sav": Protocol(objects="all", sparse=True),
 }
+
+
+def objects_of_first(first: Collection[int], later: Iterable[Collection[int]]) -> list[int]:
+    """The objects that "first" counts.
+
+    The DAVIS toolkit counts 1..N, N being the highest number in the first annotation: also a number that appears only
+    later, or goes away. A number up to N that no annotation holds is no object, however; to the toolkit it is one that
+    is right on every frame.
+
+    Args:
+        first: object numbers in the first annotation, at least one.
+        later: those in the annotations after it; read as far as numbers are missing.
+    """
+    missing, found = set(range(1, max(first))) - set(first), set(first)
+    for numbers in later if missing else ():
+        found |= missing & set(numbers)
+        if missing <= found:
+            break
+    return sorted(found)
 
 
 def get_protocol(protocol: str | Protocol, frames: Frames | None = None, bound_th: float | None = None) -> Protocol:

@@ -6,13 +6,14 @@ import csv
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.metrics import Statistics, mean_over, statistics
-from sam2v.files import write_text
+from sam2v.files import whole_file, write_text
 
 _COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 
@@ -45,8 +46,8 @@ class ObjectScores:
 class SequenceScores:
     """The objects of one sequence.
 
-    gt, pred: the folders of its annotations and predictions (None: not written), with one folder per object
-    below them if `per_object`.
+    gt, pred: the folders of its annotations and predictions (None: not written), with one folder per object below them
+    if `per_object`.
     """
 
     name: str
@@ -140,9 +141,7 @@ class Evaluation:
                 rows.writerows((name, obj, *row) for row in zip(scores.frames, scores.j, scores.f, strict=True))
 
     def table(self) -> str:
-        """Per-sequence table in percent: a row per object where a sequence has several, and the mean over
-        objects.
-        """
+        """Per-sequence table in percent: a row per object where a sequence has several, and the mean over objects."""
         width = max([8, *(len(name) for name in self.sequences)])
         lines = [f"{'sequence':<{width}}  obj    J&F  " + "".join(f"{name:>9}" for name in _COLUMNS)]
         for name, obj, scores in self.objects():
@@ -162,16 +161,8 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-class _csv:
-    """A CSV file being written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Any:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.path.open("w", newline="")
-        return csv.writer(self.file)
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
+@contextmanager
+def _csv(path: Path) -> Iterator[Any]:
+    """A CSV file being written, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        yield csv.writer(file)

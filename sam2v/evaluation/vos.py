@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2v.data.annotations import ObjectFolders
 from sam2v.evaluation.metrics import frame_scores
 from sam2v.evaluation.predictor import Maker, Mask, Predictor, binary_masks, exclusive_masks, made
 from sam2v.evaluation.prompting import Prompt, introduce
-from sam2v.evaluation.protocol import Protocol, get_protocol
-from sam2v.evaluation.results import Evaluation, SequenceScores
+from sam2v.evaluation.protocol import Protocol, get_protocol, objects_of_first
+from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.evaluation.score import FrameScores, merge_frames
 from sam2v.evaluation.submission import write_frame
 from sam2v.jobs import pool
@@ -29,8 +30,19 @@ DATASET_PROTOCOLS = {
     "lvos": "sav",
     "sav": "sav",
     "youtube-vos": "youtube",
-    "folder": "youtube",
 }
+
+
+def own_protocol(dataset: str, records: Sequence[VideoRecord]) -> str:
+    """The protocol of a data set's benchmark.
+
+    Anybody's own data ("folder") is scored by "davis", as `evaluate_folders` does, where that fits: every frame is
+    annotated, and every object on the first. Otherwise by "youtube".
+    """
+    if dataset in DATASET_PROTOCOLS:
+        return DATASET_PROTOCOLS[dataset]
+    dense = all(len(record.annotated) == len(record) > 2 for record in records)
+    return "davis" if dense and all(set(record.first_frame.values()) == {0} for record in records) else "youtube"
 
 
 def evaluate_vos(
@@ -44,13 +56,13 @@ def evaluate_vos(
 ) -> Evaluation:
     """Track every object of every video from the frame where it enters, and score the masks.
 
-    Objects of one video are tracked together. An object that enters later is prompted when the tracker gets
-    there, and nothing before that frame counts as predicted. Where objects must not overlap (every data set
-    but SA-V) a pixel goes to the object with the highest logit.
+    Objects of one video are tracked together. An object that enters later is prompted when the tracker gets there, and
+    nothing before that frame counts as predicted. Where objects must not overlap (every data set but SA-V) a pixel goes
+    to the object with the highest logit.
 
     Args:
-        predictor: a `sam2v.VideoPredictor`, anything with its methods, or a function without arguments that
-            makes one (which worker processes need).
+        predictor: a `sam2v.VideoPredictor`, anything with its methods, or a function without arguments that makes one
+            (which worker processes need).
         records: videos of a data set (`sam2v.data.readers.open_dataset`).
         prompt: "mask", "box" or "clicks:N" (N clicks, each at the centre of what is still wrong).
         protocol: scoring convention, see `evaluate_folders`.
@@ -127,9 +139,12 @@ def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> Se
         if task.out is not None and frame_idx in written:
             write_frame(task.out, record, frame_idx, masks)
         pool.advance()
-    names = [record.frame_names[index] for index in asked]
-    merged = merge_frames(names, [scores[index] for index in asked], objects, task.protocol)
-    found = {record.object_name(obj): item for obj, item in merged.items()}
+    found: dict[str, ObjectScores] = {}
+    for obj in objects:
+        frames = [index for index in _asked_of(record, task.protocol, obj) if index in scores]
+        names = [record.frame_names[index] for index in frames]
+        merged = merge_frames(names, [scores[index] for index in frames], [obj], task.protocol)
+        found |= {record.object_name(obj): item for item in merged.values()}
     out = task.out / record.name if task.out is not None else None
     return SequenceScores(record.name, found, _annotation_folder(record), out, record.layout == "objects")
 
@@ -142,8 +157,7 @@ def _annotation_folder(record: VideoRecord) -> Path:
 def track(
     predictor: Predictor, record: VideoRecord, prompt: Prompt, last: int | None = None
 ) -> Iterator[tuple[int, dict[int, Mask]]]:
-    """Yield (frame index, object -> H x W bool) for every frame up to `last`, in order; empty before any
-    object enters.
+    """Yield (frame index, object -> H x W bool) for every frame up to `last`, in order; empty before any object enters.
 
     Tracking pauses where objects enter, so that no prompt reaches back in time.
     """
@@ -169,11 +183,14 @@ def track(
 
 
 def scored_objects(record: VideoRecord, protocol: Protocol) -> list[int]:
-    """Objects that the convention counts: all, or 1..N with N the highest label of the first annotated frame."""
-    if protocol.objects == "all":
+    """Objects that the convention counts, as `sam2v.evaluation.score` finds them in folders of predictions."""
+    if record.layout != "labels":
         return list(record.first_frame)
-    first = [obj for obj, frame_idx in record.first_frame.items() if frame_idx == record.annotated[0]]
-    return list(range(1, max(first, default=0) + 1)) if record.layout == "labels" else first
+    if protocol.objects == "first":
+        first = [obj for obj, frame_idx in record.first_frame.items() if frame_idx == record.annotated[0]]
+        return objects_of_first(first, map(record.areas, record.annotated[1:])) if first else []
+    last = record.annotated[-1] if protocol.frames == "inner" else None
+    return [obj for obj, frame_idx in record.first_frame.items() if frame_idx != last]
 
 
 def score_masks(
@@ -194,7 +211,20 @@ def _asked(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
     """Annotated frames that the convention scores; none where annotations only introduce objects (test splits)."""
     if protocol.frames != "all" and set(record.annotated) <= set(record.first_frame.values()):
         return ()
-    return record.annotated[1:-1] if protocol.frames == "inner" else record.annotated
+    if record.layout != "objects":
+        return _chosen(record.annotated, protocol)
+    return tuple(sorted({index for obj in record.first_frame for index in _asked_of(record, protocol, obj)}))
+
+
+def _asked_of(record: VideoRecord, protocol: Protocol, obj: int) -> tuple[int, ...]:
+    """Those of one object: where objects have folders of their own, the frames that its folder has."""
+    annotations = record.annotations
+    own = annotations.frames_of(obj) if isinstance(annotations, ObjectFolders) else record.annotated
+    return _chosen(own, protocol)
+
+
+def _chosen(annotated: Sequence[int], protocol: Protocol) -> tuple[int, ...]:
+    return tuple(annotated[1:-1] if protocol.frames == "inner" else annotated)
 
 
 def _wanted_frames(record: VideoRecord, task: Task) -> range:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.results import Evaluation
+from sam2v.files import read_text
 
 Categories = Mapping[tuple[str, str], str]
 
 
 def seen_unseen(evaluation: Evaluation, categories: Categories, seen: Collection[str]) -> dict[str, float]:
-    """{"J_seen", "F_seen", "J_unseen", "F_unseen", "overall"}: means over objects, fractions; overall = mean
-    of the four.
+    """{"J_seen", "F_seen", "J_unseen", "F_unseen", "overall"}: means over objects, fractions; overall = mean of the
+    four.
 
     Args:
         evaluation: scores, made with protocol "youtube".
@@ -56,7 +57,7 @@ def read_seen(path: str | Path) -> set[str]:
         return set(read_categories(path).values())
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list of seen categories")
-    return {line.strip() for line in path.read_text().splitlines() if line.strip()}
+    return {line.strip() for line in read_text(path).splitlines() if line.strip()}
 
 
 _EXPECTED = '{"videos": {VIDEO: {"objects": {ID: {"category": NAME}}}}}'
@@ -66,7 +67,7 @@ def _videos(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        videos = json.loads(path.read_text())["videos"]
+        videos = json.loads(read_text(path))["videos"]
     except (ValueError, KeyError, TypeError):
         videos = None
     if not isinstance(videos, dict):

@@ -24,7 +24,7 @@ class Parts:
     def load(self, name: str, key: str) -> Any | None:
         """What was saved under `key`; None when there is none, or only a damaged or outdated entry."""
         try:
-            entry = json.loads(self._path(name).read_text())
+            entry = json.loads(self._path(name).read_text(encoding="utf-8"))
             return entry["content"] if entry["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

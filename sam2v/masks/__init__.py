@@ -1,30 +1,44 @@
-"""Masks as data: the result type, run-length codes, PNG files, boxes, clean-up and drawing."""
+"""Masks as data: the result type, run-length codes, PNG files, boxes, clean-up and drawing.
 
-from sam2v.masks.boxes import mask_to_box
-from sam2v.masks.components import component_areas, fill_holes, label_components, remove_specks
-from sam2v.masks.draw import colour_of, draw_masks
-from sam2v.masks.overlap import non_overlapping
-from sam2v.masks.png import davis_palette, read_binary, read_label_map, write_binary, write_label_map
-from sam2v.masks.result import MaskletFrame, show
-from sam2v.masks.rle import decode_rle, encode_rle, rle_area
+Names load on first use, so that reading and writing pictures of masks needs no torch.
+"""
 
-__all__ = [
-    "MaskletFrame",
-    "colour_of",
-    "component_areas",
-    "davis_palette",
-    "decode_rle",
-    "draw_masks",
-    "encode_rle",
-    "fill_holes",
-    "label_components",
-    "mask_to_box",
-    "non_overlapping",
-    "read_binary",
-    "read_label_map",
-    "remove_specks",
-    "rle_area",
-    "show",
-    "write_binary",
-    "write_label_map",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# ruff: noqa: F401 - the imports tell type checkers what the names below are
+if TYPE_CHECKING:
+    from sam2v.masks.boxes import box_prompt, mask_to_box
+    from sam2v.masks.components import component_areas, fill_holes, label_components, remove_specks
+    from sam2v.masks.draw import colour_of, draw_masks
+    from sam2v.masks.overlap import label_map, non_overlapping
+    from sam2v.masks.palette import davis_palette
+    from sam2v.masks.png import read_binary, read_label_map, read_objects, write_binary, write_label_map
+    from sam2v.masks.result import MaskletFrame, show
+    from sam2v.masks.rle import decode_rle, encode_rle, rle_area
+
+_MODULES = {
+    "boxes": ("box_prompt", "mask_to_box"),
+    "components": ("component_areas", "fill_holes", "label_components", "remove_specks"),
+    "draw": ("colour_of", "draw_masks"),
+    "overlap": ("label_map", "non_overlapping"),
+    "palette": ("davis_palette",),
+    "png": ("read_binary", "read_label_map", "read_objects", "write_binary", "write_label_map"),
+    "result": ("MaskletFrame", "show"),
+    "rle": ("decode_rle", "encode_rle", "rle_area"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

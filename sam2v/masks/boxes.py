@@ -1,46 +1,79 @@
 """Boxes of masks.
 
-A box is (x0, y0, x1, y1) in pixels, and x1, y1 are the indices of the last column and row that belong to the
-object (pixel-inclusive): a mask of the single pixel (x, y) has the box (x, y, x, y). So drawing a box, or
-giving it as a prompt, uses coordinates of pixels that exist.
+There are two kinds. `mask_to_box` gives what is drawn and compared: x1, y1 are the last column and row that belong to
+the object, so that the mask of the single pixel (x, y) has the box (x, y, x, y). `box_prompt` gives what a person draws
+around an object: x1, y1 are the outer edges of the last column and row, so that the same mask has the box (x, y, x + 1,
+y + 1).
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
+Box = tuple[float, float, float, float]
 
 
 def mask_to_box(masks: Array) -> Array:
-    """Tight boxes of masks, N x H x W bool or integer (0 is background) -> N x 4 float32 (x0, y0, x1, y1),
-    inclusive.
+    """Tight boxes of masks, last column and row included.
 
-    An empty mask has the box (0, 0, 0, 0); ask ``masks.any`` where that must be told from a single corner
-    pixel. NumPy in, NumPy out; a tensor stays on its device. Raises ValueError for another number of
-    dimensions, TypeError for floating masks.
+    Args:
+        masks: N x H x W bool or integer, 0 is background.
+
+    Returns:
+        N x 4 float32 (x0, y0, x1, y1); NumPy for NumPy, a tensor on the same device for a tensor. An empty mask has the
+        box (0, 0, 0, 0); ask `masks.any` where that must be told from a single corner pixel.
+
+    Raises:
+        ValueError: another number of dimensions. TypeError: floating masks.
     """
-    tensor = masks if isinstance(masks, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(masks))
-    if tensor.ndim != 3:
-        raise ValueError(f"masks are N x H x W, got shape {tuple(tensor.shape)}")
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise TypeError(f"masks are bool or integer, got {tensor.dtype}; compare logits with 0 first")
-    if tensor.numel() == 0:
-        boxes = torch.zeros(len(tensor), 4, device=tensor.device)
-    else:
-        hit = tensor != 0
-        x0, x1 = _extent(hit.any(dim=1))  # N x W
-        y0, y1 = _extent(hit.any(dim=2))  # N x H
-        boxes = torch.stack([x0, y0, x1, y1], dim=1).float()
+    if masks.ndim != 3:
+        raise ValueError(f"masks are N x H x W, got shape {tuple(masks.shape)}")
+    columns, rows = _hit(masks)
+    (x0, x1), (y0, y1) = _extent(columns), _extent(rows)
+    boxes = torch.stack([x0, y0, x1, y1], dim=1).float()
     return boxes if isinstance(masks, torch.Tensor) else boxes.numpy()
 
 
+def box_prompt(mask: np.ndarray | torch.Tensor) -> Box:
+    """The box (x0, y0, x1, y1) that prompts for the object of a mask, H x W bool or integer, 0 is background.
+
+    It reaches from the outer edge of the first column and row to that of the last, so that it has an area even around a
+    single pixel, and lies inside the picture.
+
+    Raises:
+        ValueError: an empty mask, or another number of dimensions. TypeError: a floating mask.
+    """
+    if mask.ndim != 2:
+        raise ValueError(f"a mask is H x W, got shape {tuple(mask.shape)}")
+    if not mask.any():
+        raise ValueError("an empty mask has no box")
+    masks: Any = mask[None]
+    x0, y0, x1, y1 = mask_to_box(masks)[0].tolist()
+    return x0, y0, x1 + 1, y1 + 1
+
+
+def _hit(masks: np.ndarray | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which columns (N x W) and rows (N x H) of masks hold something, as 0 and 1 in uint8: bytes reduce fastest."""
+    if isinstance(masks, np.ndarray):
+        if masks.dtype.kind not in "bui":
+            raise TypeError(f"masks are bool or integer, got {masks.dtype}; compare logits with 0 first")
+        columns, rows = (torch.from_numpy(masks.any(axis=axis)).view(torch.uint8) for axis in (1, 2))
+        return columns, rows
+    if masks.is_floating_point() or masks.is_complex():
+        raise TypeError(f"masks are bool or integer, got {masks.dtype}; compare logits with 0 first")
+    bits = (masks if masks.dtype == torch.bool else masks != 0).view(torch.uint8)
+    if bits.numel() == 0:
+        return bits.sum(dim=1, dtype=torch.uint8), bits.sum(dim=2, dtype=torch.uint8)
+    return bits.amax(dim=1), bits.amax(dim=2)
+
+
 def _extent(hit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last true index of every row of an N x L bool tensor (0, 0 for a row with none)."""
-    length = hit.shape[1]
-    first = hit.to(torch.uint8).argmax(dim=1)
-    last = length - 1 - hit.flip(1).to(torch.uint8).argmax(dim=1)
-    return first, torch.where(hit.any(dim=1), last, torch.zeros_like(last))
+    """First and last 1 in every row of an N x L uint8 tensor of 0 and 1 (0, 0 for a row with none)."""
+    if hit.numel() == 0:
+        return hit.sum(dim=1), hit.sum(dim=1)
+    last = hit.shape[1] - 1 - hit.flip(1).argmax(dim=1)
+    return hit.argmax(dim=1), last * hit.amax(dim=1)

@@ -1,9 +1,8 @@
 """Where a simulated user clicks in evaluation: at the centre of the error.
 
-The rule clicks where a prediction is wrong: a positive click where the object was missed, a negative one
-where it was invented. Coordinates are whole pixels (x, y); the network adds the half pixel that leads to
-their centres. Source: SAM 2 paper, section 6 and appendix (simulated prompts); the central click is that of
-interactive segmentation benchmarks.
+The rule clicks where a prediction is wrong: a positive click where the object was missed, a negative one where it was
+invented. Coordinates are whole pixels (x, y); the network adds the half pixel that leads to their centres. Source: SAM
+2 paper, section 6 and appendix (simulated prompts); the central click is that of interactive segmentation benchmarks.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from sam2v.masks.window import mask_window
 
 
 class Click(NamedTuple):
@@ -25,12 +26,15 @@ class Click(NamedTuple):
 def central_click(truth: npt.ArrayLike, guess: npt.ArrayLike | None = None) -> Click | None:
     """The error pixel farthest from the border of its error region; None where nothing is wrong.
 
-    Missed and invented pixels are separate regions, and the image's edge is a border too. Of equally deep
-    pixels the missed ones come first, then the topmost, then the leftmost.
+    Missed and invented pixels are separate regions, and the image's edge is a border too. Of equally deep pixels the
+    missed ones come first, then the topmost, then the leftmost.
 
     Args:
         truth: H x W mask, non-zero is object.
         guess: H x W, the prediction to correct; None: nothing is predicted yet.
+
+    Raises:
+        ValueError: not H x W alike.
     """
     wanted = np.asarray(truth) != 0
     got = np.zeros_like(wanted) if guess is None else np.asarray(guess) != 0
@@ -43,11 +47,10 @@ def central_click(truth: npt.ArrayLike, guess: npt.ArrayLike | None = None) -> C
 
 
 def squared_depth(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """H x W squared Euclidean distance of each pixel to the nearest one outside `region`; exact, 0 outside of
-    it.
+    """H x W squared Euclidean distance of each pixel to the nearest one outside `region`; exact, 0 outside of it.
 
-    Pixels beyond the image are outside. Distances down the columns come first; then every pixel takes the
-    best of its row, looking no farther sideways than the deepest pixel found so far.
+    Pixels beyond the image are outside. Distances down the columns come first; then every pixel takes the best of its
+    row, looking no farther sideways than the deepest pixel found so far.
     """
     height, width = region.shape
     padded = np.pad(region, 1)
@@ -67,10 +70,9 @@ def squared_depth(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 def _deepest(region: npt.NDArray[np.bool_], label: int) -> tuple[int, int, int, int]:
     """(squared depth, x, y, label) of the deepest pixel; depth 0 for an empty region."""
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    if not rows.size:
+    window = mask_window(region)
+    if window is None:
         return 0, 0, 0, label
-    top, left = int(rows[0]), int(columns[0])
-    depth = squared_depth(region[top : rows[-1] + 1, left : columns[-1] + 1])
+    depth = squared_depth(region[window])
     y, x = divmod(int(depth.argmax()), depth.shape[1])
-    return int(depth[y, x]), x + left, y + top, label
+    return int(depth[y, x]), x + window[1].start, y + window[0].start, label

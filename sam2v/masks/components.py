@@ -60,7 +60,7 @@ def fill_holes(logits: torch.Tensor, max_area: int, value: float = 0.1) -> torch
     Returns:
         New logits, same shape and dtype (the same tensor when there is nothing to do).
     """
-    return _replace_small(logits, logits <= 0, max_area, value) if max_area > 0 else logits
+    return replace_small(logits, logits <= 0, max_area, value) if max_area > 0 else logits
 
 
 def remove_specks(logits: torch.Tensor, max_area: int, value: float = -0.1) -> torch.Tensor:
@@ -71,10 +71,49 @@ def remove_specks(logits: torch.Tensor, max_area: int, value: float = -0.1) -> t
         max_area: components of object (logit > 0, 8-connected) of at most this many pixels are removed.
         value: the logit that removed pixels get.
     """
-    return _replace_small(logits, logits > 0, max_area, value) if max_area > 0 else logits
+    return replace_small(logits, logits > 0, max_area, value) if max_area > 0 else logits
 
 
-def _replace_small(logits: torch.Tensor, mask: torch.Tensor, max_area: int, value: float) -> torch.Tensor:
+def replace_small(logits: torch.Tensor, mask: torch.Tensor, max_area: int, value: float) -> torch.Tensor:
+    """Give the pixels of small components another logit.
+
+    Args:
+        logits: N x 1 x h x w.
+        mask: N x 1 x h x w bool; its 8-connected components of at most `max_area` pixels are replaced by `value`.
+    """
+    if logits.device.type == "cpu":
+        return _replace_runs(logits, mask, max_area, value)
+    return torch.where(small_components(mask, max_area), value, logits)
+
+
+def small_components(mask: torch.Tensor, max_area: int) -> torch.Tensor:
+    """Pixels of the 8-connected components of at most `max_area` pixels, N x 1 x h x w bool.
+
+    Every operation has a shape that is known beforehand and nothing is read on the host, so that a GPU's queue never
+    runs dry. A component that small is filled by its largest pixel number within `max_area` steps; pieces of larger
+    ones, which may not be, border on pixels with another number.
+    """
+    flat = mask.flatten(1)
+    number = torch.arange(1, flat.shape[1] + 1, dtype=torch.float32, device=mask.device).view(1, 1, *mask.shape[-2:])
+    nothing = torch.zeros((), device=mask.device)
+    label = torch.where(mask, number, nothing)
+    for _ in range(max_area):
+        label = torch.where(mask, _largest_around(label), nothing)
+    least = -_largest_around(torch.where(mask, -label, float("-inf")))
+    border = mask & ((_largest_around(label) != label) | (least != label))
+    index = label.flatten(1).long()
+    zeros = torch.zeros(len(flat), flat.shape[1] + 1, dtype=torch.int32, device=mask.device)
+    area = zeros.scatter_add(1, index, flat.int())
+    open_ends = zeros.scatter_add(1, index, border.flatten(1).int())
+    closed = (area <= max_area) & (open_ends == 0)
+    return closed.gather(1, index).view_as(mask) & mask
+
+
+def _largest_around(values: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.max_pool2d(values, 3, stride=1, padding=1)
+
+
+def _replace_runs(logits: torch.Tensor, mask: torch.Tensor, max_area: int, value: float) -> torch.Tensor:
     start, length, root = _runs(_as_batch(mask))
     small = (_area_of_root(length, root) <= max_area)[root]
     changed = logits.flatten().clone()

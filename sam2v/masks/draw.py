@@ -1,14 +1,23 @@
-"""Masks drawn over a frame: a tint, a contour and the object's id, in a colour that belongs to the id."""
+"""Masks drawn over a frame: a tint, a contour and the object's id, in a colour that belongs to the id.
+
+Only the box of each object is touched, in bytes: drawing costs what the objects cover, not what the frame measures.
+"""
+
+from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2v.masks.window import Window, mask_window
+
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageFont
+
+    Colour = tuple[int, int, int]
 
 # hues of neighbouring ids lie this far apart: steps of the golden section never meet again on the circle
 GOLDEN = 0.618033988749895
@@ -16,9 +25,9 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 @cache
-def colour_of(obj_id: int) -> tuple[int, int, int]:
-    """The colour (r, g, b), 0 to 255, of an object id: the same in every frame and run, different for any two
-    ids that are near each other.
+def colour_of(obj_id: int) -> Colour:
+    """The colour (r, g, b), 0 to 255, of an object id: the same in every frame and run, different for any two ids
+    that are near each other.
     """
     hue = (0.58 + obj_id * GOLDEN) % 1.0
     value = (1.0, 0.78, 0.9)[obj_id // 8 % 3]  # hues come close after 8 ids: change the brightness then
@@ -61,31 +70,29 @@ def draw_masks(
             f"{frame.shape[0]} x {frame.shape[1]}; got shape {masks.shape}"
         )
     picture = frame.copy()
-    thickness = max(1, round(min(frame.shape[:2]) / 300)) if contour else 0
-    boxes = [_window(mask) for mask in masks]
-    for mask, box, obj_id in zip(masks, boxes, obj_ids, strict=True):
-        if box is not None:
-            _tint(picture[box], mask[box], colour_of(int(obj_id)), alpha, thickness)
-    if not labels:
-        return picture
-    return _write_labels(picture, [(m[b], b, i) for m, b, i in zip(masks, boxes, obj_ids, strict=True) if b])
+    short = min(frame.shape[:2])
+    thickness = max(1, round(short / 300)) if contour else 0
+    found = [(mask[box], box, int(obj_id)) for mask, obj_id in zip(masks, obj_ids) if (box := mask_window(mask))]
+    for mask, box, obj_id in found:
+        _tint(picture, mask, box, colour_of(obj_id), round(alpha * 256))
+        if thickness:
+            picture[box][mask & ~_eroded(mask, thickness)] = colour_of(obj_id)
+    if labels:
+        for mask, (rows, columns), obj_id in found:
+            y, x = _inner_point(mask)
+            _paste(picture, _plate(obj_id, max(11, short // 32)), rows.start + y, columns.start + x)
+    return picture
 
 
-def _window(mask: np.ndarray) -> tuple[slice, slice] | None:
-    """The part of the picture that holds the mask; None if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if len(rows) == 0:
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _tint(part: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], alpha: float, thickness: int) -> None:
-    """Colour the masked pixels of a view into the picture, in place."""
-    weight = round(alpha * 256)
-    inside = part[mask].astype(np.uint16) * (256 - weight) + np.array(colour, np.uint16) * weight
-    part[mask] = (inside >> 8).astype(np.uint8)
-    if thickness:
-        part[mask & ~_eroded(mask, thickness)] = colour
+def _tint(picture: np.ndarray, mask: np.ndarray, box: Window, colour: Colour, weight: int) -> None:
+    """Blend `weight` of 256 parts of a colour into the masked pixels of a box, in place."""
+    rows, columns = box
+    part = picture.reshape(len(picture), -1)[rows, 3 * columns.start : 3 * columns.stop]  # channels side by side
+    blend = part.astype(np.uint16)
+    blend *= 256 - weight
+    blend += np.tile(np.array(colour, np.uint16) * weight, mask.shape[1])
+    blend >>= 8
+    np.copyto(part, blend, where=np.repeat(mask, 3, axis=1), casting="unsafe")
 
 
 def _eroded(mask: np.ndarray, times: int) -> np.ndarray:
@@ -96,21 +103,9 @@ def _eroded(mask: np.ndarray, times: int) -> np.ndarray:
     return mask
 
 
-def _write_labels(picture: np.ndarray, objects: list[tuple[np.ndarray, tuple[slice, slice], int]]) -> np.ndarray:
-    from PIL import Image, ImageDraw
-
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    font = _font(max(11, min(picture.shape[:2]) // 32))
-    for mask, (rows, columns), obj_id in objects:
-        y, x = _inner_point(mask)
-        _write(draw, str(obj_id), (columns.start + x, rows.start + y), colour_of(int(obj_id)), font)
-    return np.array(image)
-
-
 def _inner_point(mask: np.ndarray) -> tuple[int, int]:
     """(row, column) on the mask: the middle of its longest run in the row that holds the median pixel."""
-    rows = mask.sum(1).cumsum()
+    rows = np.count_nonzero(mask, axis=1).cumsum()
     row = int(np.searchsorted(rows, rows[-1] / 2))
     edges = np.flatnonzero(np.diff(np.pad(mask[row].astype(np.int8), 1)))
     starts, ends = edges[::2], edges[1::2]
@@ -118,25 +113,29 @@ def _inner_point(mask: np.ndarray) -> tuple[int, int]:
     return row, int(starts[longest] + ends[longest]) // 2
 
 
-def _write(
-    draw: "ImageDraw.ImageDraw",
-    text: str,
-    centre: tuple[int, int],
-    colour: tuple[int, int, int],
-    font: "ImageFont.ImageFont | ImageFont.FreeTypeFont",
-) -> None:
-    """The text on a plate of the object's colour, kept inside the picture."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    width, height = right - left + 6, bottom - top + 4
-    x = min(max(centre[0] - width // 2, 0), max(draw.im.size[0] - width, 0))
-    y = min(max(centre[1] - height // 2, 0), max(draw.im.size[1] - height, 0))
+def _paste(picture: np.ndarray, plate: np.ndarray, row: int, column: int) -> None:
+    """Put a plate over a point, kept inside the picture."""
+    height, width = (min(sides) for sides in zip(plate.shape[:2], picture.shape[:2]))
+    top = min(max(row - plate.shape[0] // 2, 0), picture.shape[0] - height)
+    left = min(max(column - plate.shape[1] // 2, 0), picture.shape[1] - width)
+    picture[top : top + height, left : left + width] = plate[:height, :width]
+
+
+@lru_cache(1024)
+def _plate(obj_id: int, font_size: int) -> np.ndarray:
+    """An id written on a plate of its colour, h x w x 3 uint8."""
+    from PIL import Image, ImageDraw
+
+    text, font, colour = str(obj_id), _font(font_size), colour_of(obj_id)
+    left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).textbbox((0, 0), text, font=font)
+    image = Image.new("RGB", (int(right - left) + 6, int(bottom - top) + 4), colour)
     brightness = (299 * colour[0] + 587 * colour[1] + 114 * colour[2]) // 1000
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    draw.text((x + 3 - left, y + 2 - top), text, fill=BLACK if brightness > 120 else WHITE, font=font)
+    ImageDraw.Draw(image).text((3 - left, 2 - top), text, fill=BLACK if brightness > 120 else WHITE, font=font)
+    return np.array(image)
 
 
 @cache
-def _font(size: int) -> "ImageFont.ImageFont | ImageFont.FreeTypeFont":
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     from PIL import ImageFont
 
     try:
@@ -145,7 +144,7 @@ def _font(size: int) -> "ImageFont.ImageFont | ImageFont.FreeTypeFont":
         return ImageFont.load_default()
 
 
-def to_image(picture: np.ndarray) -> "Image.Image":
+def to_image(picture: np.ndarray) -> Image.Image:
     """H x W x 3 uint8 as a PIL image, which notebooks display."""
     from PIL import Image
 

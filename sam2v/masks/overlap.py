@@ -1,6 +1,16 @@
-"""The optional rule that a pixel belongs to one object at most."""
+"""A pixel belongs to one object at most: to the one with the highest logit; of equal ones, to the first."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import torch
+
+from sam2v.masks.window import mask_window
+
+#: Object ids that a label map can hold.
+LABEL_IDS = range(1, 65536)
 
 
 def non_overlapping(logits: torch.Tensor, loser: float = -10.0) -> torch.Tensor:
@@ -11,10 +21,41 @@ def non_overlapping(logits: torch.Tensor, loser: float = -10.0) -> torch.Tensor:
         loser: the other objects' logits are clamped to at most this value (sigmoid(-10) is 4.5e-5).
 
     Returns:
-        New logits, same shape; with one object or none, the tensor itself. A tie goes to the first object.
+        New logits, same shape; with one object or none, the tensor itself.
     """
     if len(logits) <= 1:
         return logits
     best = logits.argmax(dim=0, keepdim=True)  # 1 x 1 x H x W
     rank = torch.arange(len(logits), device=logits.device)[:, None, None, None]
     return torch.where(best == rank, logits, logits.clamp(max=loser))
+
+
+def check_label_ids(obj_ids: Iterable[int]) -> None:
+    """Raise ValueError for an id that a label map cannot hold."""
+    odd = [obj_id for obj_id in obj_ids if obj_id not in LABEL_IDS]
+    if odd:
+        raise ValueError(f"a label map holds object ids 1 to 65535, got {odd[0]}")
+
+
+def label_map(logits: np.ndarray, masks: np.ndarray, obj_ids: Sequence[int]) -> np.ndarray:
+    """Paint the id of the object with the highest logit at every pixel.
+
+    Args:
+        logits: N x H x W float. masks: N x H x W bool, where they are positive.
+        obj_ids: N ids, 1 to 65535.
+
+    Returns:
+        H x W, 0 = no object; uint8, or uint16 where an id is 255 or above (255 means "void" in 8 bits).
+
+    Raises:
+        ValueError: ids outside 1 to 65535.
+    """
+    check_label_ids(obj_ids)
+    labels = np.zeros(masks.shape[1:], np.uint16 if max(obj_ids, default=0) >= 255 else np.uint8)
+    best = np.zeros(masks.shape[1:], logits.dtype)
+    for logit, mask, obj_id in zip(logits, masks, obj_ids, strict=True):
+        if (box := mask_window(mask)) is not None:
+            wins = mask[box] & (logit[box] > best[box])
+            np.copyto(best[box], logit[box], where=wins)
+            labels[box][wins] = obj_id
+    return labels

@@ -1,91 +1,139 @@
 """The one result type: the masks of a frame, with their ids and scores, and what they can be turned into."""
 
+from __future__ import annotations
+
 import base64
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from sam2v.masks.boxes import mask_to_box
 from sam2v.masks.draw import draw_masks, to_image
+from sam2v.masks.logits import Finish, packed
+from sam2v.masks.overlap import label_map
 from sam2v.masks.rle import encode_rle
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-#: Object ids that a label map can hold.
-LABEL_IDS = range(1, 65536)
-
-
-@dataclass(frozen=True, eq=False)
 class MaskletFrame:
     """The masks of one frame. Unpacks as `frame_idx, obj_ids, masks = result`.
 
-    Attributes:
+    Made by the predictors from low-resolution logits, it costs what those cost until masks are asked for; they are then
+    cleaned, enlarged to the frame's size and kept with the result. To keep many results, keep what is small:
+    `packed()`, `to_coco_rle()` or `low_res`.
+
+    Args:
         frame_idx: number of the frame, from 0.
         obj_ids: N object ids; everything else is in this order.
-        masks: N x 1 x H x W float mask logits at the video's size; > 0 is object.
+        masks: N x 1 x H x W float mask logits at the frame's size; > 0 is object.
         iou: N predicted IoU of each mask with the object, about 0 to 1.
         object_score: N logits of the object's presence; > 0 is present.
         frame: H x W x 3 uint8 RGB, the picture itself where it is at hand, for drawing.
     """
 
-    frame_idx: int
-    obj_ids: list[int]
-    masks: torch.Tensor
-    iou: torch.Tensor
-    object_score: torch.Tensor
-    frame: np.ndarray | None = None
+    def __init__(
+        self,
+        frame_idx: int,
+        obj_ids: Sequence[int],
+        masks: Tensor,
+        iou: Tensor,
+        object_score: Tensor,
+        frame: np.ndarray | None = None,
+    ) -> None:
+        self.frame_idx, self.obj_ids = frame_idx, list(obj_ids)
+        self.iou, self.object_score, self.frame = iou, object_score, frame
+        self.size: tuple[int, int] = (masks.shape[-2], masks.shape[-1])
+        self._raw, self._finish = masks, Finish()
+        self.__dict__["masks"] = self.__dict__["low_res"] = masks
+
+    @classmethod
+    def from_low_res(
+        cls,
+        frame_idx: int,
+        obj_ids: Sequence[int],
+        low_res: Tensor,
+        iou: Tensor,
+        object_score: Tensor,
+        size: tuple[int, int],
+        finish: Finish | None = None,
+    ) -> MaskletFrame:
+        """A result of low-resolution logits.
+
+        Args:
+            low_res: N x 1 x h x w float logits, as the network gives them.
+            size: (height, width) of the frame.
+            finish: what is done to them when masks are asked for; the others as for the class itself.
+        """
+        made = cls(frame_idx, obj_ids, low_res, iou, object_score)
+        made.size, made._finish = size, finish or Finish()
+        del made.__dict__["masks"], made.__dict__["low_res"]
+        return made
+
+    @cached_property
+    def low_res(self) -> Tensor:
+        """N x 1 x h x w float logits before they are enlarged, small holes and specks gone."""
+        return self._finish.clean(self._raw)
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """N x 1 x H x W float mask logits at the frame's size; > 0 is object."""
+        return self._finish.enlarge(self.low_res, self.size)
+
+    @cached_property
+    def _binary(self) -> np.ndarray:
+        return (self.masks[:, 0] > 0).cpu().numpy()
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.frame_idx, self.obj_ids, self.masks))
+
+    def __len__(self) -> int:
+        """As the tuple (frame_idx, obj_ids, masks)."""
+        return 3
 
     def __getitem__(self, item: int) -> Any:
         """As the tuple (frame_idx, obj_ids, masks)."""
         return (self.frame_idx, self.obj_ids, self.masks)[item]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the masks."""
-        return self.masks.shape[-2], self.masks.shape[-1]
-
-    def with_frame(self, frame: Any) -> "MaskletFrame":
+    def with_frame(self, frame: Any) -> MaskletFrame:
         """The same result with a picture to draw on: an array, tensor or PIL image of the masks' size, or None."""
         frame = None if frame is None else _picture(frame)
         if frame is not None and frame.shape != (*self.size, 3):
             raise ValueError(f"frame must be {self.size[0]} x {self.size[1]} x 3, got shape {frame.shape}")
-        return replace(self, frame=frame)
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, frame=frame)
+        return made
 
     def to_numpy(self) -> np.ndarray:
         """Mask logits, N x H x W float32."""
         return self.masks[:, 0].detach().float().cpu().numpy()
 
     def binary(self) -> np.ndarray:
-        """Masks, N x H x W bool."""
-        return (self.masks[:, 0] > 0).cpu().numpy()
+        """Masks, N x H x W bool. The array belongs to the result: copy it before you change it."""
+        return self._binary
+
+    def packed(self) -> np.ndarray:
+        """Masks as bits, N x ceil(H * W / 8) uint8: `numpy.unpackbits(row, count=H * W).reshape(H, W)` undoes a row."""
+        return packed(self.masks[:, 0] > 0).cpu().numpy()
 
     def boxes(self) -> np.ndarray:
         """Tight boxes, N x 4 float32 (x0, y0, x1, y1), pixels, ends included; zeros where a mask is empty."""
         return mask_to_box(self.binary())
 
     def label_map(self) -> np.ndarray:
-        """The id of the object at each pixel, H x W uint8 (uint16 if an id is above 255); 0 = none.
+        """The id of the object at each pixel, H x W uint8 (uint16 if an id is 255 or above); 0 = none.
 
-        Where masks overlap the higher logit wins. Raises ValueError for ids outside 1 to 65535.
+        Where masks overlap the higher logit wins.
+
+        Raises:
+            ValueError: ids outside 1 to 65535.
         """
-        odd = [obj_id for obj_id in self.obj_ids if obj_id not in LABEL_IDS]
-        if odd:
-            raise ValueError(f"a label map holds object ids 1 to 65535, got {odd[0]}")
-        dtype = np.uint16 if max(self.obj_ids, default=0) > 255 else np.uint8
-        if not self.obj_ids:
-            return np.zeros(self.size, dtype)
-        best = self.masks[:, 0].max(0)
-        ids = np.array(self.obj_ids, dtype)[best.indices.cpu().numpy()]
-        return np.where((best.values > 0).cpu().numpy(), ids, dtype(0))
+        return label_map(self.to_numpy(), self.binary(), self.obj_ids)
 
     def to_coco_rle(self) -> list[dict[str, Any]]:
         """One COCO RLE, {"size": [H, W], "counts": str}, per object."""
@@ -94,8 +142,10 @@ class MaskletFrame:
     def to_supervision(self) -> Any:
         """`supervision.Detections` with xyxy, mask, confidence (predicted IoU) and tracker_id (object id).
 
-        Objects with an empty mask are left out: there is nothing to detect. Raises ImportError where the
-        package `supervision` is not installed.
+        Objects with an empty mask are left out: there is nothing to detect.
+
+        Raises:
+            ImportError: the package `supervision` is not installed.
         """
         try:
             import supervision
@@ -126,7 +176,7 @@ class MaskletFrame:
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"MaskletFrame(frame_idx={self.frame_idx}, obj_ids={self.obj_ids}, size={height} x {width})"
+        return f"{type(self).__name__}(frame_idx={self.frame_idx}, obj_ids={self.obj_ids}, size={height} x {width})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the overlay and the scores."""
@@ -145,7 +195,7 @@ class MaskletFrame:
 
 def _picture(frame: Any) -> np.ndarray:
     """H x W x 3 uint8 from an array, a tensor (also 3 x H x W) or a PIL image."""
-    if isinstance(frame, torch.Tensor):
+    if isinstance(frame, Tensor):
         frame = frame.detach().cpu().numpy()
     array = np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame)
     if array.ndim == 3 and array.shape[0] == 3 != array.shape[2]:
@@ -155,6 +205,6 @@ def _picture(frame: Any) -> np.ndarray:
     return array
 
 
-def show(result: MaskletFrame, frame: Any = None, **style: Any) -> "Image.Image":
+def show(result: MaskletFrame, frame: Any = None, **style: Any) -> Image.Image:
     """The overlay as a PIL image, which a notebook displays; arguments as `MaskletFrame.overlay`."""
     return to_image(result.overlay(frame, **style))

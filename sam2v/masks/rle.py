@@ -1,19 +1,24 @@
 """COCO run-length masks: encode and decode in plain NumPy.
 
-A COCO RLE is ``{"size": [height, width], "counts": ...}``: lengths of alternating runs of background and
-object, the first one background, down the columns (column-major order). ``counts`` is either that list of
-numbers ("uncompressed") or a short ASCII string: every number but the first three is written as its
-difference to the number two before it, in groups of five bits, lowest first, a sixth bit saying that more
-groups follow, 48 added to make it printable.
+A COCO RLE is `{"size": [height, width], "counts": ...}`: lengths of alternating runs of background and object, the
+first one background, down the columns (column-major order). `counts` is either that list of numbers ("uncompressed") or
+a short ASCII string: every number but the first three is written as its difference to the number two before it, in
+groups of five bits, lowest first, a sixth bit saying that more groups follow, 48 added to make it printable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from sam2v.masks.window import mask_window
+
+#: Pixels that a decoded mask may have: the size from which on Pillow refuses a picture. A mask of more pixels belongs
+#: to no frame that can be opened, and a hundred bytes of runs could ask for any amount of memory.
+MAX_PIXELS = 178_956_970
 
 _OFFSET = 48  # code of the character "0"
 _MORE = 32  # sixth bit: another group follows
@@ -24,24 +29,23 @@ _MAX_GROUPS = 7  # 35 bits hold any difference between two counts of a mask smal
 def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict[str, Any]:
     """The COCO RLE of an H x W mask, bool or integer (anything but 0 is object).
 
-    Returns ``{"size": [H, W], "counts": str}``, ready for json; with ``compressed=False`` counts is a list of
-    int. Raises TypeError for a floating mask (threshold logits first), ValueError for one that is not
-    two-dimensional.
+    Args:
+        compressed: counts as a string, ready for JSON, as pycocotools makes them; otherwise a list of int.
+
+    Raises:
+        TypeError: a floating mask (threshold logits first). ValueError: not two-dimensional, or empty.
     """
     array = _as_mask(mask)
-    height, width = array.shape
-    flat = array.T.reshape(-1)
-    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lead = [0, 0] if flat[0] else [0]  # an object at the first pixel: a background run of length 0 before it
-    counts = np.diff(np.concatenate([lead, starts, [flat.size]]))
-    return {"size": [height, width], "counts": _pack(counts) if compressed else counts.tolist()}
+    counts = _runs(array)
+    return {"size": list(array.shape), "counts": _pack(counts) if compressed else counts.tolist()}
 
 
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
-    """The H x W bool mask of a COCO RLE; ``counts`` may be str, bytes or a list of run lengths.
+    """The H x W bool mask of a COCO RLE; `counts` may be str, bytes or a list of run lengths.
 
-    Raises ValueError, with the fault, for a malformed value (a missing key, a bad character, runs that do not
-    add up).
+    Raises:
+        ValueError: a malformed value, with its fault (a missing key, a bad character, runs that do not add up), or a
+            mask of more than `MAX_PIXELS`. Nothing is allocated then.
     """
     (height, width), counts = _parse(rle)
     values = np.arange(counts.size) % 2 == 1
@@ -49,8 +53,27 @@ def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
 
 
 def rle_area(rle: Mapping[str, Any]) -> int:
-    """Number of object pixels of a COCO RLE, without decoding it. Raises as :func:`decode_rle`."""
+    """Number of object pixels of a COCO RLE, without decoding it. Raises as `decode_rle`."""
     return int(_parse(rle)[1][1::2].sum())
+
+
+def _runs(array: np.ndarray) -> np.ndarray:
+    """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
+    height = len(array)
+    window = mask_window(array)
+    if window is None:
+        return np.array([array.size])
+    rows, columns = window
+    part = array[window].T
+    padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
+    padded[:, 1:-1] = part
+    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
+    turns = (column + columns.start) * height + row + rows.start  # where a run of the object starts, ends, starts, ...
+    if part.shape[1] == height:  # a run that reaches the bottom may go on at the top of the next column
+        apart = turns[1:-1:2] != turns[2::2]
+        turns = turns[np.concatenate([[True], np.repeat(apart, 2), [True]])]
+    ends = turns if turns[-1] == array.size else np.append(turns, array.size)
+    return np.diff(ends, prepend=0)
 
 
 def _as_mask(mask: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -59,7 +82,7 @@ def _as_mask(mask: np.ndarray | torch.Tensor) -> np.ndarray:
         raise ValueError(f"a mask is H x W with at least one pixel, this one has shape {array.shape}")
     if array.dtype.kind not in "bui":
         raise TypeError(f"a mask is bool or integer, this one is {array.dtype}; compare logits with 0 first")
-    return array != 0
+    return array if array.dtype == bool else array != 0
 
 
 def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
@@ -67,16 +90,24 @@ def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
         raise ValueError(f"a COCO RLE is a dict with 'size' and 'counts', got {_brief(rle)}")
     size, counts = rle["size"], rle["counts"]
-    if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+    if not isinstance(size, Sequence | np.ndarray) or len(size) != 2 or not all(map(_is_side, size)):
         raise ValueError(f"size of a COCO RLE is [height, width], positive integers, got {_brief(size)}")
     height, width = int(size[0]), int(size[1])
+    pixels = height * width
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"a COCO RLE of size {height} x {width} has more than {MAX_PIXELS} pixels")
     runs = _unpack(counts) if isinstance(counts, str | bytes) else _checked_list(counts)
-    if runs.size == 0 or runs.min() < 0 or int(runs.sum()) != height * width:
+    # one by one before the sum, which could wrap around
+    if runs.size == 0 or runs.min() < 0 or runs.max() > pixels or int(runs.sum()) != pixels:
         raise ValueError(
-            f"runs of a COCO RLE of size {height} x {width} must add up to {height * width} pixels "
-            f"and none may be negative; these add up to {int(runs.sum())}"
+            f"runs of a COCO RLE of size {height} x {width} must add up to {pixels} pixels "
+            f"and none may be negative; these add up to {sum(runs.tolist())}"
         )
     return (height, width), runs
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(value >= 1) and float(value).is_integer()
 
 
 def _checked_list(counts: Any) -> np.ndarray:

@@ -1,83 +1,128 @@
-"""An object's memory bank."""
+"""An object's memory bank, as one hypothesis sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from sam2v.memory.entry import MemoryEntry
-from sam2v.memory.store import EntryStore
+
+
+class Reach(NamedTuple):
+    """Frames whose entries are still read: for their memories, and for their object pointers."""
+
+    memories: frozenset[int]
+    pointers: frozenset[int]
 
 
 class MemoryBank:
-    """Entries of one object: conditioning frames (prompted) and tracked frames.
+    """Entries of one object by frame: prompted ones, tracked ones, and those a policy keeps for good.
 
-    A frame is in one of the two at most after :meth:`settle`. Conditioning frames keep the order in which they were
-    added.
+    Several hypotheses of one object share what was prompted and what was tracked before they parted; each has what it
+    tracked since then for itself.
+
+    Attributes:
+        conditioning: entries of prompted frames, in the order in which they were prompted.
+        history: entries of tracked frames, in the order in which they were written.
+        anchors: tracked entries that are kept for good, oldest first.
+        own: what this hypothesis tracked since it parted from the others.
 
     Args:
-        obj_id: whose entries they are.
-        store: where tracked entries are kept; several banks may share one.
+        shared: the bank of another hypothesis of the object, which has the same past.
     """
 
-    def __init__(self, obj_id: int, store: EntryStore) -> None:
-        self.obj_id = obj_id
-        self.conditioning: dict[int, MemoryEntry] = {}
-        self._store = store
-        self._tracked: dict[int, None] = {}
-
-    def tracked_frames(self) -> list[int]:
-        """Frames with a tracked (non-conditioning) entry, in the order they were written."""
-        return list(self._tracked)
+    def __init__(self, shared: MemoryBank | None = None) -> None:
+        self.conditioning: dict[int, MemoryEntry] = {} if shared is None else shared.conditioning
+        self.history: dict[int, MemoryEntry] = {} if shared is None else shared.history
+        self.anchors: dict[int, MemoryEntry] = {} if shared is None else dict(shared.anchors)
+        self.own: dict[int, MemoryEntry] = {} if shared is None else dict(shared.own)
+        self._encoded: set[int] = set() if shared is None else shared._encoded  # frames of history with a memory
 
     def tracked(self, frame_idx: int) -> MemoryEntry | None:
-        """The tracked entry of a frame, or None."""
-        return self._store[self.obj_id, frame_idx] if frame_idx in self._tracked else None
+        """The tracked entry of a frame that may be read as a memory, or None."""
+        entry = self.own.get(frame_idx) or self.history.get(frame_idx)
+        return entry if entry is not None and entry.readable else None
 
     def get(self, frame_idx: int) -> MemoryEntry | None:
-        """The conditioning entry of a frame, else its tracked one, else None."""
-        return self.conditioning.get(frame_idx) or self.tracked(frame_idx)
+        """What is known of a frame: the conditioning entry, else the tracked one, else None."""
+        return self.conditioning.get(frame_idx) or self.own.get(frame_idx) or self.history.get(frame_idx)
 
-    def put_tracked(self, frame_idx: int, entry: MemoryEntry) -> None:
-        """Write a tracked entry, replacing an older one."""
-        self._store[self.obj_id, frame_idx] = entry
-        self._tracked[frame_idx] = None
+    def put(self, frame_idx: int, entry: MemoryEntry, anchor: bool = False, alone: bool = True) -> None:
+        """Write a tracked entry, replacing an older one.
 
-    def drop_tracked(self, frame_idx: int) -> None:
-        """Forget a tracked entry, if there is one."""
-        if frame_idx in self._tracked:
-            del self._tracked[frame_idx]
-            del self._store[self.obj_id, frame_idx]
+        Args:
+            anchor: keep it for good. alone: whether this is the object's only hypothesis.
+        """
+        (self.history if alone else self.own)[frame_idx] = entry
+        if alone and entry.encoded is not None:
+            self._encoded.add(frame_idx)
+        self.anchors.pop(frame_idx, None)
+        if anchor:
+            self.anchors[frame_idx] = entry
+
+    def show(self, frame_idx: int, entry: MemoryEntry) -> None:
+        """Write what people see of a frame, whatever the hypotheses have of it."""
+        self.history[frame_idx] = entry.with_memory(None)
 
     def settle(self) -> None:
-        """Forget tracked entries of frames that are conditioning."""
-        for frame_idx in self.conditioning:
-            self.drop_tracked(frame_idx)
+        """Make what this hypothesis tracked by itself the object's only past."""
+        self.history.update(self.own)
+        self._encoded |= {frame_idx for frame_idx, entry in self.own.items() if entry.encoded is not None}
+        self.own.clear()
+
+    def drop(self, frame_idx: int) -> None:
+        """Forget a tracked entry, if there is one."""
+        for entries in (self.history, self.own, self.anchors):
+            entries.pop(frame_idx, None)
 
     def demote(self, frame_idx: int) -> bool:
         """Turn a conditioning entry into a tracked one; False if there is none."""
         entry = self.conditioning.pop(frame_idx, None)
         if entry is not None:
-            self.put_tracked(frame_idx, entry)
+            self.put(frame_idx, entry)
         return entry is not None
 
-    def forget_outside(self, current: int, maps: int, pointers: int) -> None:
-        """Keep only what lies within reach of frame ``current``: memories ``maps`` frames away, the rest
-        ``pointers`` away."""
-        for frame_idx in self.tracked_frames():
-            distance = abs(current - frame_idx)
-            entry = self.tracked(frame_idx)
-            if distance > max(maps, pointers):
-                self.drop_tracked(frame_idx)
-            elif distance > maps and entry is not None and entry.memory is not None:
-                self._store[self.obj_id, frame_idx] = entry.pointer_only()
+    def prune(self, reach: Reach, forget: bool) -> None:
+        """Let go what is not read any more: memories, and with `forget` whole entries.
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.conditioning.clear()
-        for frame_idx in self.tracked_frames():
-            self.drop_tracked(frame_idx)
+        Anchors and conditioning entries stay.
+        """
+        for frame_idx in self._encoded - reach.memories - self.anchors.keys():
+            self._encoded.discard(frame_idx)
+            if frame_idx in self.history:
+                self.history[frame_idx] = self.history[frame_idx].with_memory(None)
+        read = reach.memories | reach.pointers | self.anchors.keys()
+        for frame_idx in self.own.keys() - read:
+            del self.own[frame_idx]
+        if forget:
+            for frame_idx in self.history.keys() - read:
+                del self.history[frame_idx]
 
-    def __iter__(self) -> Iterator[tuple[int, MemoryEntry]]:
-        yield from self.conditioning.items()
-        for frame_idx in self._tracked:
-            yield frame_idx, self._store[self.obj_id, frame_idx]
+    def keep_memory(self, frame_idx: int, entry: MemoryEntry) -> None:
+        """Put an entry in the place of the same one without its memory."""
+        for known in (self.conditioning, self.own, self.history):
+            if frame_idx in known:
+                known[frame_idx] = entry
+                if known is self.history:
+                    self._encoded.add(frame_idx)
+                return
+
+    def copy(self, first: MemoryBank | None = None) -> MemoryBank:
+        """A bank of its own with the same entries; of another hypothesis, `first` is the copy of the first one's."""
+        made = MemoryBank(self)
+        if first is None:
+            made.conditioning, made.history = dict(self.conditioning), dict(self.history)
+            made._encoded = set(self._encoded)
+        else:
+            made.conditioning, made.history, made._encoded = first.conditioning, first.history, first._encoded
+        return made
+
+    def restore(self, conditioning: dict[int, MemoryEntry], history: dict[int, MemoryEntry]) -> None:
+        """Take entries that were saved."""
+        self.conditioning, self.history = conditioning, history
+        self._encoded = {frame_idx for frame_idx, entry in history.items() if entry.encoded is not None}
+
+    def entries(self) -> Iterator[tuple[int, MemoryEntry]]:
+        """(frame, entry) of everything that is known."""
+        for known in (self.conditioning, self.history, self.own):
+            yield from known.items()

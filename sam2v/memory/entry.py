@@ -2,48 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from sam2v.memory.pool import Pool
 
 
-@dataclass(frozen=True)
+class Holder(Protocol):
+    """Holds tensors: a pool's `Kept`, or `Held`."""
+
+    def get(self) -> tuple[Tensor, ...]:
+        """The tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Tensors as they are, with their gradients."""
+
+    tensors: tuple[Tensor, ...]
+
+    def get(self) -> tuple[Tensor, ...]:
+        """The tensors."""
+        return self.tensors
+
+
+@dataclass(frozen=True, eq=False)
 class MemoryEntry:
-    """What is remembered of one object on one frame.
+    """What is known of one object on one frame.
 
     Attributes:
-        mask: h4 x w4 float mask logits at a quarter of the network's input size, or None where a window let it go.
-        iou: predicted IoU, scalar tensor. score: object score logit, scalar tensor.
-        pointer: C object pointer.
-        memory: Cm x h x w memory, or None before it is encoded or where a window let it go.
+        result: holds mask, pointer and scores, see the properties.
+        encoded: holds the memory; None before it is encoded, or where it was let go and may be encoded again.
+        prompted: whether the answer is one to a prompt: its memory then is made from the mask as it is shown.
+        readable: whether it may be read as a memory; otherwise it is a result for people alone.
+        facts: numbers that a policy keeps about it.
     """
 
-    mask: Tensor | None
-    iou: Tensor
-    score: Tensor
-    pointer: Tensor
-    memory: Tensor | None = None
+    result: Holder
+    encoded: Holder | None = None
+    prompted: bool = False
+    readable: bool = True
+    facts: Mapping[str, float] = field(default_factory=dict)
 
-    def with_memory(self, memory: Tensor) -> MemoryEntry:
-        """The same entry with its memory encoded."""
-        return replace(self, memory=memory)
+    @property
+    def mask(self) -> Tensor:
+        """h4 x w4 float32 mask logits at a quarter of the network's input size, as predicted (not cleaned)."""
+        return self.result.get()[0]
 
-    def pointer_only(self) -> MemoryEntry:
-        """The same entry without its memory."""
-        return replace(self, memory=None)
+    @property
+    def pointer(self) -> Tensor:
+        """C object pointer."""
+        return self.result.get()[1]
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The entry's tensors by field name, absent ones left out."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in named.items() if value is not None}
+    @property
+    def iou(self) -> Tensor:
+        """Predicted IoU, scalar."""
+        return self.result.get()[2][0]
 
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], device: torch.device | None = None) -> MemoryEntry:
-        """Inverse of :meth:`tensors`, optionally moved to a device."""
-        moved = {name: value if device is None else value.to(device) for name, value in tensors.items()}
-        return cls(mask=moved.pop("mask", None), memory=moved.pop("memory", None), **moved)
+    @property
+    def score(self) -> Tensor:
+        """Object score logit, scalar."""
+        return self.result.get()[2][1]
 
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(t.numel() * t.element_size() for t in self.tensors().values())
+    @property
+    def memory(self) -> Tensor:
+        """L x Cm memory.
+
+        Raises:
+            LookupError: there is none (any more).
+        """
+        if self.encoded is None:
+            raise LookupError("the memory of this entry has to be encoded first")
+        return self.encoded.get()[0]
+
+    def moved(self, pool: Pool, device: torch.device) -> MemoryEntry:
+        """The same entry in another pool, on a device."""
+        result = pool.keep(*(tensor.to(device) for tensor in self.result.get()))
+        encoded = None if self.encoded is None else pool.keep(*(tensor.to(device) for tensor in self.encoded.get()))
+        return replace(self, result=result, encoded=encoded)
+
+    def with_memory(self, encoded: Holder | None) -> MemoryEntry:
+        """The same entry with its memory, or without it."""
+        return replace(self, encoded=encoded)

@@ -12,8 +12,10 @@ def build_model(config: ModelConfig, device: torch.device | str | None = None) -
     """Network with random weights, in eval mode.
 
     Args:
-        config: sizes, from :func:`sam2v.config.load_model_config`.
-        device: where to create the parameters; ``"meta"`` creates shapes only. CPU by default.
+        config: sizes, from `sam2v.config.load_model_config`.
+        device: where to create the parameters; `"meta"` creates shapes only. CPU by default.
     """
-    with torch.device(device or "cpu"):
-        return Sam2Network(config).eval()
+    target = torch.device(device or "cpu")
+    with target:
+        network = Sam2Network(config).eval()
+    return network if target.type == "meta" else network.to(target)  # constants are made on the CPU

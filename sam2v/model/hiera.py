@@ -9,20 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.config import TrunkConfig
-from sam2v.nn.attention import attend_heads
+from sam2v.nn.attention import attend
 from sam2v.nn.layers import MLP, DropPath
-from sam2v.nn.pieces import in_pieces, on_cpu_for_use
-from sam2v.nn.products import Linear
 
 _EPS = 1e-6
 
 
-def _halve(x: Tensor) -> Tensor:
+def halve(x: Tensor) -> Tensor:
     """Max-pool B x H x W x C to half its height and width."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def _to_windows(x: Tensor, side: int) -> Tensor:
+def to_windows(x: Tensor, side: int) -> Tensor:
     """Cut B x H x W x C into (B * rows * columns) x side x side x C, zero-padding at the right and bottom."""
     _, h, w, c = x.shape
     x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
@@ -31,8 +29,8 @@ def _to_windows(x: Tensor, side: int) -> Tensor:
     return x.transpose(2, 3).reshape(-1, side, side, c).contiguous()
 
 
-def _from_windows(windows: Tensor, h: int, w: int) -> Tensor:
-    """Undo :func:`_to_windows` for a map of H x W, dropping the padding."""
+def from_windows(windows: Tensor, h: int, w: int) -> Tensor:
+    """Undo `to_windows` for a map of H x W, dropping the padding."""
     side, c = windows.shape[1], windows.shape[3]
     rows, columns = -(-h // side), -(-w // side)
     x = windows.reshape(-1, rows, columns, side, side, c).transpose(2, 3)
@@ -40,27 +38,30 @@ def _from_windows(windows: Tensor, h: int, w: int) -> Tensor:
 
 
 def _bicubic(have: int, want: int, like: Tensor) -> Tensor:
-    """Weights, want x have, that resize a line of values; dtype and device as ``like``."""
-    one_hot = torch.eye(have, dtype=like.dtype, device=like.device)[None, None]
-    return F.interpolate(one_hot, (want, have), mode="bicubic", align_corners=False)[0, 0]
+    """Weights, want x have, that resize a line of values; dtype and device as `like`."""
+    one_hot = torch.eye(have, dtype=like.dtype)[None, None]  # on the CPU: not every device has bicubic interpolation
+    return F.interpolate(one_hot, (want, have), mode="bicubic", align_corners=False)[0, 0].to(like.device)
 
 
 class HieraAttention(nn.Module):
     """Self-attention over a map, optionally with queries pooled 2 x 2."""
 
+    #: The kernel; backends set another one on their stand-ins.
+    attend = staticmethod(attend)
+
     def __init__(self, in_channels: int, channels: int, heads: int, pool: bool) -> None:
         super().__init__()
         self.heads, self.pool = heads, pool
-        self.qkv, self.proj = Linear(in_channels, 3 * channels), Linear(channels, channels)
+        self.qkv, self.proj = nn.Linear(in_channels, 3 * channels), nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x H x W x Cin to B x H' x W' x C, where H' = H / 2 with pooling."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if self.pool:
-            q = _halve(q)
+            q = halve(q)
         b, h, w, c = q.shape
         q, k, v = (t.reshape(b, -1, self.heads, c // self.heads).transpose(1, 2) for t in (q, k, v))
-        return self.proj(attend_heads(q, k, v).reshape(b, h, w, c))
+        return self.proj(self.attend(q, k, v).reshape(b, h, w, c))
 
 
 class HieraBlock(nn.Module):
@@ -80,33 +81,29 @@ class HieraBlock(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(in_channels, eps=_EPS), nn.LayerNorm(channels, eps=_EPS)
         self.attn = HieraAttention(in_channels, channels, heads, pool)
         self.mlp = MLP((channels, 4 * channels, channels), "gelu")
-        self.proj = Linear(in_channels, channels) if in_channels != channels else None
+        self.proj = nn.Linear(in_channels, channels) if in_channels != channels else None
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x H x W x Cin to B x H' x W' x C."""
-        widest = 4 * self.norm2.normalized_shape[0] // x.shape[3]
-        if self.window:  # rows of windows know nothing of each other
-            return in_pieces(self._attend_and_think, x, widest, step=self.window)
-        return in_pieces(self._think, self._attend(x), 4)
+        return self.transform(self.attention(x))
 
-    def _attend_and_think(self, x: Tensor) -> Tensor:
-        return self._think(self._attend(x))
-
-    def _attend(self, x: Tensor) -> Tensor:
+    def attention(self, x: Tensor) -> Tensor:
+        """The first half: B x H x W x Cin to B x H' x W' x C."""
         normed = self.norm1(x)
         shortcut = x if self.proj is None else self.proj(normed)
         if self.pool:
-            shortcut = _halve(shortcut)
+            shortcut = halve(shortcut)
         h, w = shortcut.shape[1:3]
         if self.window:
             # padding comes after the norm, so padded cells are zeros that take part in the attention
-            attended = _from_windows(self.attn(_to_windows(normed, self.window)), h, w)
+            attended = from_windows(self.attn(to_windows(normed, self.window)), h, w)
         else:
             attended = self.attn(normed)
         return shortcut + self.drop_path(attended)
 
-    def _think(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """The second half, the MLP: B x H' x W' x C to the same shape."""
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -127,8 +124,10 @@ class Hiera(nn.Module):
     """The trunk: four stages at strides 4, 8, 16 and 32.
 
     Args:
-        config: sizes; ``channels`` lists the channels of the four stages.
+        config: sizes; `channels` lists the channels of the four stages.
     """
+
+    constants = ("position_embedding",)
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -159,8 +158,7 @@ class Hiera(nn.Module):
 
     def position_embedding(self, h: int, w: int) -> Tensor:
         """Learned position of an h x w grid, 1 x h x w x C float32: the interpolated grid plus the tiled window."""
-        # bicubic interpolation is linear along each side, and so is tiling: one product along the height makes both,
-        # in a tenth of the time of the operators
+        # bicubic interpolation is linear along each side, and so is tiling: one product along the height makes both
         grid, window = (learned[0].float().permute(1, 2, 0) for learned in (self.pos_embed, self.pos_embed_window))
         side = len(window)
         tiles = torch.eye(side, dtype=grid.dtype, device=grid.device).repeat(-(-h // side), 1)[:h]
@@ -171,11 +169,11 @@ class Hiera(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """What the first block gets: patches B x H/4 x W/4 x C with their positions."""
         x = self.patch_embed(images)
-        position = self.position_embedding(x.shape[1], x.shape[2])
-        return x.add_(position) if on_cpu_for_use(x) else x + position.to(x.dtype)
+        return x + self.position_embedding(x.shape[1], x.shape[2]).to(x.dtype)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest first."""
+        """Map normalised B x 3 x H x W (H, W multiples of 32) to the four stages' maps, B x C x H/s x W/s, finest
+        first."""
         x = self.embed(images)
         maps = []
         for index, block in enumerate(self.blocks):

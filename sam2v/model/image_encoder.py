@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.hiera import Hiera
-from sam2v.nn.products import in_one, linear
 
 
 class Lateral(nn.Module):
@@ -38,22 +36,11 @@ class Neck(nn.Module):
         self.convs = nn.ModuleList(Lateral(width, channels) for width in reversed(trunk_channels))
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Map the four stages to the levels at strides 4, 8 and 16."""
-        return self.convs[3](maps[0]), self.convs[2](maps[1]), self.stride16(maps)
-
-    def stride16(self, maps: Sequence[Tensor]) -> Tensor:
-        """The level at stride 16. The stride-32 level only feeds this one: no other receives anything from above."""
+        """Map the four stages to the levels at strides 4, 8 and 16. The stride-32 level only feeds the last of them: no
+        other receives anything from above."""
+        stride4, stride8, stride16 = self.convs[3](maps[0]), self.convs[2](maps[1]), self.convs[1](maps[2])
         from_above = F.interpolate(self.convs[0](maps[3]).float(), scale_factor=2.0, mode="nearest")
-        level = self.convs[1](maps[2])
-        return level + from_above.to(level.dtype)
-
-    def fine_levels(self, maps: Sequence[Tensor], to4: nn.Conv2d, to8: nn.Conv2d) -> tuple[Tensor, Tensor]:
-        """``to4`` and ``to8`` of the levels at strides 4 and 8: two 1x1 convolutions in a row, done as one."""
-        return self._fine(maps[0], 3, to4), self._fine(maps[1], 2, to8)
-
-    def _fine(self, stage: Tensor, level: int, layer: nn.Conv2d) -> Tensor:
-        lateral = cast(Lateral, self.convs[level])
-        return linear(stage.permute(0, 2, 3, 1), *in_one(lateral.conv, layer)).permute(0, 3, 1, 2)
+        return stride4, stride8, stride16 + from_above.to(stride16.dtype)
 
 
 class ImageEncoder(nn.Module):

@@ -3,7 +3,7 @@ D.1)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from sam2v.config import DecoderConfig
 from sam2v.nn.attention import Attention
 from sam2v.nn.layers import MLP, ChannelNorm
-from sam2v.nn.products import linear
 
 
 class DecodedMasks(NamedTuple):
@@ -95,11 +94,8 @@ class MaskDecoder(nn.Module):
         self.obj_score_token = nn.Embedding(1, channels)
         self.iou_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(count, channels)
-        # these two bring the finer levels in; they are applied once per image, by Sam2Network.encode_image
-        self.conv_s0, self.conv_s1 = (
-            nn.Conv2d(channels, channels // 8, 1),
-            nn.Conv2d(channels, channels // 4, 1),
-        )
+        # these two bring the finer levels in; they are applied once per image, by `project_fine`
+        self.conv_s0, self.conv_s1 = nn.Conv2d(channels, channels // 8, 1), nn.Conv2d(channels, channels // 4, 1)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
             ChannelNorm(channels // 4),
@@ -110,6 +106,10 @@ class MaskDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList(heads)
         self.iou_prediction_head = MLP((channels, channels, channels, count))
         self.pred_obj_score_head = MLP((channels, channels, channels, 1))
+
+    def project_fine(self, stride4: Tensor, stride8: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring the neck's levels B x C x 4h x 4w and B x C x 2h x 2w to C/8 and C/4 channels."""
+        return self.conv_s0(stride4), self.conv_s1(stride8)
 
     def forward(
         self,
@@ -133,41 +133,19 @@ class MaskDecoder(nn.Module):
         tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
         cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C
         tokens, cells = self.transformer(tokens, cells, image_pos.flatten(2).transpose(1, 2).to(cells.dtype))
-        score_token, iou_token, mask_tokens = (
-            tokens[:, 0],
-            tokens[:, 1],
-            tokens[:, 2 : 2 + len(self.mask_tokens.weight)],
-        )
-
+        parts = tokens.split([1, 1, len(self.mask_tokens.weight), sparse.shape[1]], dim=1)
+        score_token, iou_token, mask_tokens = parts[0][:, 0], parts[1][:, 0], parts[2]
         kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
-        masks = self._paint(cells.unflatten(1, (h, w)), stride8, stride4, kernels)
-        return DecodedMasks(
-            masks,
-            self.iou_prediction_head(iou_token).sigmoid(),
-            mask_tokens,
-            self.pred_obj_score_head(score_token),
-        )
+        masks = self.paint(cells.unflatten(1, (h, w)), stride8, stride4, kernels)
+        iou = self.iou_prediction_head(iou_token).sigmoid()
+        return DecodedMasks(masks, iou, mask_tokens, self.pred_obj_score_head(score_token))
 
-    def _paint(self, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
-        """Masks B x M x 4h x 4w from cells B x h x w x C and a kernel B x M x C/8 for each mask.
-
-        Channels stay last, so that doubling the size is a product with each cell's 2 x 2 pixels side by side.
-        """
-        layers = cast("tuple[nn.ConvTranspose2d, ChannelNorm, nn.GELU, nn.ConvTranspose2d]", self.output_upscaling)
-        up8, norm, _, up4 = layers
-        fine = _double(up8, cells).transpose(2, 3).flatten(1, 2).flatten(2, 3)  # B x 2h x 2w x C/4
-        fine = F.layer_norm(fine + stride8.permute(0, 2, 3, 1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        fine = _double(up4, F.gelu(fine))  # B x 2h x 2w x 2 x 2 x C/8
-        pixels = stride4.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).transpose(2, 3)
-        painted = F.gelu(fine + pixels).flatten(1, 4) @ kernels.transpose(1, 2)  # only masks are put in order
-        return painted.unflatten(1, fine.shape[1:5]).permute(0, 5, 1, 3, 2, 4).flatten(2, 3).flatten(3, 4)
-
-
-def _double(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """A transposed convolution of kernel and stride 2 on B x h x w x Cin: B x h x w x 2 x 2 x Cout."""
-    assert layer.bias is not None
-    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * Cout) x Cin
-    return linear(x, weight, layer.bias.repeat(4)).unflatten(3, (2, 2, -1))
+    def paint(self, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
+        """Masks B x M x 4h x 4w from cells B x h x w x C and a kernel B x M x C/8 for each mask."""
+        up8, norm, gelu, up4 = self.output_upscaling
+        fine = gelu(norm(up8(cells.permute(0, 3, 1, 2)) + stride8))
+        fine = F.gelu(up4(fine) + stride4)
+        return (kernels @ fine.flatten(2)).unflatten(2, fine.shape[-2:])
 
 
 def stability_score(logits: Tensor, delta: float) -> Tensor:

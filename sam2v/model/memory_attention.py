@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam2v.config import MemoryConfig
-from sam2v.nn.attention import Attention, RunningAttention, attend, prefers_blocks
-from sam2v.nn.pieces import in_pieces, on_cpu_for_use
-from sam2v.nn.products import Linear, in_one, linear
-from sam2v.nn.rotary import Rotation, by_axes, project_by_axes, rotate
-
-#: Keys that a row of cells of all memories must have before maps are read by rows, and rows that are prepared together.
-_LONG_ROW, _ROWS = 384, 8
+from sam2v.nn.attention import Attention
+from sam2v.nn.rotary import Rotation, rotate
 
 
 class MemoryTokens(NamedTuple):
-    """What every layer reads: keys and values B x L x Cm, the maps' rotary table, how many tokens (the last) are
-    pointers, and the bias B x 1 x 1 x L that hides some."""
+    """One group of what every layer reads: T slots of L tokens for each of B rows.
+
+    Attributes:
+        keys, values: B x T x L x Cm; the keys have position codes added.
+        rotation: of a slot's L tokens, or None where they have no place in the image.
+        bias: B x T, added to the attention logits, -inf hides a slot; or None.
+        scale: B x T, factor on the projected keys, or None.
+    """
 
     keys: Tensor
     values: Tensor
-    rotation: Rotation
-    pointers: int
-    bias: Tensor | None
+    rotation: Rotation | None = None
+    bias: Tensor | None = None
+    scale: Tensor | None = None
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -40,100 +43,50 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(channels)
         self.cross_attn_image = Attention(channels, memory_channels=config.mem_dim)
-        self.linear1, self.linear2 = Linear(channels, config.mlp_dim), Linear(config.mlp_dim, channels)
+        self.linear1, self.linear2 = nn.Linear(channels, config.mlp_dim), nn.Linear(config.mlp_dim, channels)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
 
-    def _look_around(self, x: Tensor, rotation: Rotation) -> Tensor:
-        part, normed = self.self_attn, self.norm1(x)
-        q, k = (rotate(project_by_axes(layer, normed), rotation) for layer in (part.q_proj, part.k_proj))
-        if self._rate == 0 and on_cpu_for_use(x):
-            # attention weights sum to one, so the output's projection may come before them, joined with the values' own
-            return attend(q, k, linear(normed, *in_one(part.v_proj, part.out_proj)))
-        return part.out_proj(attend(q, k, part.v_proj(normed), dropout=self._rate))
+    def forward(
+        self, x: Tensor, rotation: Rotation, memory: Sequence[MemoryTokens], bias: Tensor | None = None
+    ) -> Tensor:
+        """Update the frame's cells.
 
-    def _look_back(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
-        part, keys, values = self.cross_attn_image, memory.keys, memory.values
-        q = rotate(project_by_axes(part.q_proj, self.norm2(x)), rotation)
-        if self._rate == 0 and prefers_blocks(q, keys.shape[1]):
-            # attention weights sum to one, so the values' mean can be projected instead of every value
-            mean = self._mean_in_parts(q, memory)
-            if mean is not None:
-                return linear(mean.to(q.dtype), *in_one(part.v_proj, part.out_proj))
-        maps = keys.shape[1] - memory.pointers
-        k = project_by_axes(part.k_proj, keys)
-        # every memory is turned by the same table; pointers have no place in the image and stay unturned
-        turned = rotate(k[:, :maps].unflatten(1, (-1, len(memory.rotation.cos))), memory.rotation).flatten(1, 2)
-        k = torch.cat([turned, k[:, maps:]], dim=1)
-        return part.out_proj(attend(q, k, part.v_proj(values), bias=memory.bias, dropout=self._rate))
-
-    def _mean_in_parts(self, q: Tensor, memory: MemoryTokens) -> Tensor | None:
-        """Mean of the unprojected values, B x cells x Cm float32; keys are projected and turned a part at a time. None
-        as for :meth:`RunningAttention.mean`."""
-        keys, values, rotation, pointers, bias = memory
-        layer, cells, maps = self.cross_attn_image.k_proj, len(rotation.cos), keys.shape[1] - pointers
-        by_rows = maps // cells * rotation.columns >= _LONG_ROW and 2 * keys.shape[2] < q.shape[2]
-        add_maps = self._add_rows if by_rows else self._add_maps
-        means = []
-        for n in range(len(keys)):
-            running = RunningAttention(q[n if len(q) > 1 else 0], values.shape[2])
-            hidden = (None, None) if bias is None else bias[n, 0].split([maps, pointers], 1)
-            add_maps(running, keys[n, :maps], values[n, :maps], rotation, hidden[0])
-            running.add(project_by_axes(layer, keys[n, maps:]), values[n, maps:], hidden[1])
-            mean = running.mean()
-            if mean is None:
-                return None
-            means.append(mean)
-        return torch.stack(means)
-
-    def _add_maps(
-        self, running: RunningAttention, keys: Tensor, values: Tensor, rotation: Rotation, bias: Tensor | None
-    ) -> None:
-        """Add maps one by one."""
-        cells = len(rotation.cos)
-        for start in range(0, len(keys), cells):
-            part = slice(start, start + cells)
-            k = rotate(project_by_axes(self.cross_attn_image.k_proj, keys[part]), rotation)
-            running.add(k, values[part], None if bias is None else bias[:, part])
-
-    def _add_rows(
-        self, running: RunningAttention, keys: Tensor, values: Tensor, rotation: Rotation, bias: Tensor | None
-    ) -> None:
-        """Add maps together, a row of cells at a time.
-
-        The channels that turn with y turn alike in a row, and q . turn(W m + b) = (W' turn' q) . m + q . turn(b): they
-        shrink to the memories' few, since queries take on the row's turn and the projection once for all its keys.
+        Args:
+            x: B (or 1) x cells x C. rotation: of the cells.
+            memory: what B rows read. bias: of all their tokens, see `token_bias`.
         """
-        columns, rows = rotation.columns, len(rotation.cos) // rotation.columns
-        layer, half = self.cross_attn_image.k_proj, self.cross_attn_image.k_proj.out_features // 2
-        weight, offset = by_axes(layer.weight), by_axes(layer.bias)
-        of_y = torch.cat([weight[half:].T, offset[None, half:]])  # (Cm + 1) x C/2
-        turns = rotation.of_rows()
-        shared = rotate(of_y, Rotation(turns.cos[:, None], turns.sin[:, None], 1))  # rows x (Cm + 1) x C/2
-        keys, values = (t.unflatten(0, (-1, rows, columns)).transpose(0, 1) for t in (keys, values))
-        hidden = None if bias is None else bias.view(-1, rows, columns).transpose(0, 1).flatten(1)
-        for start in range(0, rows, _ROWS):
-            part = slice(start, start + _ROWS)
-            of_x = rotate(linear(keys[part], weight[:half], offset[:half]), rotation.along_row())
-            running.add_sharing(
-                torch.cat([of_x, keys[part]], -1).flatten(1, 2),  # rows x (K * columns) x (C/2 + Cm)
-                values[part].flatten(1, 2),
-                shared[part],
-                None if hidden is None else hidden[part],
-            )
+        x = x + self.dropout(self._self_attention(self.norm1(x), rotation))
+        x = x + self.dropout(self._cross_attention(self.norm2(x), rotation, memory, bias))
+        return x + self.dropout(self._mlp(self.norm3(x)))
 
-    def _think(self, x: Tensor) -> Tensor:
-        return self.dropout(self.linear2(self.dropout(self.linear1(self.norm3(x), "relu"))))
+    def _self_attention(self, x: Tensor, rotation: Rotation) -> Tensor:
+        part = self.self_attn
+        q, k = rotate(part.q_proj(x), rotation), rotate(part.k_proj(x), rotation)
+        return self._attend(part, q, k, part.v_proj(x))
 
-    @property
-    def _rate(self) -> float:
-        return self.dropout.p if self.training else 0.0
+    def _cross_attention(
+        self, x: Tensor, rotation: Rotation, memory: Sequence[MemoryTokens], bias: Tensor | None
+    ) -> Tensor:
+        part = self.cross_attn_image
+        q = rotate(part.q_proj(x), rotation)
+        k = torch.cat([_placed(part.k_proj(group.keys), group).flatten(1, 2) for group in memory], dim=1)
+        v = torch.cat([part.v_proj(group.values).flatten(1, 2) for group in memory], dim=1)
+        return self._attend(part, q, k, v, bias)
 
-    def forward(self, x: Tensor, rotation: Rotation, memory: MemoryTokens) -> Tensor:
-        """Update x, B (or 1) x cells x C, a grid with the table ``rotation``."""
-        x = x + self.dropout(self._look_around(x, rotation))
-        x = x + self.dropout(self._look_back(x, rotation, memory))
-        return x + in_pieces(self._think, x, self.linear1.out_features // x.shape[2])
+    def _attend(self, part: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attention with one head of the memory's rate of dropout."""
+        q, k, v = (t[:, None] for t in (q, k, v))
+        return part.out_proj(part.attend(q, k, v, bias, self.dropout.p if self.training else 0.0).flatten(2))
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(F.relu(self.linear1(x))))
+
+
+def _placed(keys: Tensor, group: MemoryTokens) -> Tensor:
+    """Projected keys B x T x L x C, turned where they have a place (every slot by the same table) and scaled."""
+    keys = keys if group.rotation is None else rotate(keys, group.rotation)
+    return keys if group.scale is None else keys * group.scale[..., None, None].to(keys.dtype)
 
 
 class MemoryAttention(nn.Module):
@@ -149,32 +102,31 @@ class MemoryAttention(nn.Module):
         self.layers = nn.ModuleList(MemoryAttentionLayer(channels, config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(channels)
 
-    def forward(
-        self,
-        x: Tensor,
-        memory: Tensor,
-        memory_pos: Tensor,
-        rotation: Rotation,
-        key_rotation: Rotation,
-        pointers: int,
-        bias: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, memory: Sequence[MemoryTokens]) -> Tensor:
         """Condition a frame on its memory.
 
         Args:
-            x: B (or 1) x cells x C features with a tenth of their position code added. With B = 1 and several memories
-                the first self-attention, which is the same for every object, is computed once.
-            memory: B x L x Cm tokens: whole maps, then ``pointers`` pointer tokens.
-            memory_pos: B x L x Cm position codes of the tokens, added to the keys only.
-            rotation: rotary table of the frame's grid.
-            key_rotation: rotary table of a memory's grid, a row per token of a map.
-            pointers: number of pointer tokens at the end of ``memory``.
-            bias: B x 1 x 1 x L, -inf hides a token; None when all are visible.
+            x: B (or 1) x cells x C features with a tenth of their position code added. With B = 1 and several rows of
+                memory the first self-attention, which is the same for every row, is computed once.
+            rotation: of the frame's cells.
+            memory: what is read, in this order.
 
         Returns:
             B x cells x C.
         """
-        tokens = MemoryTokens(memory + memory_pos, memory, key_rotation, pointers, bias)
+        bias = token_bias(memory)
         for layer in self.layers:
-            x = layer(x, rotation, tokens)
+            x = layer(x, rotation, memory, bias)
         return self.norm(x)
+
+
+def token_bias(memory: Sequence[MemoryTokens]) -> Tensor | None:
+    """Attention bias B x 1 x 1 x (all tokens), None where no group has one."""
+    if all(group.bias is None for group in memory):
+        return None
+    parts = []
+    for group in memory:
+        batch, slots, length = group.keys.shape[:3]
+        bias = group.keys.new_zeros(batch, slots) if group.bias is None else group.bias.to(group.keys.dtype)
+        parts.append(bias[..., None].expand(-1, -1, length).flatten(1))
+    return torch.cat(parts, dim=1)[:, None, None]

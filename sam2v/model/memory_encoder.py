@@ -54,4 +54,8 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
         """Fuse features B (or 1) x C x h x w and scaled masks B x 1 x 16h x 16w into B x Cm x h x w."""
-        return self.out_proj(self.fuser(self.pix_feat_proj(features) + self.mask_downsampler(masks)))
+        return self.fuse(self.pix_feat_proj(features), masks)
+
+    def fuse(self, projected: Tensor, masks: Tensor) -> Tensor:
+        """The same from projected features."""
+        return self.out_proj(self.fuser(projected + self.mask_downsampler(masks)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +19,8 @@ class PromptEncoder(nn.Module):
     Args:
         channels: C of tokens and map.
     """
+
+    constants = ("label_table", "dense_position")
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,16 +45,17 @@ class PromptEncoder(nn.Module):
         Returns:
             B x N x C tokens.
         """
-        height, width = size
-        scale = torch.tensor([width, height], dtype=torch.float32, device=coords.device)
-        position = self.pe_layer((coords.float() + 0.5) / scale)
-        embeddings = [self.not_a_point_embed, *self.point_embeddings]
-        kinds = torch.cat([cast(nn.Embedding, e).weight for e in embeddings])  # 5 x C
-        labels = labels.long()
+        x, y = (coords.float() + 0.5).unbind(-1)
+        position = self.pe_layer(torch.stack((x / size[1], y / size[0]), dim=-1))
+        kinds, labels = self.label_table(), labels.long()
         return kinds[labels + 1] + position.to(kinds.dtype) * (labels >= 0)[..., None]
 
+    def label_table(self) -> Tensor:
+        """Learned codes of the labels from PADDING to BOX_END, 5 x C."""
+        return torch.cat([self.not_a_point_embed.weight, *self.point_embeddings.parameters()])
+
     def encode_mask(self, mask: Tensor | None, batch: int, grid: tuple[int, int]) -> Tensor:
-        """Embed mask logits B x 1 x 4h x 4w as B x C x h x w, where ``grid`` = (h, w); None gives the no-mask
+        """Embed mask logits B x 1 x 4h x 4w as B x C x h x w, where `grid` = (h, w); None gives the no-mask
         embedding."""
         if mask is None:
             return self.no_mask_embed.weight[..., None, None].expand(batch, -1, *grid)
@@ -66,8 +67,7 @@ class PromptEncoder(nn.Module):
 
 
 def resize_mask_prompt(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Bring mask logits B x 1 x H x W to the size the prompt encoder takes, four times ``grid``, antialiased
-    bilinear."""
+    """Bring mask logits B x 1 x H x W to the size the prompt encoder takes, four times `grid`, antialiased bilinear."""
     wanted = (4 * grid[0], 4 * grid[1])
     if tuple(mask.shape[-2:]) == wanted:
         return mask

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from sam2v.nn.products import Activation, Linear
 
 
 class ChannelNorm(nn.Module):
@@ -21,11 +20,8 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
-        self.weight, self.bias, self.eps = (
-            nn.Parameter(torch.ones(channels)),
-            nn.Parameter(torch.zeros(channels)),
-            eps,
-        )
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise B x C x H x W over C."""
@@ -37,20 +33,20 @@ class MLP(nn.Module):
     """Linear layers with an activation between them.
 
     Args:
-        widths: channels from input to output, e.g. ``(256, 256, 256, 4)`` for three layers.
+        widths: channels from input to output, e.g. `(256, 256, 256, 4)` for three layers.
         activation: after every layer but the last.
     """
 
-    def __init__(self, widths: Sequence[int], activation: Activation = "relu") -> None:
+    def __init__(self, widths: Sequence[int], activation: Literal["relu", "gelu"] = "relu") -> None:
         super().__init__()
-        self.layers = nn.ModuleList(map(Linear, widths[:-1], widths[1:]))
+        self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ... x widths[0] to ... x widths[-1]."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = layer(x, self.activation)
+            x = F.gelu(layer(x)) if self.activation == "gelu" else F.relu(layer(x))
         return last(x)
 
 
@@ -86,9 +82,9 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((channels,), 1e-6))
         self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = ChannelNorm(channels)
-        self.pwconv1, self.pwconv2 = Linear(channels, 4 * channels), Linear(4 * channels, channels)
+        self.pwconv1, self.pwconv2 = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map B x C x H x W to the same shape."""
         mixed = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
-        return x + (self.gamma * self.pwconv2(self.pwconv1(mixed, "gelu"))).permute(0, 3, 1, 2)
+        return x + (self.gamma * self.pwconv2(F.gelu(self.pwconv1(mixed)))).permute(0, 3, 1, 2)

@@ -18,9 +18,8 @@ def _wavelengths(count: int, device: torch.device) -> Tensor:
 def sine_grid(height: int, width: int, channels: int, device: torch.device) -> Tensor:
     """Sine code of a grid (Carion et al. 2020), rows first.
 
-    Cells are numbered from 1 and scaled so that the last row and column sit at 2 pi. Half of the channels code the
-    row, half
-    the column; sines and cosines alternate.
+    Cells are numbered from 1 and scaled so that the last row and column sit at 2 pi. Half of the channels code the row,
+    half the column; sines and cosines alternate.
 
     Returns:
         channels x height x width float32.

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING
 
 from sam2v.masks.result import MaskletFrame
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Target:
         folder: where its files go.
         size: (height, width) of the video.
         fps: frames per second, for writers of video.
-        frame_name: what a frame's files are called.
+        frame_name: what files about a frame are called.
+        file_name: the name, with its ending, of the picture that a frame is.
         resume: continue what an earlier writer of the same format left in the folder.
     """
 
@@ -29,6 +32,7 @@ class Target:
     size: tuple[int, int]
     fps: float
     frame_name: Callable[[int], str]
+    file_name: Callable[[int], str]
     resume: bool
 
 
@@ -52,21 +56,29 @@ class MaskWriter(ABC):
 
         Raises:
             ValueError: masks of another size than the video, a closed writer, or an overlay without a picture.
-            OSError: the disk is full or the folder cannot be written; the message names the file, and what was
-                written before stays valid.
+            OSError: the disk is full or the folder cannot be written; the message names the file, and what was written
+                before stays valid.
         """
+        self.check(result)
+        self._write(result)
+
+    def check(self, result: MaskletFrame) -> None:
+        """Raise ValueError for a result that cannot be written."""
         if self._closed:
             raise ValueError(f"this writer is closed: {self.path}")
         if result.size != self.target.size:
             height, width = self.target.size
             got = f"{result.size[0]} x {result.size[1]}"
             raise ValueError(f"masks are {got} (height x width), but the video is {height} x {width}")
-        self._write(result)
 
     @staticmethod
     @abstractmethod
     def remove_results(folder: Path, format: str) -> None:
-        """Remove what a writer of this format left in a folder, as its record tells; nothing else."""
+        """Remove what a writer of this format left in a folder, as its record tells; nothing else.
+
+        Raises:
+            ValueError: the record names files outside of the folder, or is none.
+        """
 
     @abstractmethod
     def done_frames(self) -> set[int]:
@@ -76,20 +88,24 @@ class MaskWriter(ABC):
         """Put everything written so far on disk for good, so that a run may go on from here.
 
         Raises:
-            OSError: it cannot be written, or was lost when an earlier write failed.
+            OSError: it cannot be written.
         """
 
-    def close(self) -> None:
-        """Finish the output. Closing twice is harmless."""
+    def close(self, finished: bool = True) -> None:
+        """Finish the output. Closing twice is harmless.
+
+        Args:
+            finished: nothing more is to come; else what a later writer can continue from is kept as it is.
+        """
         if not self._closed:
             self._closed = True
-            self._finish()
+            self._finish(finished)
 
     @abstractmethod
     def _write(self, result: MaskletFrame) -> None: ...
 
     @abstractmethod
-    def _finish(self) -> None: ...
+    def _finish(self, finished: bool) -> None: ...
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +114,7 @@ class MaskWriter(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.close()
+            self.close(finished=error is None)
         except OSError:
             if error is None:  # otherwise the first error is the one to tell
                 raise

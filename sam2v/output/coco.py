@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from sam2v.files import whole_file
-from sam2v.masks.boxes import mask_to_box
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_rle
+from sam2v.masks.window import mask_window
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.journal import Journal
 
@@ -20,20 +22,24 @@ _DATA_SET, _LINES = "masks.json", "masks.jsonl"
 class CocoWriter(MaskWriter):
     """masks.jsonl while tracking, one line per frame; masks.json on close, a COCO data set of the same masks.
 
-    In masks.json an image is a frame (its id is the frame's index) and an annotation is an object on it, with
-    `track_id` the object's id, `score` the predicted IoU and `object_score` the presence logit. Empty masks are in
-    the lines only.
+    In masks.json an image is a frame (its id is the frame's index, `file_name` the name of the picture) and an
+    annotation is an object on it, with `track_id` the object's id, `score` the predicted IoU and `object_score` the
+    presence logit. Empty masks are in the lines only.
     """
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.path = target.folder / _DATA_SET
         self._journal = Journal(target.folder / _LINES, target.resume)
-        self._line_of = {entry["frame_idx"]: start for start, entry in self._journal.entries()}
+        self._line_of: dict[int, int] = {}
+        for start, entry in self._journal.entries():
+            if not {"name", "objects"} <= set(entry):
+                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
+            self._line_of[entry["frame_idx"]] = start
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
-        if (folder / _LINES).is_file():
+        if (folder / _LINES).is_file():  # names of their own, whatever the lines say
             for name in (_LINES, _DATA_SET):
                 (folder / name).unlink(missing_ok=True)
 
@@ -41,27 +47,16 @@ class CocoWriter(MaskWriter):
         return set(self._line_of)
 
     def _write(self, result: MaskletFrame) -> None:
-        masks = result.binary()
-        boxes = mask_to_box(masks).tolist()
-        scores = zip(result.iou.tolist(), result.object_score.tolist(), strict=True)
+        index = result.frame_idx
+        scores = zip(result.obj_ids, result.iou.tolist(), result.object_score.tolist(), strict=True)
         objects = [
-            {
-                "id": int(obj_id),
-                "segmentation": encode_rle(mask),
-                "area": int(mask.sum()),
-                "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1] if mask.any() else [0, 0, 0, 0],
-                "score": round(iou, 6),
-                "object_score": round(presence, 6),
-            }
-            for obj_id, mask, (x0, y0, x1, y1), (iou, presence) in zip(
-                result.obj_ids, masks, boxes, scores, strict=True
-            )
+            {"id": int(obj_id), **_shape(mask), "score": round(iou, 6), "object_score": round(presence, 6)}
+            for mask, (obj_id, iou, presence) in zip(result.binary(), scores, strict=True)
         ]
-        name = self.target.frame_name(result.frame_idx)
-        line = {"frame_idx": result.frame_idx, "name": name, "objects": objects}
-        self._line_of[result.frame_idx] = self._journal.append(line)
+        names = {"name": self.target.frame_name(index), "file_name": self.target.file_name(index)}
+        self._line_of[index] = self._journal.append({"frame_idx": index, **names, "objects": objects})
 
-    def _finish(self) -> None:
+    def _finish(self, finished: bool) -> None:
         self._journal.close()
         with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
             self._write_data_set(file)
@@ -91,7 +86,7 @@ class CocoWriter(MaskWriter):
             yield {
                 "id": index,
                 "frame_idx": index,
-                "file_name": line["name"],
+                "file_name": line.get("file_name", line["name"]),
                 "height": height,
                 "width": width,
             }
@@ -105,6 +100,16 @@ class CocoWriter(MaskWriter):
                     own = {key: value for key, value in item.items() if key != "id"}
                     head = {"id": number, "image_id": line["frame_idx"], "track_id": item["id"]}
                     yield head | {"category_id": 1, "iscrowd": 0} | own
+
+
+def _shape(mask: np.ndarray) -> dict[str, Any]:
+    """Run lengths, area and box (x, y, width, height) of an H x W bool mask."""
+    rle, window = encode_rle(mask), mask_window(mask)
+    if window is None:
+        return {"segmentation": rle, "area": 0, "bbox": [0, 0, 0, 0]}
+    rows, columns = window
+    box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
+    return {"segmentation": rle, "area": int(np.count_nonzero(mask[window])), "bbox": box}
 
 
 def _write_list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:

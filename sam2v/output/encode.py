@@ -1,25 +1,31 @@
-"""Encoding pictures as mp4, webm or gif, and joining clips by copying. All of PyAV's writing is here."""
+"""Encoding pictures as mp4, webm or gif, and copying what is encoded. All of PyAV's writing is here."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from sam2v.files import ffmpeg_path
 
 if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
 
-# format -> encoders in the order of preference, with options. Frames leave the encoders in the order they come
-# (no frames that refer to later ones), so that clips can be joined packet by packet.
-ENCODERS: dict[str, dict[str, dict[str, str]]] = {
+VideoFormat = Literal["mp4", "webm", "gif"]
+
+# format -> encoders in the order of preference, with options. A picture leaves the encoder before the next one comes,
+# and refers to none that is still to come: so it is on disk when it is written, and films can be joined.
+ENCODERS: dict[VideoFormat, dict[str, dict[str, str]]] = {
     "mp4": {
-        "libx264": {"crf": "20", "preset": "veryfast", "bf": "0"},
-        "libopenh264": {"b": "4M"},
-        "h264_videotoolbox": {"b": "4M"},
+        "libx264": {"crf": "21", "preset": "veryfast", "tune": "zerolatency", "bf": "0", "g": "60"},
+        "libopenh264": {"b": "4M", "g": "60"},
+        "h264_videotoolbox": {"b": "4M", "g": "60", "realtime": "1"},
     },
     "webm": {
         "libvpx-vp9": {
@@ -30,14 +36,19 @@ ENCODERS: dict[str, dict[str, dict[str, str]]] = {
             "lag-in-frames": "0",
             "auto-alt-ref": "0",
             "row-mt": "1",
+            "g": "60",
         },
-        "libvpx": {"crf": "10", "b": "4M", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
+        "libvpx": {"crf": "10", "b": "4M", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0", "g": "60"},
     },
     "gif": {"gif": {}},
 }
-PIXELS = {"mp4": "yuv420p", "webm": "yuv420p", "gif": "pal8"}
-# the picture can be shown before the whole file has arrived
-CONTAINER_OPTIONS = {"mp4": {"movflags": "+faststart"}}
+PIXELS: dict[VideoFormat, str] = {"mp4": "yuv420p", "webm": "yuv420p", "gif": "pal8"}
+#: A container that can be read up to wherever writing it stopped.
+FILM = "nut"
+_CONTAINER_OPTIONS = {
+    "mp4": {"movflags": "+faststart"},  # the picture can be shown before the whole file has arrived
+    FILM: {"flush_packets": "1"},
+}
 
 
 class Palette:
@@ -46,7 +57,7 @@ class Palette:
     The last of the 256 stays transparent: the encoder writes it where a pixel is as before.
     """
 
-    def __init__(self, pictures: Sequence[np.ndarray]) -> None:
+    def __init__(self, pictures: Iterable[np.ndarray]) -> None:
         from PIL import Image
 
         sample = np.concatenate([picture[::2, ::2] for picture in pictures])
@@ -56,7 +67,8 @@ class Palette:
         self._colours[: len(found), 1:] = found
         self._colours[:255, 0] = 255
 
-    def apply(self, picture: np.ndarray) -> "av.VideoFrame":
+    def apply(self, picture: np.ndarray) -> av.VideoFrame:
+        """The picture in these colours."""
         import av
         from PIL import Image
 
@@ -75,6 +87,7 @@ class VideoEncoder:
         size: (height, width) of the pictures.
         fps: frames per second; GIF rounds the time of each frame to hundredths of a second.
         palette: colours of a GIF.
+        container: the file format, if not the one of that name.
 
     Raises:
         OSError: the file cannot be written.
@@ -82,24 +95,28 @@ class VideoEncoder:
     """
 
     def __init__(
-        self, path: Path, format: str, size: tuple[int, int], fps: float, palette: Palette | None = None
+        self,
+        path: Path,
+        format: VideoFormat,
+        size: tuple[int, int],
+        fps: float,
+        palette: Palette | None = None,
+        container: str | None = None,
     ) -> None:
-        import av
-
         self._palette = palette
-        self._container = av.open(str(path), "w", format=format, options=CONTAINER_OPTIONS.get(format, {}))
         name, options = _encoder(format)
+        self._container = _open(path, container or format)
         even = 1 if format == "gif" else 2
         self._pad = (-size[0] % even, -size[1] % even)
-        rate = Fraction(fps).limit_denominator(1001)
-        self._stream = self._container.add_stream(name, rate=rate, options=options)
+        self._rate = _rate(fps)
+        # GIF counts hundredths of a second
+        self._tick = Fraction(1, 100) if format == "gif" else 1 / self._rate
+        stream: Any = self._container.add_stream(name, rate=self._rate, options=options)
+        self._stream = stream
         self._stream.height, self._stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
         self._stream.pix_fmt = PIXELS[format]
         self._stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
-        # GIF counts hundredths of a second
-        self._tick = Fraction(1, 100) if format == "gif" else 1 / rate
         self._stream.codec_context.time_base = self._tick
-        self._rate = rate
         self._count = 0
 
     def add(self, picture: np.ndarray) -> None:
@@ -111,6 +128,7 @@ class VideoEncoder:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
+        """Write what is still in the encoder, and finish the file."""
         try:
             self._container.mux(self._stream.encode())
         finally:
@@ -123,7 +141,7 @@ class VideoEncoder:
         with suppress(OSError, ValueError, av.error.FFmpegError):
             self._container.close()
 
-    def _padded(self, picture: np.ndarray) -> "av.VideoFrame":
+    def _padded(self, picture: np.ndarray) -> av.VideoFrame:
         import av
 
         if any(self._pad):
@@ -131,68 +149,71 @@ class VideoEncoder:
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
 
 
-def join(clips: Sequence[Path], path: Path, format: str, fps: float) -> bool:
-    """Put clips one after the other by copying their packets.
+def encode_all(
+    pictures: Iterable[np.ndarray],
+    path: Path,
+    format: VideoFormat,
+    size: tuple[int, int],
+    fps: float,
+    palette: Palette | None = None,
+) -> None:
+    """Encode pictures of one size; arguments as `VideoEncoder`."""
+    encoder = VideoEncoder(path, format, size, fps, palette)
+    try:
+        for picture in pictures:
+            encoder.add(picture)
+    except BaseException:
+        encoder.abandon()
+        raise
+    encoder.close()
 
-    Returns False, leaving no file, if they were not encoded alike (another version or another machine).
+
+def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: float) -> bool:
+    """Put encoded films one after the other into a file, packet by packet, at a constant rate.
+
+    Returns:
+        False if they were not encoded alike (another version or another machine): then the file is good for nothing.
     """
     import av
 
-    tick = 1 / Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", format=format, options=CONTAINER_OPTIONS.get(format, {})) as out:
-        stream = None
+    tick = 1 / _rate(fps)
+    with _open(path, format) as out:
+        stream: Any = None
         count = 0
-        for clip in clips:
-            with av.open(str(clip)) as part:
+        for film in films:
+            with av.open(ffmpeg_path(film)) as part:
                 source = part.streams.video[0]
                 if stream is None:
-                    stream = _like(out, source)
-                    extra = source.codec_context.extradata
-                if source.codec_context.extradata != extra:
-                    break
+                    stream, setup = _like(out, source), source.codec_context.extradata
+                if source.codec_context.extradata != setup:
+                    return False
                 for packet in part.demux(source):
                     if packet.size:
-                        _place(packet, count, tick, stream)
+                        packet.pts = packet.dts = round(count * tick / packet.time_base)
+                        packet.stream = stream
                         out.mux(packet)
                         count += 1
-        else:
-            return True
-    path.unlink(missing_ok=True)
-    return False
+    return True
 
 
-def _like(out: "OutputContainer", source: "av.VideoStream") -> "av.VideoStream":
+def _like(out: OutputContainer, source: av.VideoStream) -> Any:
     if hasattr(out, "add_stream_from_template"):
         return out.add_stream_from_template(source)
     older: Any = out.add_stream
     return older(template=source)  # PyAV before 14
 
 
-def _place(packet: "av.Packet", number: int, tick: Fraction, stream: "av.VideoStream") -> None:
-    """Make a packet the `number`-th of a stream whose frames follow each other at a constant rate."""
-    packet.pts = packet.dts = round(number * tick / packet.time_base)
-    packet.stream = stream
+def _open(path: Path, container: str) -> OutputContainer:
+    import av
+
+    return av.open(ffmpeg_path(path), "w", format=container, options=_CONTAINER_OPTIONS.get(container, {}))
 
 
-def encode_all(
-    pictures: Iterable[np.ndarray], path: Path, format: str, fps: float, palette: Palette | None = None
-) -> None:
-    """Encode pictures of one size, at least one; a GIF needs a palette."""
-    encoder: VideoEncoder | None = None
-    try:
-        for picture in pictures:
-            if encoder is None:
-                encoder = VideoEncoder(path, format, (picture.shape[0], picture.shape[1]), fps, palette)
-            encoder.add(picture)
-    except BaseException:
-        if encoder is not None:
-            encoder.abandon()
-        raise
-    if encoder is not None:
-        encoder.close()
+def _rate(fps: float) -> Fraction:
+    return Fraction(fps).limit_denominator(1001)
 
 
-def _encoder(format: str) -> tuple[str, dict[str, str]]:
+def _encoder(format: VideoFormat) -> tuple[str, dict[str, str]]:
     import av
 
     for name, options in ENCODERS[format].items():

@@ -1,9 +1,11 @@
 """A record of what has been written, one JSON line per entry, which survives being interrupted at any moment."""
 
+from __future__ import annotations
+
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,29 @@ from sam2v.files import naming, write_text
 
 
 class Journal:
-    """Lines that are complete or absent.
+    """Lines that are complete or absent, each about a frame: an object with the key `frame_idx`.
 
     Args:
         path: the file; made on the first entry.
         resume: continue with what is there (a line torn by an interruption is cut off); else start afresh.
+
+    Raises:
+        ValueError: the path is a link, which would lead whoever writes to it somewhere else.
     """
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
         self._file: io.FileIO | None = None
+        if path.is_symlink():
+            raise ValueError(f"{path}: a link is no record of a run; remove it")
         if not resume:
             path.unlink(missing_ok=True)
         elif path.exists():
             self._cut_torn_line()
 
-    def append(self, entry: dict[str, Any]) -> int:
+    def append(self, entry: Mapping[str, Any]) -> int:
         """Write one line through to the file and return where it starts. OSError leaves the file as it was."""
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        line = _line(entry).encode()
         with naming(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,21 +51,30 @@ class Journal:
         return start
 
     def entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(where it starts, entry) of every line."""
+        """(where it starts, entry) of every line.
+
+        Raises:
+            ValueError: a line that is no entry about a frame; names the file and the line.
+        """
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
             start = 0
-            for line in file:
-                yield start, json.loads(line)
+            for number, line in enumerate(file, 1):
+                entry = json.loads(line)
+                index = entry.get("frame_idx") if isinstance(entry, dict) else None
+                if not isinstance(index, int) or index < 0:
+                    raise ValueError(f"{self.path}: line {number} is no record of a frame")
+                yield start, entry
                 start += len(line)
 
-    def rewrite(self, entries: list[dict[str, Any]]) -> None:
+    def rewrite(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines at once."""
         self.close()
-        write_text(self.path, "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries))
+        write_text(self.path, "".join(map(_line, entries)))
 
     def close(self) -> None:
+        """Close the file. The next entry opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -71,6 +87,10 @@ class Journal:
                     break
                 good += len(line)
         os.truncate(self.path, good)
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
 def _is_json(line: bytes) -> bool:

@@ -1,18 +1,26 @@
-"""The formats that masks can be written in, and opening a writer of one."""
+"""The formats that masks can be written in, and opening writers of one or of several."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
+from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.coco import CocoWriter
 from sam2v.output.mask_files import LabelMapWriter, NpzWriter, ObjectWriter
 from sam2v.output.overlay import OverlayWriter
+from sam2v.video.base import FrameSource
 
-FORMATS: dict[str, str] = {
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Format = Literal["png", "objects", "coco", "npz", "mp4", "webm", "gif"]
+Names = Sequence[str] | Callable[[int], str]
+
+FORMATS: dict[Format, str] = {
     "png": "one palette PNG per frame, a pixel's value is the object's id (DAVIS)",
     "objects": "one black and white PNG per object and frame, in a folder per object (SA-V)",
     "coco": "masks.json, a COCO data set with run-length masks, and masks.jsonl, its lines as they come",
@@ -29,41 +37,61 @@ _DATA_WRITERS: dict[str, type[MaskWriter]] = {
 }
 
 
+class Style(TypedDict, total=False):
+    """How overlays are drawn: options of `sam2v.masks.draw_masks`."""
+
+    alpha: float
+    contour: bool
+    labels: bool
+
+
 def open_writer(
-    format: str,
+    format: Format,
     out_dir: str | Path,
     *,
-    size: tuple[int, int],
+    source: FrameSource | None = None,
+    size: tuple[int, int] | None = None,
     fps: float | None = None,
-    frame_names: Sequence[str] | Callable[[int], str] | None = None,
+    frame_names: Names | None = None,
+    file_names: Names | None = None,
     resume: bool = False,
-    **style: Any,
+    **style: Unpack[Style],
 ) -> MaskWriter:
     """Open a writer of one of the `FORMATS`.
 
     Args:
         format: a key of `FORMATS`.
         out_dir: folder for the output, made if missing. Writers of different formats may share one.
-        size: (height, width) of the video.
-        fps: frame rate of overlays; None = 25.
-        frame_names: what files about a frame are called: a sequence, or a function of the frame's index; default
-            "00000", "00001", ...
+        source: the video (`Session.frames`), which knows the size, the rate and the names.
+        size: (height, width) of the video, needed without a source.
+        fps: frame rate of overlays; None = the source's, or 25.
+        frame_names: what files about a frame are called: a sequence, or a function of the frame's index; None = the
+            source's names, or "00000", "00001", ...
+        file_names: likewise the names, with endings, of the pictures that the frames are; None = the source's, or the
+            frame's name and ".png".
         resume: continue what an earlier run left here. Otherwise this format's earlier record is forgotten and its
             files are overwritten.
-        style: for overlays, options of `sam2v.masks.draw_masks`: alpha, contour, labels.
+        style: for overlays: alpha, contour, labels.
 
     Raises:
-        ValueError: unknown format, a size that is not positive, a rate below 0.001, an impossible style.
+        ValueError: unknown format, no size, or one that is not positive, a rate below 0.001, an impossible style; with
+            `resume`, a record that is none or names files outside of the folder.
         TypeError: style options for a format that draws nothing.
         OSError: the folder cannot be made.
     """
     if format not in FORMATS:
         raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
+    size = size or (source.size if source is not None else None)
+    if size is None:
+        raise ValueError("a writer needs the video's size, or the video as source")
     if min(size) < 1 or (fps is not None and not 0.001 <= fps < math.inf):
         raise ValueError(f"size must be positive and fps at least 0.001, got size {size}, fps {fps}")
+    name = _namer(frame_names, "{:05d}".format if source is None else source.frame_name)
+    file_name = _namer(file_names, (lambda index: f"{name(index)}.png") if source is None else source.file_name)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    target = Target(folder, size, fps or 25.0, _namer(frame_names), resume)
+    rate = fps or (source.fps if source is not None else None) or 25.0
+    target = Target(folder, size, rate, name, file_name, resume)
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
     if style:
@@ -71,14 +99,57 @@ def open_writer(
     return _DATA_WRITERS[format](target)
 
 
+def open_writers(
+    formats: str | Sequence[Format],
+    out_dir: str | Path,
+    *,
+    source: FrameSource | None = None,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    frame_names: Names | None = None,
+    file_names: Names | None = None,
+    resume: bool = False,
+    **style: Unpack[Style],
+) -> BackgroundWriter:
+    """Open writers of several formats, which write in a thread of their own while the next frames are tracked.
+
+    Args:
+        formats: a list, or names separated by commas.
+        style: for those of the formats that draw.
+        others: as `open_writer`, which also says what is raised.
+    """
+    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    writers = [
+        open_writer(
+            cast(Format, name),
+            out_dir,
+            source=source,
+            size=size,
+            fps=fps,
+            frame_names=frame_names,
+            file_names=file_names,
+            resume=resume,
+            **(style if name not in _DATA_WRITERS else {}),
+        )
+        for name in dict.fromkeys(names)
+    ]
+    return BackgroundWriter(writers)
+
+
 def remove_results(format: str, folder: Path) -> None:
-    """Remove what a writer of one of the `FORMATS` left in a folder, as its record tells; nothing else."""
+    """Remove what a writer of one of the `FORMATS` left in a folder, as its record tells; nothing else.
+
+    Raises:
+        ValueError: no such format, or a record that is none or names files outside of the folder.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 
-def _namer(names: Sequence[str] | Callable[[int], str] | None) -> Callable[[int], str]:
+def _namer(names: Names | None, default: Callable[[int], str]) -> Callable[[int], str]:
     if names is None:
-        return "{:05d}".format
+        return default
     if callable(names):
         return names
     known = list(names)

@@ -2,60 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from sam2v.masks.components import fill_holes, remove_specks
-from sam2v.model.network import ImageFeatures, Prediction, Sam2Network
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.backends.base import Backend, backend_for
+from sam2v.masks.logits import Finish
+from sam2v.masks.result import MaskletFrame
+from sam2v.model.network import Sam2Network
+from sam2v.model.values import ImageFeatures, Prediction, Prompts
+from sam2v.predict.image_prompts import ImagePrompts, checked_prompts
 from sam2v.predict.loading import load_with_options
-from sam2v.tracking.prompts import ArrayLike, as_numbers, check_boxes, check_points, to_network, with_padding
+from sam2v.tracking.prompts import ArrayLike
+from sam2v.video.fit import fit_photograph
 from sam2v.video.frames import as_frame
-from sam2v.video.preprocess import preprocess
 
 #: Low-resolution logits are clamped to this before they are returned.
 _LOGIT_LIMIT = 32.0
 
 
-class ImageMasks(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """An encoded image, as a value: any number of threads may prompt it at once.
+
+    Attributes:
+        features: the network's, batch 1, float32.
+        size: (height, width) of the image in pixels.
+    """
+
+    features: ImageFeatures
+    size: tuple[int, int]
+
+
+class ImageMasks:
     """Masks of an image; unpacks as (masks, iou, low_res_logits).
 
     One prompt gives C x H x W, C and C x h x w; B prompts give B x C x H x W, B x C and B x C x h x w. Masks are
-    booleans, or float32 logits with ``return_logits``; h = w = a quarter of the network's input size.
+    booleans, or float32 logits with `return_logits`; h = w = a quarter of the network's input size.
+
+    Attributes:
+        result: the same candidates as objects 1 to B * C of a frame, with boxes, run lengths, overlay and whatever else
+            a `MaskletFrame` offers. Its logits are less the threshold.
+
+    Args:
+        answer: the network's, of B prompts with C candidates each.
+        size: (height, width) of the image. finish: what is done to the logits. return_logits: whether masks are logits.
     """
 
-    masks: np.ndarray
-    iou: np.ndarray
-    low_res_logits: np.ndarray
+    def __init__(self, answer: Prediction, size: tuple[int, int], finish: Finish, return_logits: bool = False) -> None:
+        self._logits, self._iou, self._finish, self._return_logits = answer.masks, answer.iou, finish, return_logits
+        rows, ids = answer.masks.flatten(0, 1)[:, None], range(1, answer.iou.numel() + 1)
+        score = answer.object_score.expand_as(answer.iou).flatten()
+        self.result = MaskletFrame.from_low_res(0, ids, rows, answer.iou.flatten(), score, size, finish)
 
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """Masks at the image's size."""
+        result = self.result
+        return self._shaped(result.to_numpy() + self._finish.threshold if self._return_logits else result.binary())
 
-class _Given(NamedTuple):
-    """Prompts as the caller gave them."""
+    @cached_property
+    def iou(self) -> np.ndarray:
+        """Predicted IoU of every mask."""
+        return self._shaped(self._iou.flatten().cpu().numpy())
 
-    points: ArrayLike | None
-    labels: ArrayLike | None
-    box: ArrayLike | None
-    mask: ArrayLike | None
+    @cached_property
+    def low_res_logits(self) -> np.ndarray:
+        """Low-resolution logits, to be given back as `mask_input`."""
+        return self._shaped(self._logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT).flatten(0, 1).cpu().numpy())
 
+    def _shaped(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of all candidates as B x C x ..., or C x ... of a single prompt."""
+        shaped = rows.reshape(*self._iou.shape, *rows.shape[1:])
+        return shaped[0] if len(shaped) == 1 else shaped
 
-class _Prompts(NamedTuple):
-    """Prompts as the network takes them."""
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.masks, self.iou, self.low_res_logits))
 
-    coords: Tensor  # B x P x 2 in network pixels
-    labels: Tensor  # B x P
-    mask: Tensor | None  # B x 1 x h x w logits
+    def __len__(self) -> int:
+        """As the tuple (masks, iou, low_res_logits)."""
+        return 3
+
+    def __getitem__(self, item: int) -> np.ndarray:
+        """As the tuple (masks, iou, low_res_logits)."""
+        return (self.masks, self.iou, self.low_res_logits)[item]
 
 
 class ImagePredictor:
     """Segment objects in images from points, boxes and masks. An image is encoded once and may then be prompted often.
 
+    The image that was set last is kept here, as in the reference; `embed` gives it as a value instead, which several
+    threads may use.
+
     Args:
-        model: a network from :func:`sam2v.load_model`.
+        model: a network from `sam2v.load_model`, or what `sam2v.compile_network` makes of one.
         mask_threshold: logit above which a pixel is the object.
         max_hole_area: fill background components of at most this many pixels of the low-resolution mask; 0 fills
             nothing.
@@ -64,67 +109,70 @@ class ImagePredictor:
 
     def __init__(
         self,
-        model: Sam2Network,
+        model: Sam2Network | Backend,
         mask_threshold: float = 0.0,
         max_hole_area: int = 0,
         max_sprinkle_area: int = 0,
     ) -> None:
-        if not isinstance(model, Sam2Network):
-            raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
-        self.model = model
+        self._backend = backend_for(model)
+        self.model = self._backend.network
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
-        self._features: list[ImageFeatures] = []
-        self._sizes: list[tuple[int, int]] = []
+        self._images: list[ImageEmbedding] = []
 
     @classmethod
     def from_pretrained(cls, name: str = "sam2v_nano", **options: Any) -> ImagePredictor:
-        """Load a model by name and wrap it; takes the options of both :func:`sam2v.load_model` and this class."""
-        model, rest = load_with_options(name, options)
+        """Load a model by name and wrap it; takes the options of both `sam2v.load_model` and this class."""
+        model, rest = load_with_options(cls, name, options)
         return cls(model, **rest)
 
     # -- images --------------------------------------------------------------------------------------------------------
 
-    def set_image(self, image: Any) -> None:
-        """Encode an image; it replaces the earlier one.
+    def embed(self, image: Any) -> ImageEmbedding:
+        """Encode an image and keep nothing of it.
 
         Args:
             image: PIL image, H x W x 3 uint8 array or 3 x H x W tensor (also grey, RGBA, which loses its alpha,
                 16-bit, which is brought to 8 bits, and floats in [0, 1]).
 
         Raises:
-            TypeError, ValueError: not an image, or empty. The earlier image stays set.
+            TypeError, ValueError: not an image, or empty.
         """
-        self.set_image_batch([image])
+        return self.embed_batch([image])[0]
 
-    @torch.no_grad()
-    def set_image_batch(self, images: Sequence[Any]) -> None:
-        """Encode several images, of any sizes, in one batch; see :meth:`set_image`."""
-        if not isinstance(images, list | tuple) or not images:
-            raise ValueError("set_image_batch takes a list with at least one image")
+    def embed_batch(self, images: Sequence[Any]) -> list[ImageEmbedding]:
+        """Encode several images, of any sizes, in one batch; see `embed`."""
         frames = [as_frame(image) for image in images]
-        inputs = preprocess(frames, self.model.config.image_size, filter="bilinear")
-        features = self.model.encode_image(inputs.to(self.model.device))
+        inputs = [fit_photograph(frame, self.model.config.input_size, self.device) for frame in frames]
+        features = self._backend.encode_image(torch.stack(inputs))
         # prompts are decoded in float32, many of them on one image
         features = ImageFeatures(*(level.float() for level in features))
-        self._features = [features.select(i) for i in range(len(frames))]
-        self._sizes = [(frame.shape[0], frame.shape[1]) for frame in frames]
+        sizes = [(frame.shape[0], frame.shape[1]) for frame in frames]
+        return [ImageEmbedding(features.select(i), size) for i, size in enumerate(sizes)]
+
+    def set_image(self, image: Any) -> None:
+        """Encode an image; it replaces the earlier one. See `embed`; on an error the earlier image stays set."""
+        self.set_image_batch([image])
+
+    def set_image_batch(self, images: Sequence[Any]) -> None:
+        """Encode several images, of any sizes, in one batch; see `set_image`."""
+        if not isinstance(images, list | tuple) or not images:
+            raise ValueError("set_image_batch takes a list with at least one image")
+        self._images = self.embed_batch(images)
 
     def reset_predictor(self) -> None:
         """Forget the images."""
-        self._features, self._sizes = [], []
+        self._images = []
 
     @property
     def device(self) -> torch.device:
         """Where the network runs."""
         return self.model.device
 
-    @torch.no_grad()
     def get_image_embedding(self) -> Tensor:
         """The image's stride-16 features with the no-memory embedding, 1 x C x S/16 x S/16 (B x ... after a batch)."""
-        self._require_image()
-        return torch.cat([self.model.without_memory(f) for f in self._features])
+        return torch.cat([self._backend.without_memory(image.features) for image in self._set_images()])
 
     # -- masks ---------------------------------------------------------------------------------------------------------
 
@@ -137,6 +185,7 @@ class ImagePredictor:
         multimask_output: bool = True,
         return_logits: bool = False,
         normalize_coords: bool = True,
+        embedding: ImageEmbedding | None = None,
     ) -> ImageMasks:
         """Masks for a prompt, or for B prompts decoded as one batch.
 
@@ -144,19 +193,22 @@ class ImagePredictor:
             point_coords: P x 2 or B x P x 2 points (x, y) in pixels of the image.
             point_labels: P or B x P of 1 (object) and 0 (not the object); None means all 1.
             box: 4 or B x 4 (x0, y0, x1, y1) in pixels of the image.
-            mask_input: 1 x h x w or B x 1 x h x w logits of an earlier answer (``low_res_logits``) to refine.
+            mask_input: 1 x h x w or B x 1 x h x w logits of an earlier answer (`low_res_logits`) to refine.
             multimask_output: offer three masks, for an ambiguous prompt, instead of one.
             return_logits: return mask logits instead of booleans.
             normalize_coords: True for pixels, False for coordinates in [0, 1].
+            embedding: the image, from `embed`; None takes the one that was set.
 
         Raises:
             RuntimeError: no image is set. ValueError, TypeError: something is wrong with a prompt.
         """
-        self._require_image()
-        if len(self._sizes) > 1:
-            raise RuntimeError("a batch of images is set: use predict_batch")
-        given = _Given(point_coords, point_labels, box, mask_input)
-        return self._predict(0, given, multimask_output, return_logits, normalize_coords)
+        if embedding is None:
+            images = self._set_images()
+            if len(images) > 1:
+                raise RuntimeError("a batch of images is set: use predict_batch")
+            embedding = images[0]
+        given = ImagePrompts(point_coords, point_labels, box, mask_input)
+        return self._predict(embedding, given, multimask_output, return_logits, normalize_coords)
 
     def predict_batch(
         self,
@@ -168,108 +220,49 @@ class ImagePredictor:
         return_logits: bool = False,
         normalize_coords: bool = True,
     ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-        """Masks for every image of :meth:`set_image_batch`; each argument holds one entry per image, or is None.
+        """Masks for every image of `set_image_batch`; each argument holds one entry per image, or is None.
 
         Returns:
-            Lists of masks, IoUs and low-resolution logits, one entry per image, as :meth:`predict` returns them.
+            Lists of masks, IoUs and low-resolution logits, one entry per image, as `predict` returns them.
         """
-        self._require_image()
+        images = self._set_images()
         given = {
             "point_coords_batch": point_coords_batch,
             "point_labels_batch": point_labels_batch,
             "box_batch": box_batch,
             "mask_input_batch": mask_input_batch,
         }
-        count = len(self._sizes)
         for name, batch in given.items():
-            if batch is not None and len(batch) != count:
-                raise ValueError(f"{name} must have one entry per image: {count} expected, got {len(batch)}")
-        per_image = zip(*(batch if batch is not None else [None] * count for batch in given.values()), strict=True)
+            if batch is not None and len(batch) != len(images):
+                raise ValueError(f"{name} must have one entry per image: {len(images)} expected, got {len(batch)}")
+        columns = (batch if batch is not None else [None] * len(images) for batch in given.values())
         answers = [
-            self._predict(i, _Given(*prompts), multimask_output, return_logits, normalize_coords)
-            for i, prompts in enumerate(per_image)
+            self._predict(image, ImagePrompts(*prompts), multimask_output, return_logits, normalize_coords)
+            for image, prompts in zip(images, zip(*columns, strict=True), strict=True)
         ]
         return [a.masks for a in answers], [a.iou for a in answers], [a.low_res_logits for a in answers]
 
-    @torch.no_grad()
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: bool = True) -> Prediction:
+        """The network's answer to prompts that are on its device and in its coordinates, as it is: B x M logits at low
+        resolution, predicted IoUs, object scores and pointers, on the device."""
+        features = embedding.features
+        return self._backend.decode_prompts(features, self._backend.without_memory(features), prompts, multimask)
+
     def _predict(
-        self, index: int, given: _Given, multimask: bool, return_logits: bool, normalize_coords: bool
+        self,
+        embedding: ImageEmbedding,
+        given: ImagePrompts,
+        multimask: bool,
+        return_logits: bool,
+        normalize_coords: bool,
     ) -> ImageMasks:
-        size, side = self._sizes[index], self.model.config.image_size
-        prompts = _gather(given, size, side, normalized=not normalize_coords)
-        features, device = self._features[index], self.model.device
-        coords, marks = prompts.coords.to(device), prompts.labels.to(device)
-        if coords.shape[1]:
-            coords, marks = with_padding(coords, marks)
-        answer = self.model.decode_prompts(
-            features,
-            self.model.without_memory(features),
-            coords,
-            marks,
-            None if prompts.mask is None else prompts.mask.to(device),
-            multimask,
-        )
-        return self._finish(answer, size, return_logits)
+        prompts = checked_prompts(given, embedding.size, self.model.config.input_size, not normalize_coords)
+        on_device = Prompts(*(None if part is None else part.to(self.device) for part in prompts))  # type: ignore[arg-type]
+        answer = self.decode(embedding, on_device, multimask)
+        finish = Finish(self.max_hole_area, self.max_sprinkle_area, False, self.mask_threshold, 10.0, -10.0)
+        return ImageMasks(answer, embedding.size, finish, return_logits)
 
-    def _finish(self, answer: Prediction, size: tuple[int, int], return_logits: bool) -> ImageMasks:
-        low = answer.masks
-        cleaned = low - self.mask_threshold
-        if self.max_hole_area:
-            cleaned = fill_holes(cleaned, self.max_hole_area, value=10.0)
-        if self.max_sprinkle_area:
-            cleaned = remove_specks(cleaned, self.max_sprinkle_area, value=-10.0)
-        masks = F.interpolate(cleaned + self.mask_threshold, size, mode="bilinear", align_corners=False)
-        if not return_logits:
-            masks = masks > self.mask_threshold
-        parts = (masks, answer.iou, low.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT))
-        return ImageMasks(*(p.squeeze(0).cpu().numpy() if len(p) == 1 else p.cpu().numpy() for p in parts))
-
-    def _require_image(self) -> None:
-        if not self._features:
+    def _set_images(self) -> list[ImageEmbedding]:
+        if not self._images:
             raise RuntimeError("no image is set: call set_image or set_image_batch first")
-
-
-def _gather(given: _Given, size: tuple[int, int], image_size: int, normalized: bool) -> _Prompts:
-    """Check prompts and stack them: box corners first, then points; B prompts share one B."""
-    points, labels, box, mask = given
-    if points is None and labels is not None:
-        raise ValueError("point_labels were given without point_coords")
-    coords, marks = [], []
-    if box is not None:
-        corners = to_network(check_boxes(box, size, normalized).reshape(-1, 2, 2), size, image_size, normalized)
-        coords.append(corners)
-        marks.append(torch.tensor([BOX_START, BOX_END]).expand(len(corners), 2))
-    if points is not None:
-        clicks, kinds = check_points(points, labels, size, normalized)
-        if clicks.ndim == 2:
-            clicks, kinds = clicks[None], kinds[None]
-        if clicks.ndim != 3:
-            raise ValueError(f"point_coords must have shape P x 2 or B x P x 2, got {clicks.ndim} dimensions")
-        if box is None and mask is None and not (kinds >= 0).any(axis=1).all():
-            raise ValueError("give at least one point: point_coords is empty")
-        coords.append(to_network(clicks, size, image_size, normalized))
-        marks.append(torch.from_numpy(kinds))
-    plane = None if mask is None else _mask_logits(mask)
-    counts = {len(part) for part in [*coords, *([] if plane is None else [plane])]}
-    if not counts:
-        raise ValueError("give at least one of point_coords, box and mask_input")
-    batch = max(counts)
-    if counts - {1, batch}:
-        raise ValueError(f"prompts of different numbers cannot be combined: {sorted(counts)}")
-    if plane is not None and len(plane) != batch:
-        plane = plane.expand(batch, -1, -1, -1)
-    if not coords:
-        return _Prompts(torch.zeros(batch, 0, 2), torch.zeros(batch, 0, dtype=torch.long), plane)
-    joined = torch.cat([c.expand(batch, -1, -1) for c in coords], dim=1)
-    return _Prompts(joined, torch.cat([m.expand(batch, -1) for m in marks], dim=1), plane)
-
-
-def _mask_logits(mask: ArrayLike) -> Tensor:
-    logits = torch.from_numpy(as_numbers(mask, "mask_input").astype(np.float32))
-    if logits.ndim == 2 or (logits.ndim == 3 and len(logits) == 1):
-        logits = logits.reshape(1, 1, *logits.shape[-2:])
-    if logits.ndim != 4 or logits.shape[1] != 1 or 0 in logits.shape:
-        several = "; choose one of an answer's masks: low_res_logits[iou.argmax()][None]" if logits.ndim == 3 else ""
-        shape = " x ".join(map(str, np.shape(mask)))
-        raise ValueError(f"mask_input must have shape 1 x h x w or B x 1 x h x w, got {shape}{several}")
-    return logits
+        return self._images

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+import torch
+from typing_extensions import Unpack
+
+from sam2v.backends.base import Backend, backend_for
 from sam2v.masks.result import MaskletFrame
-from sam2v.memory import MemoryPolicy
+from sam2v.memory import MemoryPolicy, Pool
 from sam2v.model.network import Sam2Network
 from sam2v.predict.loading import load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
-from sam2v.tracking.live import LiveFrames
-from sam2v.tracking.options import VideoOptions
-from sam2v.tracking.prompts import ArrayLike, check_index, mask_prompt, point_prompt
-from sam2v.tracking.session import DEFAULT_MEMORY_BUDGET, Session
-from sam2v.tracking.session_file import ModelIdentity, read_session_file, restore_session, save_session
+from sam2v.tracking.options import VideoChanges, VideoOptions
+from sam2v.tracking.origin import Origin, describe_policy
+from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_index, checked_prompt
+from sam2v.tracking.session import Session
+from sam2v.tracking.session_file import load_session, save_session
+from sam2v.tracking.state import HeldPrompt, History, InputSize
+from sam2v.video.windows import LiveSource
 from sam2v.weights.identify import weights_checksum
 
-_DIRECTIONS = ("forward", "reverse", "both")
+Direction = Literal["forward", "reverse", "both"]
 
 
 class ObjectScores(NamedTuple):
@@ -37,46 +43,58 @@ class VideoPredictor:
     """Segment objects through a video from points, boxes and masks on any of its frames.
 
     One predictor serves any number of sessions, also at once from several threads: everything about a video is in the
-    session that :meth:`init_state` returns.
+    session that `init_state` returns.
 
     Args:
-        model: a network from :func:`sam2v.load_model`.
-        policy: which memories a frame reads; None takes the reference's rule with the options below.
+        model: a network from `sam2v.load_model`, or what `sam2v.compile_network` makes of one.
+        policy: which memories a frame reads and what is remembered; None takes the reference's rule with the options.
         frames_per_encoding: how many frames of a video (not of a live stream) are encoded in one batch while tracking:
             the same masks, sooner on a device that one frame does not fill, for the memory of so many frames' features.
-        **options: see :class:`sam2v.tracking.options.VideoOptions`.
+        pool: keeps the results of all sessions within a budget; several predictors may share one. None makes one.
+        options: how masks and memories are handled, as one value.
+        **changes: single options by name, see `VideoOptions`.
 
     Raises:
         TypeError: an unknown option, or a value of the wrong type. ValueError: a value out of range.
     """
 
     def __init__(
-        self, model: Sam2Network, *, policy: MemoryPolicy | None = None, frames_per_encoding: int = 1, **options: Any
+        self,
+        model: Sam2Network | Backend,
+        *,
+        policy: MemoryPolicy | None = None,
+        frames_per_encoding: int = 1,
+        pool: Pool | None = None,
+        options: VideoOptions | None = None,
+        **changes: Unpack[VideoChanges],
     ) -> None:
-        if not isinstance(model, Sam2Network):
-            raise TypeError(f"model must come from sam2v.load_model, got {type(model).__name__}")
-        if model.image_only:
+        backend = backend_for(model)
+        if backend.network.image_only:
             raise ValueError("this model's weights have no modules for tracking: it serves ImagePredictor only")
-        self.model = model
-        self.options = VideoOptions.from_keywords(**options)
+        self.options = (options or VideoOptions()).changed(**changes)
         if check_index(frames_per_encoding, "frames_per_encoding") < 1:
             raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
-        self._engine = Engine(model, self.options, policy, frames_per_encoding=frames_per_encoding)
+        self.model = backend.network
+        self.pool = pool or Pool()
+        self._engine = Engine(backend, self.options, policy, frames_per_encoding)
         self.policy = self._engine.policy
 
     @classmethod
-    def from_pretrained(
-        cls, name: str = "sam2v_nano", *, policy: MemoryPolicy | None = None, **options: Any
-    ) -> VideoPredictor:
-        """Load a model by name and wrap it; takes the options of both :func:`sam2v.load_model` and this class."""
-        model, rest = load_with_options(name, options)
-        return cls(model, policy=policy, **rest)
+    def from_pretrained(cls, name: str = "sam2v_nano", **options: Any) -> VideoPredictor:
+        """Load a model by name and wrap it; takes the options of both `sam2v.load_model` and this class."""
+        model, rest = load_with_options(cls, name, options)
+        return cls(model, **rest)
 
     @cached_property
-    def identity(self) -> ModelIdentity:
-        """What tells this predictor's model from others; found out once."""
-        dtype = str(self.model.dtype).removeprefix("torch.")
-        return ModelIdentity(asdict(self.model.config), dtype, weights_checksum(self.model))
+    def origin(self) -> Origin:
+        """What sessions of this predictor are made with."""
+        return Origin(
+            asdict(self.model.config),
+            str(self.model.dtype).removeprefix("torch."),
+            asdict(self.options),
+            describe_policy(self.policy),
+            lambda: weights_checksum(self.model),
+        )
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -84,8 +102,8 @@ class VideoPredictor:
         self,
         source: Any = None,
         *,
-        history: str | None = None,
-        memory_budget: int | None = DEFAULT_MEMORY_BUDGET,
+        history: History | None = None,
+        memory_budget: int | None = None,
         num_frames: int | None = None,
         window: int = 8,
     ) -> Session:
@@ -93,11 +111,11 @@ class VideoPredictor:
 
         Args:
             source: a video file, a folder of frames, an array T x H x W x 3 (uint8), a list of frames or an iterator of
-                frames; None for a live stream, whose frames arrive through :meth:`track`.
+                frames; None for a live stream, whose frames arrive through `track`.
             history: "full" keeps every result readable, so that a refinement pass from any frame equals the reference;
                 "window" keeps only what can still be read. None: "full" where the source can seek, else "window".
-            memory_budget: bytes of results that "full" keeps in memory; beyond, they move to a temporary file. None:
-                no limit.
+            memory_budget: bytes of results that are kept in memory before they move to a temporary file, for this
+                session alone; None leaves that to the predictor's pool.
             num_frames: for a live stream, its length if it is known. Videos of fewer than 16 frames read fewer object
                 pointers, as in the reference, which a stream can only do when it knows.
             window: for a live stream, how many of the newest frames can be prompted.
@@ -105,56 +123,87 @@ class VideoPredictor:
         Raises:
             FileNotFoundError, ValueError, TypeError: the source cannot be read; the message says why.
         """
+        pool = self.pool if memory_budget is None else Pool(memory_budget, memory_budget, self.pool.folder)
+        size = InputSize(self.model.config.input_size, self.options.keep_aspect)
         if source is None:
             if num_frames is not None and check_index(num_frames, "num_frames") < 1:
                 raise ValueError(f"num_frames must be at least 1, got {num_frames}")
-            return Session(LiveFrames(window), num_frames, history or "window", memory_budget)
+            return Session(LiveSource(window), num_frames, history or "window", pool, size, self.origin)
         from sam2v.video.sources import open_source
 
         if num_frames is not None:
             raise ValueError("num_frames is for live streams; the source knows its own length")
         frames = open_source(source)
-        default = "full" if frames.is_seekable else "window"
-        return Session(frames, frames.known_length(), history or default, memory_budget)
+        default: History = "full" if frames.is_seekable else "window"
+        return Session(frames, frames.known_length(), history or default, pool, size, self.origin)
 
     def save_session(self, state: Session, path: str | Path) -> None:
-        """Write a session to a file, so that :meth:`load_session` can go on with it, exactly.
+        """Write a session to a file, so that `load_session` can go on with it, exactly.
 
         The video is not copied, only where it is (a live stream's newest frames are). Nothing is written on an error.
         """
-        with state.lock:
-            save_session(state, path, self.identity, self.options)
+        save_session(self._ours(state), path)
 
     def load_session(self, path: str | Path, source: Any = None) -> Session:
         """Go on with a saved session; the model and the options must be those it was saved with.
 
         Args:
             path: the file.
-            source: the video, as for :meth:`init_state`; None takes the file or folder it was opened from.
+            source: the video, as for `init_state`; None takes the file or folder it was opened from.
 
         Raises:
             FileNotFoundError, ValueError: the file or the video is missing, or belongs to something else.
         """
-        record = read_session_file(path)
-        if source is None and record["live"] is None:
-            source = record["video"]
-        if source is None and record["live"] is None:
-            raise ValueError("the session's video was neither a file nor a folder: give it as source")
-        frames = None
-        if source is not None:
-            if record["live"] is not None:
-                raise ValueError("the session belongs to a live stream: it takes no source")
-            from sam2v.video.sources import open_source
-
-            frames = open_source(source)
-        return restore_session(record, frames, self.identity, self.options, self.model.device)
+        return load_session(Session, path, source, self.pool, self.model.device, self.origin)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""
         with state.lock:
-            state.reset()
+            self._ours(state).reset()
 
     # -- prompts -------------------------------------------------------------------------------------------------------
+
+    def add_prompts(
+        self,
+        state: Session,
+        frame_idx: int,
+        prompts: Mapping[int, Prompt],
+        clear_old_points: bool = True,
+        normalize_coords: bool = True,
+    ) -> MaskletFrame:
+        """Prompt any number of objects on a frame at once: prompts of one shape are one call of each network part.
+
+        New ids add objects, also in mid-track. On a frame where an object already has a mask (predicted or given), that
+        mask is refined. A prompt for a frame of a live stream that has not come yet is held until it comes: `track`
+        then gives the answer.
+
+        Args:
+            prompts: by object id.
+            clear_old_points: replace the objects' earlier points on this frame instead of adding to them.
+            normalize_coords: True for pixels, False for coordinates in [0, 1].
+
+        Returns:
+            All objects' masks on this frame; unpacks as (frame_idx, obj_ids, masks). Of a frame that has not come yet,
+            no object.
+
+        Raises:
+            ValueError, TypeError: something is wrong with a prompt or the frame index. The session is unchanged.
+        """
+        with state.lock:
+            self._ours(state)
+            if not isinstance(prompts, Mapping) or not all(isinstance(p, Prompt) for p in prompts.values()):
+                raise TypeError("prompts must map object ids to sam2v.Prompt values")
+            prompts = {check_index(obj_id, "obj_id"): prompt for obj_id, prompt in prompts.items()}
+            if any(prompt.box is not None for prompt in prompts.values()) and not clear_old_points:
+                raise ValueError("a box starts afresh: it needs clear_old_points=True")
+            if state.is_ahead(frame_idx):
+                return self._hold(state, frame_idx, prompts, clear_old_points, normalize_coords)
+            position = state.check_frame(frame_idx)
+            self._engine.encoder.check_readable(state, position)
+            how = (clear_old_points, normalize_coords)
+            checked = {obj_id: self._checked(state, position, obj_id, p, *how) for obj_id, p in prompts.items()}
+            self._engine.prompt(state, position, checked)
+            return self._engine.result(state, position)
 
     def add_points(
         self,
@@ -167,57 +216,34 @@ class VideoPredictor:
         clear_old_points: bool = True,
         normalize_coords: bool = True,
     ) -> MaskletFrame:
-        """Prompt an object with points, a box, or both, on any frame.
-
-        A new ``obj_id`` adds an object, also in mid-track. On a frame where the object already has a mask (predicted or
-        given), that mask is refined.
+        """Prompt an object with points, a box, or both, on any frame; see `add_prompts`.
 
         Args:
-            points: P x 2 (x, y) in pixels of the video. labels: P of 1 (object) and 0 (not the object); None means
-                all 1.
+            points: P x 2 (x, y) in pixels of the video. labels: P of 1 (object) and 0 (not the object); None means all
+                1.
             box: (x0, y0, x1, y1) in pixels of the video.
-            clear_old_points: replace the object's earlier points on this frame instead of adding to them.
-            normalize_coords: True for pixels, False for coordinates in [0, 1].
-
-        Returns:
-            All objects' masks on this frame; unpacks as (frame_idx, obj_ids, masks).
-
-        Raises:
-            ValueError, TypeError: something is wrong with the prompt or the frame index. The session is unchanged.
         """
-        with state.lock:
-            frame_idx, obj_id = state.check_frame(frame_idx), check_index(obj_id, "obj_id")
-            if box is not None and not clear_old_points:
-                raise ValueError("a box starts afresh: it needs clear_old_points=True")
-            size = self._readable(state, frame_idx)
-            prompt = point_prompt(points, labels, box, size, self.model.config.image_size, normalize_coords)
-            known = state.tracks.get(obj_id)
-            if not clear_old_points and known and frame_idx in known.points:
-                prompt = known.points[frame_idx].joined(prompt)
-            self._engine.prompt_points(state, obj_id, frame_idx, prompt)
-            return self._engine.result(state, frame_idx)
+        if points is None and box is None:
+            what = "labels were given without points" if labels is not None else "give at least one of points and box"
+            raise ValueError(what)
+        return self.add_prompts(
+            state, frame_idx, {obj_id: Prompt(points, labels, box)}, clear_old_points, normalize_coords
+        )
 
     def add_box(
         self, state: Session, frame_idx: int, obj_id: int, box: ArrayLike, normalize_coords: bool = True
     ) -> MaskletFrame:
-        """Prompt an object with a box (x0, y0, x1, y1); see :meth:`add_points`."""
+        """Prompt an object with a box (x0, y0, x1, y1); see `add_prompts`."""
         return self.add_points(state, frame_idx, obj_id, box=box, normalize_coords=normalize_coords)
 
     def add_mask(self, state: Session, frame_idx: int, obj_id: int, mask: ArrayLike) -> MaskletFrame:
         """Give an object's mask on a frame: H x W booleans or numbers (positive = object), covering the whole frame.
 
         The mask replaces the object's points on this frame; points added afterwards refine it. It is kept at a quarter
-        of the model's input size: an object smaller than a cell there is lost, which is warned about.
-
-        Raises:
-            ValueError, TypeError: something is wrong with the mask or the frame index. The session is unchanged.
+        of the model's input size: an object smaller than a cell there is lost, which is warned about. See
+        `add_prompts`.
         """
-        with state.lock:
-            frame_idx, obj_id = state.check_frame(frame_idx), check_index(obj_id, "obj_id")
-            self._readable(state, frame_idx)
-            plane = mask_prompt(mask, self.model.config.image_size)
-            self._engine.prompt_mask(state, obj_id, frame_idx, plane)
-            return self._engine.result(state, frame_idx)
+        return self.add_prompts(state, frame_idx, {obj_id: Prompt(mask=mask)})
 
     # the reference's names
     add_new_points_or_box = add_points
@@ -230,9 +256,13 @@ class VideoPredictor:
         What the prompts produced stays as an ordinary result until the frame is tracked again.
         """
         with state.lock:
-            frame_idx, track = state.check_frame(frame_idx), state.track(obj_id)
-            self._engine.clear_prompts(track, frame_idx)
-            return self._engine.result(state, frame_idx)
+            self._ours(state)
+            if state.is_ahead(frame_idx):
+                state.held.get(frame_idx, {}).pop(obj_id, None)
+                return self._nothing(state, frame_idx)
+            position = state.check_frame(frame_idx)
+            state.track(obj_id).clear_prompts(position)
+            return self._engine.result(state, position)
 
     def remove_object(self, state: Session, obj_id: int, strict: bool = False) -> tuple[list[int], list[MaskletFrame]]:
         """Remove an object and leave the others as they are.
@@ -241,18 +271,17 @@ class VideoPredictor:
             The remaining ids, and the remaining masks on the frames where the object had prompts.
 
         Raises:
-            KeyError: the object is unknown and ``strict`` is True; otherwise that is no error.
+            KeyError: the object is unknown and `strict` is True; otherwise that is no error.
         """
         with state.lock:
+            self._ours(state)
             if check_index(obj_id, "obj_id") not in state.tracks and not strict:
                 return state.obj_ids, []
-            track = state.track(obj_id)
-            if len(state.tracks) == 1:
-                state.reset()
+            state.track(obj_id)
+            frames = state.remove_object(obj_id)
+            if not state.tracks:
                 return [], []
-            track.bank.clear()
-            del state.tracks[obj_id]
-            return state.obj_ids, [self._engine.result(state, f) for f in track.prompted_frames()]
+            return state.obj_ids, [self._engine.result(state, position) for position in frames]
 
     # -- tracking ------------------------------------------------------------------------------------------------------
 
@@ -262,7 +291,7 @@ class VideoPredictor:
         start_frame_idx: int | None = None,
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
-        direction: str | None = None,
+        direction: Direction | None = None,
     ) -> Iterator[MaskletFrame]:
         """Track all objects through the video and yield each frame's masks.
 
@@ -270,33 +299,37 @@ class VideoPredictor:
             start_frame_idx: where to start; None starts at the earliest prompted frame.
             max_frame_num_to_track: frames to go from the start, which itself is yielded too: N gives N + 1 frames.
             reverse: go towards the beginning.
-            direction: "forward", "reverse" or "both" (forward from the start, then backwards from the frame before it);
-                overrides ``reverse``.
+            direction: "forward", "reverse" or "both" (forward from the start, then backwards from the frame before it),
+                instead of `reverse`.
 
         Yields:
-            :class:`MaskletFrame`, which unpacks as (frame_idx, obj_ids, masks); masks are N x 1 x H x W logits.
+            `MaskletFrame`, which unpacks as (frame_idx, obj_ids, masks); masks are N x 1 x H x W logits.
 
         Raises:
             NoPromptError: (a RuntimeError and ValueError) no object has a prompt, or one of them has none.
             ValueError, TypeError: wrong frame index, count or direction.
         """
+        self._ours(state)
         if direction is None:
             direction = "reverse" if reverse else "forward"
-        if direction not in _DIRECTIONS:
-            raise ValueError(f"direction must be one of {', '.join(_DIRECTIONS)}, got {direction!r}")
+        elif reverse and direction != "reverse":
+            raise ValueError(f"reverse=True and direction={direction!r} contradict each other")
+        if direction not in get_args(Direction):
+            raise ValueError(f"direction must be one of {', '.join(get_args(Direction))}, got {direction!r}")
         if max_frame_num_to_track is not None:
             max_frame_num_to_track = check_index(max_frame_num_to_track, "max_frame_num_to_track")
             if max_frame_num_to_track < 0:
                 raise ValueError(f"max_frame_num_to_track must not be negative, got {max_frame_num_to_track}")
-        if start_frame_idx is not None:
-            start_frame_idx = state.check_frame(start_frame_idx)
-        return self._propagate(state, start_frame_idx, max_frame_num_to_track, direction)
+        start = None if start_frame_idx is None else state.check_frame(start_frame_idx)
+        return self._propagate(state, start, max_frame_num_to_track, direction)
 
-    def _propagate(self, state: Session, start: int | None, most: int | None, direction: str) -> Iterator[MaskletFrame]:
+    def _propagate(
+        self, state: Session, start: int | None, most: int | None, direction: Direction
+    ) -> Iterator[MaskletFrame]:
         with state.lock:
             self._engine.remember_prompts(state)
-        if start is None:
-            start = min(frame for track in state.tracks.values() for frame in track.bank.conditioning)
+            start = min(state.prompted_positions()) if start is None else start
+            state.near = frozenset([start]) if direction == "both" else frozenset()
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
         if direction != "reverse":
@@ -306,85 +339,135 @@ class VideoPredictor:
             last = 0 if most is None else max(0, start - most)
             yield from self._walk(state, range(first, last - 1, -1), reverse=True)
 
-    def track_frames(self, state: Session, frames: Iterable[int], reverse: bool = False) -> Iterator[MaskletFrame]:
+    def track_frames(
+        self, state: Session, frames: Iterable[int], reverse: bool = False, near: Iterable[int] = ()
+    ) -> Iterator[MaskletFrame]:
         """Track all objects through the given frames, in that order; ends with the video.
 
-        This is what :meth:`propagate_in_video` does with the frames that lie ahead.
+        This is what `propagate_in_video` does with the frames that lie ahead.
 
         Args:
-            frames: frame indices, ascending, or descending with ``reverse``. reverse: which way memories are read.
+            frames: frame indices, ascending, or descending with `reverse`. reverse: which way memories are read.
+            near: frames that tracking will come back to: with `history="window"`, what can be read there stays too.
 
         Raises:
             NoPromptError: no object has a prompt, or one of them has none.
             ValueError, TypeError: (where it is reached) not a frame index.
         """
         with state.lock:
+            self._ours(state)
+            state.near = frozenset(near)
             self._engine.remember_prompts(state)
-        return self._walk(state, (_not_negative(frame_idx) for frame_idx in frames), reverse)
+        return self._walk(state, (_position(state, frame_idx) for frame_idx in frames), reverse)
 
     def _walk(self, state: Session, frames: Iterable[int], reverse: bool) -> Iterator[MaskletFrame]:
-        for frame_idx in self._engine.read_ahead(state, frames):
+        for position in self._engine.encoder.read_ahead(state, frames):
             with state.lock:
+                state.check_open()
                 if not state.tracks:
                     raise NoPromptError("all objects were removed while tracking")
                 self._engine.remember_prompts(state)
-                self._engine.step(state, frame_idx, reverse)
-                result = self._engine.result(state, frame_idx)
+                self._engine.step(state, position, reverse)
+                result = self._engine.result(state, position)
             yield result
 
-    def track(self, state: Session, frame: Any) -> MaskletFrame:
+    def track(self, state: Session, frame: Any, frame_idx: int | None = None) -> MaskletFrame:
         """Take a live stream's next frame and track all objects to it.
 
         Args:
-            state: a session from ``init_state(None)``.
+            state: a session from `init_state(None)`.
             frame: H x W x 3 uint8 array (also grey or RGBA), 3 x H x W tensor or PIL image.
+            frame_idx: the caller's own number of the frame, above those of the frames before; None: one more than the
+                frame before (0 for the first).
 
         Returns:
             The objects' masks on this frame, N = 0 before the first prompt. Prompts may then go to this frame and to
             earlier ones still in the window. An object whose prompts were all taken back is absent until the next one.
 
         Raises:
-            ValueError, TypeError: not a frame, or of another size than the earlier ones. The session is unchanged.
+            ValueError, TypeError: not a frame, of another size than the earlier ones, or not numbered upwards; or a
+                prompt that was held for it is wrong, and is forgotten. The stream goes on with the next call.
         """
         from sam2v.video.frames import as_frame
 
         with state.lock:
-            if not isinstance(state.frames, LiveFrames):
+            self._ours(state)
+            if not isinstance(state.frames, LiveSource):
                 raise ValueError("track() is for live streams: open them with init_state(None)")
             pixels = as_frame(frame)
             if state.num_frames is not None and state.frames.count >= state.num_frames:
                 raise ValueError(f"the stream was announced with {state.num_frames} frames and has ended")
-            if state.tracks:
-                self._engine.remember_prompts(state, every_object=False)
-            frame_idx = state.frames.append(pixels)
-            if state.tracks:
-                for track in state.tracks.values():
-                    for prompted in track.bank.conditioning:
-                        track.passed.setdefault(prompted, False)
-                self._engine.step(state, frame_idx, reverse=False)
-            return self._engine.result(state, frame_idx)
+            number = state.numbering.check(None if frame_idx is None else check_index(frame_idx, "frame_idx"))
+            position = self._engine.advance(state, pixels, number)
+            self._answer_held(state, number)
+            return self._engine.result(state, position)
 
     # -- results -------------------------------------------------------------------------------------------------------
 
     def result(self, state: Session, frame_idx: int) -> MaskletFrame:
         """The masks that are known on a frame, without computing anything new."""
         with state.lock:
-            return self._engine.result(state, state.check_frame(frame_idx))
+            return self._engine.result(self._ours(state), state.check_frame(frame_idx))
 
     def scores(self, state: Session, frame_idx: int) -> dict[int, ObjectScores]:
         """Predicted IoU and object score of every object that has a result on a frame, by object id."""
         with state.lock:
-            frame_idx = state.check_frame(frame_idx)
-            known = ((obj_id, track.entry(frame_idx)) for obj_id, track in state.tracks.items())
-            return {i: ObjectScores(float(e.iou), float(e.score)) for i, e in known if e is not None}
+            position = self._ours(state).check_frame(frame_idx)
+            known = {obj_id: track.entry(position) for obj_id, track in state.tracks.items()}
+            return {i: ObjectScores(float(e.iou), float(e.score)) for i, e in known.items() if e is not None}
 
-    def _readable(self, state: Session, frame_idx: int) -> tuple[int, int]:
-        """The video's size, once it is sure that this frame can be read for a prompt."""
-        self._engine.check_readable(state, frame_idx)
-        return state.size
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _ours(self, state: Session) -> Session:
+        """A session that is open and goes with this predictor: one that came as bytes is compared and moved first."""
+        state.check_open()
+        if state.restored:
+            state.origin.check(self.origin)
+            state.adopt(self.pool, self.model.device, self.origin)
+        return state
+
+    def _checked(
+        self, state: Session, position: int, obj_id: int, prompt: Prompt, clear: bool, normalize_coords: bool
+    ) -> CheckedPrompt:
+        """A prompt in the network's terms, with the object's earlier points on the frame where they stay."""
+        checked = checked_prompt(prompt, state.size, state.input_size, normalize_coords)
+        known = state.tracks.get(obj_id)
+        if clear or known is None or checked.points is None or position not in known.points:
+            return checked
+        return checked._replace(points=known.points[position].joined(checked.points))
+
+    def _hold(
+        self, state: Session, frame_idx: int, prompts: Mapping[int, Prompt], clear: bool, normalize_coords: bool
+    ) -> MaskletFrame:
+        """Keep prompts for a frame that has not come yet; they are checked now where the stream's size is known."""
+        if state.num_frames is not None and frame_idx >= state.num_frames:
+            raise ValueError(f"frame_idx {frame_idx} is outside the stream, announced with {state.num_frames} frames")
+        if state.numbering.count:
+            for prompt in prompts.values():
+                checked_prompt(prompt, state.size, state.input_size, normalize_coords)
+        state.hold(frame_idx, {i: HeldPrompt(prompt, clear, normalize_coords) for i, prompt in prompts.items()})
+        return self._nothing(state, frame_idx)
+
+    def _answer_held(self, state: Session, number: int) -> None:
+        """Answer the prompts that were held for the newest frame; those for frames that never came are dropped."""
+        for late in [held for held in state.held if held < number]:
+            del state.held[late]
+            warnings.warn(f"frame {late} never came: its prompts are dropped", stacklevel=4)
+        for obj_id, several in state.held.pop(number, {}).items():
+            for held in several:
+                self.add_prompts(state, number, {obj_id: held.prompt}, held.clear_old_points, held.normalize_coords)
+
+    def _nothing(self, state: Session, frame_idx: int) -> MaskletFrame:
+        """The result of a frame that has not come yet."""
+        size = state.size if state.numbering.count else (0, 0)
+        empty = torch.zeros(0)
+        return MaskletFrame(frame_idx, [], empty.new_zeros(0, 1, *size), empty, empty)
 
 
-def _not_negative(frame_idx: object) -> int:
+def _position(state: Session, frame_idx: object) -> int:
+    """The position of a frame of a video that may turn out to end before it."""
+    if state.frames.is_live:
+        return state.check_frame(frame_idx)
     index = check_index(frame_idx, "frame_idx")
     if index < 0:
         raise ValueError(f"frame_idx {index} is outside the video")
@@ -392,9 +475,9 @@ def _not_negative(frame_idx: object) -> int:
 
 
 def forward_frames(state: Session, start: int, most: int | None) -> Iterable[int]:
-    """Indices from ``start`` to the end of the video, or ``most`` frames further at the longest."""
+    """Indices from `start` to the end of the video, or `most` frames further at the longest."""
     ends = [] if most is None else [start + most + 1]
-    if isinstance(state.frames, LiveFrames):
+    if isinstance(state.frames, LiveSource):
         ends.append(state.frames.count)
     elif state.num_frames is not None:
         ends.append(state.num_frames)

@@ -1,29 +1,28 @@
-"""The engine: steps a session by a frame or a prompt. Offline, reverse and live tracking all go through it."""
+"""The engine: steps a session by a frame or by prompts. Offline, reverse and live tracking all go through it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from sam2v.masks.components import fill_holes, remove_specks
-from sam2v.masks.overlap import non_overlapping
+from sam2v.backends.base import Backend
 from sam2v.masks.result import MaskletFrame
-from sam2v.memory import MemoryEntry, MemoryPolicy
-from sam2v.model.network import ABSENT_LOGIT, ImageFeatures, Prediction, Sam2Network
-from sam2v.tracking.live import LiveFrames
+from sam2v.memory import Commit, MemoryBank, MemoryEntry, MemoryPolicy, Moment, Reach, Selection
+from sam2v.model.network import ABSENT_LOGIT, gate_by_score
+from sam2v.model.values import Answer, ImageFeatures
+from sam2v.tracking.answers import Pointed, answer_masks, answer_points
+from sam2v.tracking.features import FrameEncoder
+from sam2v.tracking.gather import gather_memory
 from sam2v.tracking.options import VideoOptions
-from sam2v.tracking.prompts import PointPrompt
-from sam2v.tracking.session import Answer, ObjectTrack, Session
-from sam2v.tracking.step import gather_memory, prompt_with_mask, prompt_with_points, track_objects
-from sam2v.video.prefetch import Prefetcher
-from sam2v.video.preprocess import preprocess, resize_bicubic
-
-_T = TypeVar("_T")
+from sam2v.tracking.prompts import CheckedPrompt
+from sam2v.tracking.rows import live_on, remember, rows_of
+from sam2v.tracking.session import Session
+from sam2v.tracking.step import track_objects
+from sam2v.tracking.tracks import ObjectTrack
+from sam2v.video.windows import LiveSource
 
 
 class NoPromptError(RuntimeError, ValueError):
@@ -34,129 +33,75 @@ class Engine:
     """Steps sessions with one network. It keeps nothing about any session.
 
     Args:
-        network: the network; only its four calls are used.
+        backend: the network's calls.
         options: how masks and memories are handled.
-        policy: what is read from memory; None takes the reference's rule with ``options``.
-        cached_frames: how many frames' features a session keeps.
+        policy: what is read from memory and remembered; None takes the reference's rule with `options`.
         frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
     """
 
     def __init__(
-        self,
-        network: Sam2Network,
-        options: VideoOptions,
-        policy: MemoryPolicy | None = None,
-        cached_frames: int = 2,
-        frames_per_encoding: int = 1,
+        self, backend: Backend, options: VideoOptions, policy: MemoryPolicy | None = None, frames_per_encoding: int = 1
     ) -> None:
-        memory = network.config.memory
-        self.network = network
-        self.options = options
+        memory = backend.config.memory
+        self.backend, self.options, self.finish = backend, options, options.finish
         self.policy = policy or options.default_policy(memory.num_maskmem, memory.max_obj_ptrs)
-        self.frames_per_encoding = frames_per_encoding
-        self.cached_frames = max(cached_frames, frames_per_encoding)
-
-    # -- features ------------------------------------------------------------------------------------------------------
-
-    def features(self, session: Session, frame_idx: int) -> ImageFeatures:
-        """The frame's features, encoded once and kept while it is among the newest used."""
-        cache = session.features
-        if frame_idx not in cache:
-            images = session.prepared
-            if frame_idx in images:
-                session.prepared = {}
-            else:
-                images = {frame_idx: self._resized(session.frames[frame_idx])}
-            side, device = self.network.config.image_size, self.network.device
-            features = self.network.encode_image(preprocess(list(images.values()), side, "bicubic", device))
-            cache.update((known, features.select(i)) for i, known in enumerate(images))
-        cache.move_to_end(frame_idx)
-        while len(cache) > self.cached_frames:
-            cache.popitem(last=False)
-        return cache[frame_idx]
-
-    def _resized(self, frame: np.ndarray) -> np.ndarray:
-        return resize_bicubic(frame, self.network.config.image_size)
-
-    def check_readable(self, session: Session, frame_idx: int) -> None:
-        """Make sure that a frame can be prompted: it is there, and not dropped by a stream.
-
-        Raises:
-            ValueError: it is not.
-        """
-        if frame_idx not in session.features:
-            session.frames[frame_idx]
-
-    def read_ahead(self, session: Session, frames: Iterable[int]) -> Iterator[int]:
-        """Go through frames while a thread decodes and resizes the next ones; ends with the video."""
-        if isinstance(session.frames, LiveFrames):
-            yield from frames
-            return
-        together = self.frames_per_encoding
-        with Prefetcher(session.frames, frames, self._resized, depth=1 + together) as ahead:
-            for group in _in_groups(ahead, together):
-                session.prepared = dict(group)
-                yield from (frame_idx for frame_idx, _ in group)
+        self.encoder = FrameEncoder(backend, frames_per_encoding=frames_per_encoding)
 
     # -- prompts -------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def prompt_points(self, session: Session, obj_id: int, frame_idx: int, prompt: PointPrompt) -> None:
-        """Answer an object's points on a frame; they replace its prompts there."""
-        track, features = (
-            session.tracks.get(obj_id) or session.new_track(obj_id),
-            self.features(session, frame_idx),
-        )
-        device, earlier = self.network.device, track.entry(frame_idx)
-        previous = None if earlier is None or earlier.mask is None else earlier.mask[None, None]
-        prediction = prompt_with_points(
-            self.network,
-            features,
-            self._conditioned(session, track, frame_idx, features),
-            prompt.coords[None].to(device),
-            prompt.labels[None].to(device),
-            previous,
-            self.options.dynamic_multimask_via_stability,
-        )
-        track.points[frame_idx] = prompt
-        track.masks.pop(frame_idx, None)
-        self._take_answer(session, track, frame_idx, prediction)
+    def prompt(self, session: Session, position: int, prompts: Mapping[int, CheckedPrompt]) -> None:
+        """Answer prompts of any number of objects on a frame; they replace the objects' earlier ones there."""
+        session.pool.advance()
+        tracks = {obj_id: session.tracks.get(obj_id) or ObjectTrack(obj_id) for obj_id in prompts}
+        features, device = self.encoder.features(session, position), self.backend.device
+        masks = {obj_id: prompt.mask for obj_id, prompt in prompts.items() if prompt.mask is not None}
+        answers = answer_masks(self.backend, features, masks, device)
+        with_points = [obj_id for obj_id, prompt in prompts.items() if prompt.points is not None]
+        earlier = {obj_id: self._previous(tracks[obj_id], position, answers.get(obj_id)) for obj_id in with_points}
+        conditioned = self._conditioned(session, [tracks[obj_id] for obj_id in with_points], position)
+        pointed = [Pointed(i, prompts[i].points, earlier[i], conditioned.get(i)) for i in with_points]  # type: ignore[arg-type]
+        dynamic = self.options.dynamic_multimask_via_stability
+        answers |= answer_points(self.backend, self.encoder.features(session, position), pointed, device, dynamic)
+        entries = {i: self._entries(session, answer, [Commit()], prompted=True)[0] for i, answer in answers.items()}
+        frames = session.frames
+        if not frames.is_seekable and not frames.is_live:  # reading ahead may drop the frame before it is remembered
+            entries = self._encode(session, features, entries)
+        for obj_id, prompt in prompts.items():
+            self._take(session, tracks[obj_id], position, prompt, entries[obj_id])
 
-    @torch.no_grad()
-    def prompt_mask(self, session: Session, obj_id: int, frame_idx: int, mask: Tensor) -> None:
-        """Take an object's mask on a frame (image_size x image_size of 0 and 1); it replaces its prompts there."""
-        track, features = (
-            session.tracks.get(obj_id) or session.new_track(obj_id),
-            self.features(session, frame_idx),
-        )
-        prediction = prompt_with_mask(self.network, features, mask[None, None].to(self.network.device))
-        track.masks[frame_idx] = mask
-        track.points.pop(frame_idx, None)
-        self._take_answer(session, track, frame_idx, prediction)
+    def _take(
+        self, session: Session, track: ObjectTrack, position: int, prompt: CheckedPrompt, entry: MemoryEntry
+    ) -> None:
+        track.points.pop(position, None)
+        track.masks.pop(position, None)
+        if prompt.points is not None:
+            track.points[position] = prompt.points
+        if prompt.mask is not None:
+            track.masks[position] = prompt.mask
+        conditioning = position not in track.passed or self.options.add_all_frames_to_correct_as_cond
+        track.answer(position, entry, conditioning)
+        session.tracks.setdefault(track.obj_id, track)
 
-    def _conditioned(self, session: Session, track: ObjectTrack, frame_idx: int, features: ImageFeatures) -> Tensor:
-        """Features for a prompt: on a frame that was tracked, memory takes part in the direction it was tracked in."""
-        if frame_idx not in track.passed:
-            return self.network.without_memory(features)
-        limit = self._max_pointers(session)
-        selection = self.policy.select(track.bank, frame_idx, track.passed[frame_idx], limit)
-        if not selection.maps:
-            return self.network.without_memory(features)
-        return self.network.read_memory(features, gather_memory([selection], limit))
+    def _previous(self, track: ObjectTrack, position: int, answer: Answer | None) -> Tensor | None:
+        """Logits of an object's earlier answer on a frame, as they are shown: a prompt by themselves."""
+        if answer is not None:
+            return self.finish.clean(answer.mask)[0, 0]
+        entry = track.entry(position)
+        return None if entry is None else self.finish.clean(entry.mask[None, None])[0, 0]
 
-    def _take_answer(self, session: Session, track: ObjectTrack, frame_idx: int, prediction: Prediction) -> None:
-        conditioning = frame_idx not in track.passed or self.options.add_all_frames_to_correct_as_cond
-        track.pending[frame_idx] = Answer(self._entries(prediction)[0], conditioning)
-        session.tracks.setdefault(track.bank.obj_id, track)
-
-    def clear_prompts(self, track: ObjectTrack, frame_idx: int) -> None:
-        """Forget an object's prompts on a frame; what was conditioning there stays as an ordinary result."""
-        for prompts in (track.points, track.masks, track.pending):
-            prompts.pop(frame_idx, None)
-        if track.bank.demote(frame_idx):
-            track.passed.pop(frame_idx, None)
-
-    # -- stepping ------------------------------------------------------------------------------------------------------
+    def _conditioned(self, session: Session, tracks: Sequence[ObjectTrack], position: int) -> dict[int, Tensor]:
+        """Features after memory of the objects that were tracked on a frame, in the direction they were tracked in."""
+        found: dict[int, Tensor] = {}
+        for reverse in (False, True):
+            passed = [track for track in tracks if track.passed.get(position) == reverse]
+            moment = self._moment(session, position, reverse)
+            selections = [self.policy.select(track.hypotheses[0], moment) for track in passed]
+            chosen = [(t, s) for t, s in zip(passed, selections, strict=True) if s.memories]
+            if chosen:
+                rows = self._read(session, position, [t.bank for t, _ in chosen], [s for _, s in chosen], moment)
+                found.update((track.obj_id, row) for (track, _), row in zip(chosen, rows, strict=True))
+        return found
 
     @torch.no_grad()
     def remember_prompts(self, session: Session, every_object: bool = True) -> None:
@@ -166,140 +111,158 @@ class Engine:
             every_object: whether every object must have a prompt.
 
         Raises:
-            NoPromptError: there is no object, or one without any conditioning frame. Nothing has changed then.
+            NoPromptError: there is no object, or one without any prompted frame. Nothing has changed then.
         """
         if not session.tracks:
             raise NoPromptError("nothing to track: prompt an object with points, a box or a mask first")
         for obj_id, track in session.tracks.items():
-            if every_object and not track.bank.conditioning and not any(a.conditioning for a in track.pending.values()):
+            if every_object and not track.has_prompt():
                 raise NoPromptError(f"object {obj_id} has no prompt: add one, or remove the object")
-        for frame_idx in sorted({f for track in session.tracks.values() for f in track.pending}):
-            tracks = [t for t in session.tracks.values() if frame_idx in t.pending]
-            answers = [t.pending[frame_idx] for t in tracks]
-            masks = torch.stack([_mask(a.entry)[None] for a in answers])
-            scores = torch.stack([a.entry.score[None] for a in answers])
-            memories = self.network.write_memory(
-                self.features(session, frame_idx),
-                masks,
-                scores,
-                self.options.binarize_mask_from_pts_for_mem_enc,
-            )
-            for track, answer, memory in zip(tracks, answers, memories, strict=True):
-                entry = answer.entry.with_memory(memory)
-                if answer.conditioning:
-                    track.bank.conditioning[frame_idx] = entry
-                else:
-                    track.bank.put_tracked(frame_idx, entry)
-                del track.pending[frame_idx]
-        for track in session.tracks.values():
-            track.bank.settle()
+        for position in sorted({p for track in session.tracks.values() for p in track.pending}):
+            tracks = [track for track in session.tracks.values() if position in track.pending]
+            entries = {track.obj_id: track.pending[position].entry for track in tracks}
+            if any(entry.encoded is None for entry in entries.values()):
+                entries = self._encode(session, self.encoder.features(session, position), entries)
+            for track in tracks:
+                track.remember(position, entries[track.obj_id], self.policy)
+
+    # -- stepping ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def step(self, session: Session, frame_idx: int, reverse: bool) -> None:
+    def step(self, session: Session, position: int, reverse: bool) -> None:
         """Track every object that has a prompt to a frame; objects prompted there keep their answer."""
-        prompted = [t for t in session.tracks.values() if t.bank.conditioning]
-        moving = [t for t in prompted if frame_idx not in t.bank.conditioning]
+        session.pool.advance()
+        moment = self._moment(session, position, reverse)
+        prompted = [track for track in session.tracks.values() if track.bank.conditioning]
+        moving = [track for track in prompted if position not in track.bank.conditioning]
         if moving:
-            self._track(session, frame_idx, reverse, moving)
+            self._track(session, moving, moment)
         for track in prompted:
-            track.passed[frame_idx] = reverse
-        if session.history == "window":
-            self._forget(session, frame_idx)
+            track.passed[position] = reverse
+        self._prune(session, moment)
 
-    def _track(self, session: Session, frame_idx: int, reverse: bool, tracks: list[ObjectTrack]) -> None:
-        features, limit = self.features(session, frame_idx), self._max_pointers(session)
-        selections = [self.policy.select(t.bank, frame_idx, reverse, limit) for t in tracks]
-        prediction = track_objects(
-            self.network,
-            features,
-            gather_memory(selections, limit),
-            self.options.dynamic_multimask_via_stability,
-        )
-        memories = self.network.write_memory(features, prediction.best, prediction.object_score)
-        for track, entry, memory in zip(tracks, self._entries(prediction), memories, strict=True):
-            track.bank.put_tracked(frame_idx, entry.with_memory(memory))
+    def advance(self, session: Session, pixels: np.ndarray, number: int) -> int:
+        """Take a live stream's next frame and track every object to it; returns its position."""
+        assert isinstance(session.frames, LiveSource)
+        if session.tracks:
+            self.remember_prompts(session, every_object=False)
+        position = session.frames.append(pixels)
+        session.numbering.add(number)
+        if session.tracks:
+            for track in session.tracks.values():
+                for prompted in track.bank.conditioning:
+                    track.passed.setdefault(prompted, False)
+            self.step(session, position, reverse=False)
+        session.drop_numbers(session.frames.oldest())
+        return position
 
-    def _max_pointers(self, session: Session) -> int:
-        """Pointer limit: the model's, or the video's length if that is shorter, as in the reference."""
-        limit = self.network.config.memory.max_obj_ptrs
-        return limit if session.announced_frames is None else max(2, min(limit, session.announced_frames))
+    def _track(self, session: Session, tracks: Sequence[ObjectTrack], moment: Moment) -> None:
+        position, rows = moment.frame_idx, rows_of(tracks)
+        selections = [self.policy.select(row.hypothesis, moment) for row in rows]
+        conditioned = self._read(session, position, [row.hypothesis.bank for row in rows], selections, moment)
+        features = self.encoder.features(session, position)
+        dynamic = self.options.dynamic_multimask_via_stability
+        prediction = gate_by_score(track_objects(self.backend, features, conditioned, dynamic))
+        outcome = live_on(self.policy, rows, prediction, moment)
+        entries = self._entries(session, outcome.answer, outcome.commits)
+        known = self._encode(session, features, {n: entry for n, entry in enumerate(entries) if entry.readable})
+        entries = [known.get(n, entry) for n, entry in enumerate(entries)]
+        remember(outcome.rows, entries, outcome.commits, position)
 
-    def _entries(self, prediction: Prediction) -> list[MemoryEntry]:
-        """One entry per object, its mask cleaned as the options say; memories are encoded apart, from the mask as
-        predicted."""
-        masks = prediction.best
-        if self.options.fill_hole_area:
-            masks = fill_holes(masks, self.options.fill_hole_area)
-        if self.options.remove_speck_area:
-            masks = remove_specks(masks, self.options.remove_speck_area)
-        rows = zip(
-            masks[:, 0],
-            prediction.best_iou[:, 0],
-            prediction.object_score[:, 0],
-            prediction.pointer,
-            strict=True,
-        )
-        return [MemoryEntry(mask, iou, score, pointer) for mask, iou, score, pointer in rows]
+    def _read(
+        self,
+        session: Session,
+        position: int,
+        banks: Sequence[MemoryBank],
+        selections: Sequence[Selection],
+        moment: Moment,
+    ) -> Tensor:
+        """A frame's features after N rows' memories, N x C x h x w."""
+        self._encode_missing(session, banks, selections)
+        memory = gather_memory(selections, moment.max_pointers)
+        return self.backend.read_memory(self.encoder.features(session, position), memory)
 
-    def _forget(self, session: Session, frame_idx: int) -> None:
-        reach = self.policy.reach()
+    def _encode_missing(self, session: Session, banks: Sequence[MemoryBank], selections: Sequence[Selection]) -> None:
+        """Encode again the memories that were let go and are read now, from the masks they were made of."""
+        missing: dict[int, dict[int, tuple[MemoryBank, MemoryEntry]]] = {}
+        for bank, selection in zip(banks, selections, strict=True):
+            for read in selection.memories:
+                if read.entry.encoded is None:
+                    missing.setdefault(read.frame_idx, {})[id(read.entry)] = (bank, read.entry)
+        encoded: dict[int, MemoryEntry] = {}
+        for position, found in sorted(missing.items()):
+            features = self.encoder.features(session, position)
+            made = self._encode(session, features, {key: entry for key, (_, entry) in found.items()})
+            for key, (bank, _) in found.items():
+                bank.keep_memory(position, made[key])
+            encoded |= made
+        for selection in selections:
+            selection.memories = [r._replace(entry=encoded.get(id(r.entry), r.entry)) for r in selection.memories]
+
+    def _encode(
+        self, session: Session, features: ImageFeatures, entries: Mapping[int, MemoryEntry]
+    ) -> dict[int, MemoryEntry]:
+        """Entries of one frame with their memories: of tracked frames made from the mask as predicted, of prompted ones
+        from the mask as shown."""
+        made: dict[int, MemoryEntry] = {}
+        for prompted in (False, True):
+            some = {key: entry for key, entry in entries.items() if entry.prompted == prompted}
+            if not some:
+                continue
+            masks = torch.stack([entry.mask for entry in some.values()])[:, None]
+            scores = torch.stack([entry.score for entry in some.values()])[:, None]
+            harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
+            masks = self.finish.clean(masks) if prompted else masks
+            memories = self.backend.write_memory(features, masks, scores, harden)
+            kept = [session.pool.keep(memory) for memory in memories]
+            made.update((key, e.with_memory(k)) for (key, e), k in zip(some.items(), kept, strict=True))
+        return made
+
+    def _entries(
+        self, session: Session, answer: Answer, commits: Sequence[Commit], prompted: bool = False
+    ) -> list[MemoryEntry]:
+        """One entry per row, without its memory."""
+        scores = torch.cat([answer.iou, answer.object_score], dim=1)
+        rows = zip(answer.mask[:, 0], answer.pointer, scores, commits, strict=True)
+        return [
+            MemoryEntry(session.pool.keep(*row), None, prompted, commit.keep != "result", commit.facts)
+            for *row, commit in rows
+        ]
+
+    def _moment(self, session: Session, position: int, reverse: bool) -> Moment:
+        """A frame with the pointer limit: the model's, or the video's length if that is shorter, as in the
+        reference."""
+        limit = self.backend.config.memory.max_obj_ptrs
+        length = session.announced_frames
+        return Moment(position, reverse, limit if length is None else max(2, min(limit, length)))
+
+    def _prune(self, session: Session, moment: Moment) -> None:
+        """Let go what is not read any more."""
+        if session.history == "full" and not session.frames.is_seekable:
+            return  # what a stream has passed cannot be encoded again
+        moments = [moment, *(self._moment(session, near, moment.reverse) for near in session.near)]
+        window = session.history == "window"
         for track in session.tracks.values():
-            track.bank.forget_outside(frame_idx, reach.maps, reach.pointers)
-            for gone in [f for f in track.passed if abs(f - frame_idx) > max(reach)]:
-                del track.passed[gone]
+            reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]
+            reach = Reach(*(frozenset().union(*part) for part in zip(*reaches, strict=True)))
+            for hypothesis in track.hypotheses:
+                hypothesis.bank.prune(reach, forget=window)
+            if window:
+                read = reach.memories | reach.pointers | track.bank.conditioning.keys()
+                track.passed = {p: reverse for p, reverse in track.passed.items() if p in read}
 
     # -- results -------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def result(self, session: Session, frame_idx: int) -> MaskletFrame:
-        """All objects' masks on a frame at the video's size; an object without any result there gets ABSENT_LOGIT."""
-        entries = [track.entry(frame_idx) for track in session.tracks.values()]
-        side = self.network.config.image_size // 4
-        low = torch.full((len(entries), 1, side, side), ABSENT_LOGIT, device=self.network.device)
-        for row, entry in zip(low, entries, strict=True):
-            if entry is not None and entry.mask is not None:
-                row[0] = entry.mask
-        # interpolation refuses an empty batch
-        masks = _enlarge(low, session.size) if entries else low.new_zeros(0, 1, *session.size)
-        if self.options.non_overlap_masks and len(entries) > 1:
-            masks = non_overlapping(masks)
-        return MaskletFrame(
-            frame_idx,
-            session.obj_ids,
-            masks,
-            self._column(entries, lambda e: e.iou, 0.0),
-            self._column(entries, lambda e: e.score, ABSENT_LOGIT),
-        )
-
-    def _column(
-        self, entries: list[MemoryEntry | None], value: Callable[[MemoryEntry], Tensor], default: float
-    ) -> Tensor:
-        missing = torch.tensor(default, device=self.network.device)
-        return torch.stack([missing if e is None else value(e).float() for e in entries] or [missing])[: len(entries)]
-
-
-def _in_groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of ``size`` items; the last may be shorter. Before an error the items that precede it still come."""
-    group: list[_T] = []
-    try:
-        for item in items:
-            group.append(item)
-            if len(group) == size:
-                yield group
-                group = []
-    except Exception:
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
-
-
-def _enlarge(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits N x 1 x h x w at ``size``, straight from low resolution."""
-    return F.interpolate(low, size, mode="bilinear", align_corners=False)
-
-
-def _mask(entry: MemoryEntry) -> Tensor:
-    assert entry.mask is not None  # answers to prompts always carry their mask
-    return entry.mask
+    def result(self, session: Session, position: int) -> MaskletFrame:
+        """All objects' masks on a frame; an object without any result there gets ABSENT_LOGIT."""
+        entries, device = session.entries(position), self.backend.device
+        h, w = (side // 4 for side in session.input_size)
+        absent = torch.full((h, w), ABSENT_LOGIT, device=device)
+        nothing = torch.tensor([0.0, ABSENT_LOGIT], device=device)
+        low = [absent if e is None else e.mask.float() for e in entries]
+        scores = [nothing if e is None else torch.stack([e.iou, e.score]).float() for e in entries]
+        masks = torch.stack(low)[:, None] if low else absent.new_zeros(0, 1, h, w)
+        iou, object_score = (torch.stack(scores) if scores else absent.new_zeros(0, 2)).unbind(1)
+        number = session.numbering.number(position)
+        return MaskletFrame.from_low_res(number, session.obj_ids, masks, iou, object_score, session.size, self.finish)

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
+from typing_extensions import TypedDict
+
+from sam2v.masks.logits import Finish
 from sam2v.memory import RecentFramesPolicy
+
+
+class VideoChanges(TypedDict, total=False):
+    """The fields of `VideoOptions` as keyword arguments."""
+
+    non_overlap_masks: bool
+    fill_hole_area: int
+    remove_speck_area: int
+    add_all_frames_to_correct_as_cond: bool
+    max_cond_frames_in_attn: int
+    memory_temporal_stride_for_eval: int
+    binarize_mask_from_pts_for_mem_enc: bool
+    dynamic_multimask_via_stability: bool
+    keep_aspect: bool
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How masks and memories are handled. Names are those of the reference implementation.
+    """How masks and memories are handled. Names are those of the reference implementation where it has them.
 
     Attributes:
         non_overlap_masks: in the masks returned, give every pixel to one object at most.
-        fill_hole_area: fill background components of at most this many pixels of the low-resolution mask (a quarter
-            of the
-            network's input size); 0 fills nothing.
+        fill_hole_area: fill background components of at most this many pixels of the low-resolution mask (a quarter of
+            the network's input size); 0 fills nothing.
         remove_speck_area: likewise remove foreground components.
-        add_all_frames_to_correct_as_cond: a frame that is prompted after it was tracked becomes a conditioning
-            frame, so that
-            the correction lasts. False reproduces the reference's default, where the next propagation over the frame
-            forgets it.
+        add_all_frames_to_correct_as_cond: a frame that is prompted after it was tracked becomes a conditioning frame,
+            so that the correction lasts. False reproduces the reference's default, where the next propagation over the
+            frame forgets it.
         max_cond_frames_in_attn: conditioning frames read at most, the closest ones; -1 reads all.
         memory_temporal_stride_for_eval: distance between the recent frames that are read.
         binarize_mask_from_pts_for_mem_enc: harden the masks of prompted frames before they are remembered.
         dynamic_multimask_via_stability: let the best of the three ambiguous masks replace an unstable single mask.
+        keep_aspect: bring frames to the rectangle with the video's aspect whose longer side is the model's, instead of
+            the model's own input size (a square, as the released models are trained). About half of the work for 16:9
+            (docs/performance.md).
+
+    Raises:
+        TypeError: a value of the wrong type. ValueError: a value out of range.
     """
 
     non_overlap_masks: bool = False
@@ -36,6 +56,7 @@ class VideoOptions:
     memory_temporal_stride_for_eval: int = 1
     binarize_mask_from_pts_for_mem_enc: bool = True
     dynamic_multimask_via_stability: bool = True
+    keep_aspect: bool = False
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -46,18 +67,22 @@ class VideoOptions:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
-    @classmethod
-    def from_keywords(cls, **options: Any) -> VideoOptions:
-        """Options from keyword arguments.
+    def changed(self, **changes: object) -> VideoOptions:
+        """These options with some changed.
 
         Raises:
             TypeError: an unknown name (the known ones are listed) or a wrong type.
         """
-        known = [f.name for f in fields(cls)]
-        unknown = [name for name in options if name not in known]
+        known = {f.name: getattr(self, f.name) for f in fields(self)}
+        unknown = [name for name in changes if name not in known]
         if unknown:
             raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
-        return cls(**options)
+        return VideoOptions(**{**known, **changes})  # type: ignore[arg-type]
+
+    @property
+    def finish(self) -> Finish:
+        """What is done to masks before people see them."""
+        return Finish(self.fill_hole_area, self.remove_speck_area, self.non_overlap_masks)
 
     def default_policy(self, num_maskmem: int, max_obj_ptrs: int) -> RecentFramesPolicy:
         """The reference's memory rule with these options."""

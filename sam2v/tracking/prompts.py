@@ -6,20 +6,38 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START, PADDING
+from sam2v.model.prompt_encoder import BOX_END, BOX_START
 
 #: What a caller may pass where numbers are expected.
 ArrayLike = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What an object is prompted with on a frame: clicks, a box, a mask, or several of them.
+
+    With a mask, points and box refine what the mask says.
+
+    Attributes:
+        points: P x 2 (x, y) in pixels of the frame. labels: P of 1 (object) and 0 (not the object); None means all 1.
+        box: (x0, y0, x1, y1) in pixels of the frame.
+        mask: H x W booleans or numbers (positive = object), covering the whole frame.
+    """
+
+    points: ArrayLike | None = None
+    labels: ArrayLike | None = None
+    box: ArrayLike | None = None
+    mask: ArrayLike | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class PointPrompt:
     """Points of one object on one frame.
 
@@ -37,6 +55,56 @@ class PointPrompt:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrompt:
+    """A mask of one object on one frame, as bits.
+
+    Attributes:
+        bits: packed bits of h x w booleans at the network's input size. size: (h, w).
+    """
+
+    bits: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, plane: Tensor) -> MaskPrompt:
+        """Pack h x w booleans."""
+        return cls(np.packbits(plane.numpy()), (plane.shape[0], plane.shape[1]))
+
+    def plane(self) -> Tensor:
+        """h x w booleans."""
+        h, w = self.size
+        return torch.from_numpy(np.unpackbits(self.bits, count=h * w).reshape(h, w).astype(bool))
+
+
+class CheckedPrompt(NamedTuple):
+    """A prompt in the network's terms: points, a mask, or a mask and points that refine it."""
+
+    points: PointPrompt | None
+    mask: MaskPrompt | None
+
+
+def checked_prompt(
+    prompt: Prompt, size: tuple[int, int], input_size: tuple[int, int], normalize_coords: bool = True
+) -> CheckedPrompt:
+    """Check a prompt and bring it to the network's coordinates.
+
+    Args:
+        prompt: as the caller gave it. size: (height, width) of the frame. input_size: of the network's input.
+        normalize_coords: True for pixels, False for coordinates in [0, 1].
+
+    Raises:
+        ValueError, TypeError: it is empty, or a part of it is wrong.
+    """
+    mask = None if prompt.mask is None else mask_prompt(prompt.mask, input_size)
+    if prompt.points is None and prompt.box is None and prompt.labels is None:
+        if mask is None:
+            raise ValueError("a prompt is empty: give at least one of points, box and mask")
+        return CheckedPrompt(None, mask)
+    points = point_prompt(prompt.points, prompt.labels, prompt.box, size, input_size, normalize_coords)
+    return CheckedPrompt(points, mask)
 
 
 def as_numbers(value: ArrayLike, name: str) -> np.ndarray:
@@ -93,15 +161,23 @@ def check_points(
         raise ValueError(
             f"unknown label {shown}: use 1 for the object, 0 for not the object (2, 3: corners of a box, -1: padding)"
         )
-    _check_inside(coords[marks >= 0], size, normalized, "point")
+    clicks = coords[marks >= 0]
+    outside = ((clicks < 0) | (clicks > _limit(size, normalized))).any(axis=-1)
+    if outside.any():  # not clipped as boxes are: nobody clicks beside the picture, and its edge is another place
+        raise ValueError(f"point {_numbers(clicks[outside][0])} lies outside {_frame(size, normalized)}")
     return coords, marks.astype(np.int64)
 
 
 def check_boxes(box: ArrayLike, size: tuple[int, int], normalized: bool) -> np.ndarray:
-    """Check boxes ... x 4 (x0, y0, x1, y1) against a frame of ``size`` (height, width) and return them as float64.
+    """Check boxes ... x 4 (x0, y0, x1, y1) against a frame of `size` (height, width) and clip them to it.
+
+    Detectors give boxes that reach over the edge, by a fraction of a pixel or because the object does.
+
+    Returns:
+        The part of each box that lies in the frame, float64, in the given units.
 
     Raises:
-        ValueError: wrong shape, NaN, x1 <= x0 or y1 <= y0, a corner outside the frame.
+        ValueError: wrong shape, NaN, x1 <= x0 or y1 <= y0, a box that lies outside the frame.
     """
     boxes = as_numbers(box, "box")
     if boxes.shape == (2, 2):
@@ -109,17 +185,19 @@ def check_boxes(box: ArrayLike, size: tuple[int, int], normalized: bool) -> np.n
     if boxes.ndim < 1 or boxes.shape[-1] != 4 or boxes.size == 0:
         raise ValueError(f"box must be (x0, y0, x1, y1), got shape {_shape(boxes)}")
     corners = boxes.reshape(-1, 2, 2)
-    for first, last in corners:
+    clipped = corners.clip(0, _limit(size, normalized))
+    for (first, last), (left, right) in zip(corners, clipped, strict=True):
         if not (last > first).all():
             raise ValueError(f"box {_numbers(first)}-{_numbers(last)} is empty: x1 must exceed x0 and y1 exceed y0")
-    _check_inside(corners.reshape(-1, 2), size, normalized, "box corner")
-    return boxes
+        if not (right > left).all():
+            raise ValueError(f"box {_numbers(first)}-{_numbers(last)} lies outside {_frame(size, normalized)}")
+    return np.asarray(clipped.reshape(boxes.shape))
 
 
-def to_network(coords: np.ndarray, size: tuple[int, int], image_size: int, normalized: bool) -> Tensor:
-    """Bring (x, y) from frame pixels (or [0, 1]) to pixels of the square network input, float32."""
-    scale = np.array([1.0, 1.0]) if normalized else np.array([size[1], size[0]], dtype=np.float64)
-    return torch.from_numpy((coords / scale * image_size).astype(np.float32))
+def to_network(coords: np.ndarray, size: tuple[int, int], input_size: tuple[int, int], normalized: bool) -> Tensor:
+    """Bring (x, y) from frame pixels (or [0, 1]) to pixels of the network input, float32; sizes are (height, width)."""
+    scale = np.array([1.0, 1.0]) if normalized else np.array(size[::-1], dtype=np.float64)
+    return torch.from_numpy((coords / scale * np.array(input_size[::-1])).astype(np.float32))
 
 
 def point_prompt(
@@ -127,7 +205,7 @@ def point_prompt(
     labels: ArrayLike | None,
     box: ArrayLike | None,
     size: tuple[int, int],
-    image_size: int,
+    input_size: tuple[int, int],
     normalize_coords: bool = True,
 ) -> PointPrompt:
     """One object's clicks and box as a prompt in network coordinates; the box's corners come first.
@@ -154,11 +232,25 @@ def point_prompt(
         marks = np.concatenate([[BOX_START, BOX_END], marks])
     if not (marks >= 0).any():
         raise ValueError("give at least one point or a box: points is empty")
-    return PointPrompt(to_network(coords, size, image_size, not normalize_coords), torch.from_numpy(marks))
+    return PointPrompt(to_network(coords, size, input_size, not normalize_coords), torch.from_numpy(marks))
 
 
-def mask_prompt(mask: ArrayLike, image_size: int) -> Tensor:
-    """One object's mask (H x W booleans or numbers, positive = object) as image_size x image_size of 0 and 1.
+def check_mask(mask: ArrayLike) -> np.ndarray:
+    """A mask as H x W booleans.
+
+    Raises:
+        ValueError, TypeError: not numbers, not two-dimensional, empty, or NaN inside.
+    """
+    given = mask.cpu().numpy() if isinstance(mask, Tensor) and mask.dtype == torch.bool else mask
+    is_boolean = isinstance(given, np.ndarray) and given.dtype == bool
+    array = given if is_boolean else as_numbers(given, "mask") > 0
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"mask must have shape H x W, got {_shape(array)}")
+    return array
+
+
+def mask_prompt(mask: ArrayLike, input_size: tuple[int, int]) -> MaskPrompt:
+    """One object's mask (H x W booleans or numbers, positive = object) at the network's input size.
 
     Any H x W is accepted; it covers the whole frame. Resizing is bilinear with antialiasing and a threshold of one
     half.
@@ -166,35 +258,23 @@ def mask_prompt(mask: ArrayLike, image_size: int) -> Tensor:
     Raises:
         ValueError: not two-dimensional, empty, or NaN inside.
     """
-    given = mask.cpu().numpy() if isinstance(mask, Tensor) and mask.dtype == torch.bool else mask
-    is_boolean = isinstance(given, np.ndarray) and given.dtype == bool
-    array = given if is_boolean else as_numbers(given, "mask") > 0
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"mask must have shape H x W, got {_shape(array)}")
-    plane = torch.from_numpy(np.ascontiguousarray(array)).float()[None, None]
-    if array.shape != (image_size, image_size):
-        plane = F.interpolate(plane, (image_size, image_size), mode="bilinear", align_corners=False, antialias=True)
-    plane = (plane >= 0.5).float()
-    cells = image_size // 4
-    kept = F.interpolate(plane, (cells, cells), mode="bilinear", align_corners=False, antialias=True) > 0.5
-    if array.any() and not kept.any():
+    array = check_mask(mask)
+    plane = _resized(torch.from_numpy(np.ascontiguousarray(array)), input_size) >= 0.5
+    cells = (input_size[0] // 4, input_size[1] // 4)
+    if array.any() and not (_resized(plane, cells) > 0.5).any():
         warnings.warn(
             f"the mask's object, {int(array.sum())} pixels of {_shape(array)}, is too small to be kept: the model's "
-            f"masks are {cells} x {cells} (a larger model.image_size makes them finer)",
-            stacklevel=3,
+            f"masks are {cells[0]} x {cells[1]} (a larger model.image_size makes them finer)",
+            stacklevel=4,
         )
-    return plane[0, 0]
+    return MaskPrompt.of(plane)
 
 
-def with_padding(coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Append the padding point the released models expect behind every set of points: N x (P + 1)."""
-    pad = coords.new_zeros(len(coords), 1, 2)
-    return torch.cat([coords, pad], dim=1), torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
-
-
-def no_points(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What the released models see where there is no prompt: two padding points, for ``count`` objects."""
-    return torch.zeros(count, 2, 2, device=device), torch.full((count, 2), PADDING, device=device)
+def _resized(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cover, 0 to 1, of a boolean H x W plane at another size."""
+    if tuple(plane.shape) == size:
+        return plane.float()
+    return F.interpolate(plane.float()[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0, 0]
 
 
 def check_index(value: object, name: str) -> int:
@@ -210,14 +290,13 @@ def check_index(value: object, name: str) -> int:
     return int(value)
 
 
-def _check_inside(coords: np.ndarray, size: tuple[int, int], normalized: bool, what: str) -> None:
-    limit = np.array([1.0, 1.0] if normalized else [size[1], size[0]])
-    outside = ((coords < 0) | (coords > limit)).any(axis=-1)
-    if outside.any():
-        unit = (
-            "the unit square (normalize_coords=False)" if normalized else f"the frame of {size[1]} x {size[0]} pixels"
-        )
-        raise ValueError(f"{what} {_numbers(coords[outside][0])} lies outside {unit}")
+def _limit(size: tuple[int, int], normalized: bool) -> np.ndarray:
+    """The largest (x, y) in a frame of (height, width)."""
+    return np.array([1.0, 1.0] if normalized else [size[1], size[0]], dtype=np.float64)
+
+
+def _frame(size: tuple[int, int], normalized: bool) -> str:
+    return "the unit square (normalize_coords=False)" if normalized else f"the frame of {size[1]} x {size[0]} pixels"
 
 
 def _shape(array: np.ndarray | Sequence[int]) -> str:

@@ -1,163 +1,288 @@
-"""Sessions on disk: a session that was saved and loaded goes on as if nothing had happened."""
+"""Sessions as bytes and as files: safetensors, with everything that is no tensor as JSON in its header.
+
+Nothing in such bytes can run code, and they name no file but the video's. A session that was saved and loaded goes on
+as if nothing had happened.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from sam2v.files import whole_file
-from sam2v.memory import MemoryEntry
-from sam2v.tracking.live import LiveFrames
-from sam2v.tracking.prompts import PointPrompt
-from sam2v.tracking.session import Answer, ObjectTrack, Session
+from sam2v.memory import Hypothesis, Kept, MemoryBank, MemoryEntry, Pool
+from sam2v.tracking.numbering import Numbering
+from sam2v.tracking.origin import Origin
+from sam2v.tracking.packed import Item, PackedFile, write_packed
+from sam2v.tracking.prompts import MaskPrompt, PointPrompt, Prompt
+from sam2v.tracking.state import HeldPrompt, InputSize, SessionState
+from sam2v.tracking.tracks import ObjectTrack, Pending
 from sam2v.video.base import FrameSource
+from sam2v.video.windows import LiveSource
 
-_FORMAT = 2
-_KEYS = {
-    *("format", "model", "dtype", "weights", "options", "size", "history", "budget", "announced_frames", "video"),
-    *("tracks", "live"),
-}
+_Session = TypeVar("_Session", bound=SessionState)
 
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """What tells a session's model from others.
-
-    Attributes:
-        config: its configuration. dtype: of its weights. weights: their checksum.
-    """
-
-    config: dict[str, Any]
-    dtype: str
-    weights: str
+_FORMAT = 3
+_PARTS = ("mask", "pointer", "scores")
 
 
-def save_session(session: Session, path: str | Path, model: ModelIdentity, options: Any) -> None:
-    """Write a session's objects, prompts, memories and results; of a live stream also the frames in its window.
+def session_to_bytes(session: SessionState) -> bytes:
+    """See `Session.to_bytes`."""
+    buffer = io.BytesIO()
+    with session.lock:
+        session.check_open()
+        writer = _Writer(session)
+        write_packed(buffer, writer.record, writer.items)
+    return buffer.getvalue()
 
-    The video itself is not copied. The file appears whole or not at all.
+
+def save_session(session: SessionState, path: str | Path) -> None:
+    """Write a session to a file, which appears whole or not at all.
 
     Raises:
         OSError: it cannot be written, because the disk is full or the folder is closed to us.
     """
-    record = {
-        "format": _FORMAT,
-        "model": model.config,
-        "dtype": model.dtype,
-        "weights": model.weights,
-        "options": asdict(options),
-        "size": list(session.size),
-        "history": session.history,
-        "budget": session.store.budget,
-        "announced_frames": session.announced_frames,
-        "video": _video_path(session),
-        "tracks": [_pack_track(obj_id, track) for obj_id, track in session.tracks.items()],
-        "live": _pack_live(session.frames) if isinstance(session.frames, LiveFrames) else None,
-    }
-    try:
-        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(record, file)
-    except (OSError, RuntimeError) as error:  # torch turns an error of the disk into one of its own
-        cause = error if isinstance(error, OSError) else error.__context__
-        reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
-        raise OSError(f"cannot write {path}: {reason}") from error
+    with session.lock:
+        session.check_open()
+        writer = _Writer(session)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            write_packed(file, writer.record, writer.items)
 
 
-def read_session_file(path: str | Path) -> dict[str, Any]:
-    """The record of a saved session.
+def session_from_bytes(kind: type[_Session], data: bytes, source: Any = None) -> _Session:
+    """See `Session.from_bytes`."""
+    return _Reader(PackedFile(data, "these bytes"), "these bytes", Pool()).session(kind, source)
+
+
+def load_session(
+    kind: type[_Session], path: str | Path, source: Any, pool: Pool, device: torch.device, now: Origin
+) -> _Session:
+    """Read a session from a file and check that it can go on with what is there.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a session file, or of a newer version.
+        FileNotFoundError: the file or the video is missing. ValueError: not a session file, or one of another version,
+            model, policy or video.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no session file {path}")
-    try:
-        record = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        raise ValueError(f"{path}: not a session file ({type(error).__name__})") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT or _KEYS - set(record):
-        raise ValueError(f"{path}: not a session file of this version of sam2v")
-    return record
-
-
-def restore_session(
-    record: dict[str, Any], frames: FrameSource | None, model: ModelIdentity, options: Any, device: torch.device
-) -> Session:
-    """Rebuild a session from its record and its video (None for a live stream).
-
-    Raises:
-        ValueError: the record belongs to another model, other weights or options, or a video of another size or length.
-    """
-    for what, now in (("model", model.config), ("options", asdict(options))):
-        changed = [key for key in now if record[what].get(key) != now[key]]
-        if changed:
-            raise ValueError(f"the session was saved with other {what}: {', '.join(changed)} differ")
-    # memories of another precision are read all the same
-    if record["dtype"] == model.dtype and record["weights"] != model.weights:
-        raise ValueError("the session was saved with other weights of this model")
-    source = frames if frames is not None else _unpack_live(record["live"])
-    if frames is not None and list(frames.size) != record["size"]:
-        saved, given = (f"{w} x {h}" for h, w in (record["size"], frames.size))
-        raise ValueError(f"the session was saved for a video of {saved} pixels, this one has {given}")
-    length = None if frames is None else frames.known_length()
-    if length is not None and record["announced_frames"] not in (None, length):
-        raise ValueError(
-            f"the session was saved for a video of {record['announced_frames']} frames, this one has {length}"
-        )
-    session = Session(source, record["announced_frames"], record["history"], record["budget"])
-    for packed in record["tracks"]:
-        session.tracks[packed["obj_id"]] = _unpack_track(session, packed, device)
+    reader = _Reader(PackedFile(path, str(path)), str(path), pool, device)
+    reader.origin.check(now)
+    session = reader.session(kind, source)
+    session.origin, session.restored = now, False
     return session
 
 
-def _video_path(session: Session) -> str | None:
-    path = getattr(session.frames, "path", None)
-    return None if path is None else str(Path(path).resolve())
+class _Writer:
+    """Record and tensors of a session; entries that several hypotheses share are written once."""
+
+    def __init__(self, session: SessionState) -> None:
+        self.items: list[Item] = []
+        self._numbers: dict[int, int] = {}
+        self._entries: list[dict[str, Any]] = []
+        live = session.frames if isinstance(session.frames, LiveSource) else None
+        path = session.frames.path
+        tracks = [self._track(n, track) for n, track in enumerate(session.tracks.values())]
+        self.record = {
+            "format": _FORMAT,
+            "origin": session.origin.record(),
+            "size": None if live is not None and live.count == 0 else list(session.size),
+            "input": {"size": list(session.input.size), "keep_aspect": session.input.keep_aspect},
+            "history": session.history,
+            "announced_frames": session.announced_frames,
+            "near": sorted(session.near),
+            "video": None if path is None else str(path.resolve()),
+            "live": None if live is None else self._live(session, live),
+            "tracks": tracks,
+            "entries": self._entries,
+        }
+
+    def _track(self, number: int, track: ObjectTrack) -> dict[str, Any]:
+        name = f"tracks.{number}"
+        for frame, points in track.points.items():
+            self.items.append(Item.of(f"{name}.points.{frame}.coords", points.coords))
+            self.items.append(Item.of(f"{name}.points.{frame}.labels", points.labels))
+        for frame, mask in track.masks.items():
+            self.items.append(Item.of(f"{name}.masks.{frame}", torch.from_numpy(mask.bits)))
+        return {
+            "obj_id": track.obj_id,
+            "points": list(track.points),
+            "masks": [[frame, *mask.size] for frame, mask in track.masks.items()],
+            "pending": [[f, self._number(a.entry), a.conditioning] for f, a in track.pending.items()],
+            "passed": [[f for f, reverse in track.passed.items() if reverse == way] for way in (False, True)],
+            "conditioning": self._numbered(track.bank.conditioning),
+            "history": self._numbered(track.bank.history),
+            "hypotheses": [
+                {
+                    "score": h.score,
+                    "memo": h.memo,
+                    "anchors": self._numbered(h.bank.anchors),
+                    "own": self._numbered(h.bank.own),
+                }
+                for h in track.hypotheses
+            ],
+        }
+
+    def _numbered(self, entries: dict[int, MemoryEntry]) -> list[list[int]]:
+        return [[frame, self._number(entry)] for frame, entry in entries.items()]
+
+    def _number(self, entry: MemoryEntry) -> int:
+        """The number under which an entry is written."""
+        if id(entry) not in self._numbers:
+            number = self._numbers[id(entry)] = len(self._entries)
+            about = {"prompted": entry.prompted, "readable": entry.readable, "facts": dict(entry.facts)}
+            self._entries.append({**about, "encoded": entry.encoded is not None})
+            self._add(f"entries.{number}", _PARTS, entry.result)
+            if entry.encoded is not None:
+                self._add(f"entries.{number}", ("memory",), entry.encoded)
+        return self._numbers[id(entry)]
+
+    def _add(self, name: str, parts: tuple[str, ...], holder: Any) -> None:
+        assert isinstance(holder, Kept)  # sessions keep everything in their pool
+        for n, (part, (shape, dtype, _)) in enumerate(zip(parts, holder.layout, strict=True)):
+            self.items.append(Item(f"{name}.{part}", shape, dtype, lambda n=n: holder.get()[n]))  # type: ignore[misc]
+
+    def _live(self, session: SessionState, live: LiveSource) -> dict[str, Any]:
+        recent = live.recent()
+        for position, frame in recent.items():
+            self.items.append(Item.of(f"live.{position}", torch.from_numpy(np.array(frame))))
+        numbering = session.numbering
+        return {
+            "window": live.window,
+            "count": live.count,
+            "frames": list(recent),
+            "numbers": list(numbering.numbers.items()),
+            "upcoming": numbering.upcoming,
+            "held": [
+                [frame, obj_id, *_plain(held)]
+                for frame, prompts in session.held.items()
+                for obj_id, several in prompts.items()
+                for held in several
+            ],
+        }
 
 
-def _pack_track(obj_id: int, track: ObjectTrack) -> dict[str, Any]:
-    tracked = track.bank.tracked_frames()
-    return {
-        "obj_id": obj_id,
-        "points": {f: (p.coords, p.labels) for f, p in track.points.items()},
-        "masks": {f: mask.to(torch.uint8) for f, mask in track.masks.items()},
-        "pending": {f: (a.conditioning, _pack_entry(a.entry)) for f, a in track.pending.items()},
-        "passed": dict(track.passed),
-        "conditioning": {f: _pack_entry(e) for f, e in track.bank.conditioning.items()},
-        "tracked": {f: _pack_entry(e) for f in tracked if (e := track.bank.tracked(f)) is not None},
-    }
+class _Reader:
+    """Makes a session of what a `_Writer` wrote."""
+
+    def __init__(self, file: PackedFile, name: str, pool: Pool, device: torch.device | None = None) -> None:
+        self.file, self.name, self.pool, self.device = file, name, pool, device or torch.device("cpu")
+        with self._of_this_version():
+            if file.record["format"] != _FORMAT:
+                raise KeyError("format")
+            self.origin = Origin.from_record(file.record["origin"])
+
+    def _of_this_version(self) -> Any:
+        return _Translated(f"{self.name}: not a session file of this version of sam2v")
+
+    def session(self, kind: type[_Session], source: Any) -> _Session:
+        """The session with its video."""
+        record = self.file.record
+        with self._of_this_version():
+            live, size, video = record["live"], record["size"], record["video"]
+            announced, history = record["announced_frames"], record["history"]
+            height, width = map(int, record["input"]["size"])
+            inputs = InputSize((height, width), bool(record["input"]["keep_aspect"]))
+        frames = self._live_source(live) if live is not None else _open(source, video)
+        if live is not None and source is not None:
+            raise ValueError("the session belongs to a live stream: it takes no source")
+        if live is None:
+            _check_video(frames, size, announced)
+        session = kind(frames, announced, history, self.pool, inputs, self.origin)
+        session.restored = True
+        with self._of_this_version():
+            session.near = frozenset(record["near"])
+            if live is not None:
+                session.numbering = Numbering(dict(live["numbers"]), live["upcoming"], live["count"])
+                for frame, obj_id, *parts in live["held"]:
+                    held = HeldPrompt(Prompt(*parts[:4]), *parts[4:])
+                    session.held.setdefault(frame, {}).setdefault(obj_id, []).append(held)
+            entries = [self._entry(n, about) for n, about in enumerate(record["entries"])]
+            for number, about in enumerate(record["tracks"]):
+                session.tracks[int(about["obj_id"])] = self._track(number, about, entries)
+        return session
+
+    def _live_source(self, live: dict[str, Any]) -> LiveSource:
+        with self._of_this_version():
+            recent = {int(p): self.file.tensor(f"live.{p}").numpy() for p in live["frames"]}
+            return LiveSource.restored(live["window"], live["count"], recent)
+
+    def _entry(self, number: int, about: dict[str, Any]) -> MemoryEntry:
+        name = f"entries.{number}"
+        mask, pointer, scores = (self.file.tensor(f"{name}.{part}").to(self.device) for part in _PARTS)
+        if mask.ndim != 2 or pointer.ndim != 1 or scores.shape != (2,):
+            raise ValueError("shapes")
+        encoded = None
+        if about["encoded"]:
+            encoded = self.pool.keep(self.file.tensor(f"{name}.memory").to(self.device))
+        facts = {str(key): float(value) for key, value in about["facts"].items()}
+        kept = self.pool.keep(mask, pointer, scores)
+        return MemoryEntry(kept, encoded, bool(about["prompted"]), bool(about["readable"]), facts)
+
+    def _track(self, number: int, about: dict[str, Any], entries: list[MemoryEntry]) -> ObjectTrack:
+        def known(pairs: list[list[int]]) -> dict[int, MemoryEntry]:
+            return {int(frame): entries[n] for frame, n in pairs}
+
+        name, tensor = f"tracks.{number}", self.file.tensor
+        track = ObjectTrack(int(about["obj_id"]))
+        for frame in about["points"]:
+            parts = (tensor(f"{name}.points.{frame}.{part}") for part in ("coords", "labels"))
+            track.points[int(frame)] = PointPrompt(*parts)
+        for frame, height, width in about["masks"]:
+            track.masks[int(frame)] = MaskPrompt(tensor(f"{name}.masks.{frame}").numpy(), (height, width))
+        track.pending = {int(f): Pending(entries[n], bool(conditioning)) for f, n, conditioning in about["pending"]}
+        track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
+        first = MemoryBank()
+        first.restore(known(about["conditioning"]), known(about["history"]))
+        track.hypotheses = []
+        for saved in about["hypotheses"]:
+            bank = MemoryBank(first) if track.hypotheses else first
+            bank.anchors, bank.own = known(saved["anchors"]), known(saved["own"])
+            track.hypotheses.append(Hypothesis(bank, dict(saved["memo"]), float(saved["score"])))
+        if not track.hypotheses:
+            raise ValueError("no hypothesis")
+        return track
 
 
-def _unpack_track(session: Session, packed: dict[str, Any], device: torch.device) -> ObjectTrack:
-    track = session.new_track(packed["obj_id"])
-    track.points.update({f: PointPrompt(*parts) for f, parts in packed["points"].items()})
-    track.masks.update({f: mask.float() for f, mask in packed["masks"].items()})
-    for frame_idx, (conditioning, entry) in packed["pending"].items():
-        track.pending[frame_idx] = Answer(MemoryEntry.from_tensors(entry, device), conditioning)
-    track.passed.update(packed["passed"])
-    for frame_idx, entry in packed["conditioning"].items():
-        track.bank.conditioning[frame_idx] = MemoryEntry.from_tensors(entry, device)
-    for frame_idx, entry in packed["tracked"].items():
-        track.bank.put_tracked(frame_idx, MemoryEntry.from_tensors(entry, device))
-    return track
+class _Translated:
+    """Turns whatever a malformed record makes go wrong into one ValueError."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)):
+            raise ValueError(self.text) from None
 
 
-def _pack_entry(entry: MemoryEntry) -> dict[str, Tensor]:
-    # cloned, because an entry may be a view into a batch that would be written whole
-    return {name: value.detach().cpu().clone() for name, value in entry.tensors().items()}
+def _open(source: Any, video: str | None) -> FrameSource:
+    from sam2v.video.sources import open_source
+
+    if source is None and video is None:
+        raise ValueError("the session's video was neither a file nor a folder: give it as source")
+    return open_source(video if source is None else source)
 
 
-def _pack_live(frames: LiveFrames) -> dict[str, Any]:
-    recent = {i: torch.tensor(f) for i, f in frames.recent().items()}
-    return {"window": frames.window, "count": frames.count, "recent": recent}
+def _check_video(frames: FrameSource, size: list[int], announced: int | None) -> None:
+    if list(frames.size) != size:
+        saved, given = (f"{w} x {h}" for h, w in (size, frames.size))
+        raise ValueError(f"the session was saved for a video of {saved} pixels, this one has {given}")
+    length = frames.known_length()
+    if length is not None and announced not in (None, length):
+        raise ValueError(f"the session was saved for a video of {announced} frames, this one has {length}")
 
 
-def _unpack_live(packed: dict[str, Any] | None) -> LiveFrames:
-    if packed is None:
-        raise ValueError("the session belongs to a video: give it as source")
-    return LiveFrames.restored(packed["window"], packed["count"], {i: f.numpy() for i, f in packed["recent"].items()})
+def _plain(held: HeldPrompt) -> Iterator[Any]:
+    """A held prompt as JSON holds it."""
+    prompt = held.prompt
+    for part in (prompt.points, prompt.labels, prompt.box, prompt.mask):
+        yield None if part is None else np.asarray(part).tolist()
+    yield from held[1:]

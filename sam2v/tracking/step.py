@@ -1,108 +1,82 @@
-"""What happens to a frame, as functions of tensors: tracking, prompting with points, prompting with a mask,
-remembering.
+"""What happens to a frame, as functions of tensors: tracking, prompting with points, prompting with masks.
 
-Inference and training both go through these; none of them keeps anything or switches gradients off.
+Inference and training both go through these. None of them keeps anything, switches gradients off, or decides what the
+object score means: the answers are the network's own (see `gate_by_score`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2v.memory import Selection
-from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Network, gate_by_score
-from sam2v.tracking.prompts import no_points, with_padding
+from sam2v.model.calls import Calls
+from sam2v.model.prompt_encoder import PADDING
+from sam2v.model.values import ImageFeatures, Prediction, Prompts
 
 #: Previous mask logits are clamped to this before they serve as a prompt.
 PROMPT_LOGIT_LIMIT = 32.0
 #: Logits of a mask that was given rather than predicted.
 GIVEN_LOGIT = 10.0
+#: Masks that are brought to low resolution at a time: at the network's size they are large.
+_MASKS = 16
 
 
-def gather_memory(selections: Sequence[Selection], max_pointers: int) -> MemoryRead:
-    """Stack what N objects read into one padded value.
+def track_objects(calls: Calls, features: ImageFeatures, conditioned: Tensor, dynamic: bool = True) -> Prediction:
+    """Find N rows' objects on a frame from memory alone.
 
     Args:
-        selections: one per object, each with at least one memory.
-        max_pointers: pointer limit; distances are given to the network relative to it.
+        calls: the network's. features: the frame's. conditioned: `read_memory`'s answer for N rows.
+        dynamic: passed on.
     """
-    tokens_per_object = {(len(s.maps), len(s.pointers)) for s in selections}
-    most_maps = max(len(s.maps) for s in selections)
-    most_pointers = max(len(s.pointers) for s in selections)
-    sample = selections[0].maps[0][0]
-    assert sample.memory is not None
-    maps = sample.memory.new_zeros(len(selections), most_maps, *sample.memory.shape)
-    pointers = sample.pointer.new_zeros(len(selections), most_pointers, *sample.pointer.shape)
-    map_rows, pointer_rows = [], []
-    for i, selection in enumerate(selections):
-        for k, (entry, _) in enumerate(selection.maps):
-            assert entry.memory is not None  # policies choose entries that have one
-            maps[i, k] = entry.memory
-        for k, (entry, _) in enumerate(selection.pointers):
-            pointers[i, k] = entry.pointer
-        spare = most_pointers - len(selection.pointers)
-        map_rows.append([row for _, row in selection.maps] + [-1] * (most_maps - len(selection.maps)))
-        pointer_rows.append([d / (max_pointers - 1) for _, d in selection.pointers] + [float("nan")] * spare)
-    device = maps.device
-    return MemoryRead(
-        maps,
-        torch.tensor(map_rows, device=device),
-        pointers,
-        torch.tensor(pointer_rows, dtype=torch.float32, device=device).reshape(len(selections), most_pointers),
-        padded=len(tokens_per_object) > 1,
-    )
-
-
-def track_objects(
-    network: Sam2Network, features: ImageFeatures, read: MemoryRead, dynamic_multimask: bool = True
-) -> Prediction:
-    """Find N objects on a frame from memory alone, in one batched call per network part."""
-    conditioned = network.read_memory(features, read)
-    coords, labels = no_points(len(read.maps), conditioned.device)
     # tracked frames are ambiguous: the released models take the best of the three masks there
-    return gate_by_score(
-        network.decode_prompts(
-            features, conditioned, coords, labels, multimask=True, dynamic_multimask=dynamic_multimask
-        )
-    )
+    return calls.decode_prompts(features, conditioned, no_points(len(conditioned), conditioned.device), True, dynamic)
 
 
 def prompt_with_points(
-    network: Sam2Network,
-    features: ImageFeatures,
-    conditioned: Tensor,
-    coords: Tensor,
-    labels: Tensor,
-    previous: Tensor | None = None,
-    dynamic_multimask: bool = True,
+    calls: Calls, features: ImageFeatures, conditioned: Tensor, points: Prompts, dynamic: bool = True
 ) -> Prediction:
     """Answer points on a frame.
 
     Args:
-        features: the frame's features.
-        conditioned: its stride-16 features after memory, or ``network.without_memory(features)``.
-        coords: N x P x 2 in network pixels; labels: N x P. A box counts as two points.
-        previous: N x 1 x 4h x 4w mask logits of the objects' earlier answer on this frame, or None.
+        calls: the network's. features: the frame's.
+        conditioned: its stride-16 features after memory, or `without_memory(features)`.
+        points: N x P points in network pixels (a box counts as two), and the logits of the objects' earlier answer on
+            this frame as a mask, or None.
+        dynamic: passed on.
     """
-    if previous is not None:
-        previous = previous.clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
-    multimask = labels.shape[1] <= 1
-    return gate_by_score(
-        network.decode_prompts(
-            features, conditioned, *with_padding(coords, labels), previous, multimask, dynamic_multimask
-        )
-    )
+    mask = None if points.mask is None else points.mask.clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
+    prompts = with_padding(points.coords, points.labels)._replace(mask=mask)
+    return calls.decode_prompts(features, conditioned, prompts, points.labels.shape[1] <= 1, dynamic)
 
 
-def prompt_with_mask(network: Sam2Network, features: ImageFeatures, mask: Tensor) -> Prediction:
-    """Take N masks (N x 1 x H x W of 0 and 1 at the network's input size) as they are; the answer has one mask of
-    IoU 1."""
-    pointer, score = network.point_to_mask(features, mask)
-    logits = mask * (2 * GIVEN_LOGIT) - GIVEN_LOGIT
+def prompt_with_mask(calls: Calls, features: ImageFeatures, mask: Tensor) -> Prediction:
+    """Take N masks as they are: N x 1 x H x W booleans (or 0 and 1) at the network's input size. The answer has one
+    mask of IoU 1 each."""
+    pointer, score = calls.point_to_mask(features, mask)
+    return Prediction(given_logits(mask), torch.ones_like(score), pointer[:, None], score)
+
+
+def given_logits(mask: Tensor) -> Tensor:
+    """Low-resolution logits N x 1 x H/4 x W/4 of masks that were given, N x 1 x H x W booleans (or 0 and 1)."""
     low = [side // 4 for side in mask.shape[-2:]]
-    logits = F.interpolate(logits, low, mode="bilinear", align_corners=False, antialias=True)
-    iou = torch.ones_like(score)
-    return Prediction(logits, iou, score, logits, iou, pointer)
+    return torch.cat(list(_lowered(mask, low)))
+
+
+def _lowered(mask: Tensor, low: list[int]) -> Iterator[Tensor]:
+    for part in mask.split(_MASKS):
+        logits = part.float() * (2 * GIVEN_LOGIT) - GIVEN_LOGIT
+        yield F.interpolate(logits, low, mode="bilinear", align_corners=False, antialias=True)
+
+
+def with_padding(coords: Tensor, labels: Tensor) -> Prompts:
+    """Points N x P with the padding point behind them that the released models expect: N x (P + 1)."""
+    coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
+    return Prompts(coords, torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1))
+
+
+def no_points(count: int, device: torch.device) -> Prompts:
+    """What the released models see where there is no prompt: two padding points, for `count` rows."""
+    return Prompts(torch.zeros(count, 2, 2, device=device), torch.full((count, 2), PADDING, device=device))

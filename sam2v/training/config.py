@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from sam2v.config import read_typed_section
+from sam2v.config import is_input_size, read_typed_section
+from sam2v.data.edits.config import EditConfig
 from sam2v.paths import configs_dir
 from sam2v.training.losses import LossConfig
 from sam2v.training.prompting import PromptConfig
+from sam2v.training.teacher_config import TeacherConfig
 
 _SECTION = "train"
 
@@ -23,12 +25,18 @@ class SourceConfig:
     Attributes:
         kind: ``synthetic``, or a data set of :func:`sam2v.data.open_dataset` (``davis2017``, ``mose``, ``sav``, ...).
         root, split: where a data set is, and which part of it.
+        only, without: patterns of the names that take part, and of those that do not (``["bear", "mallard-*"]``).
+        weights: JSON file of names and how often they are drawn, relative to 1, e.g. by their errors, see
+            ``examples/mine_errors.py``.
         weight: how often a step draws from this source, relative to the others.
         images: clips of one frame, whatever the stage says.
         batch_scale: multiplies the stage's batch size (images are cheaper than clips).
         strides: smallest and largest step between frames of a data set, in annotated frames.
         reverse: probability that a clip runs backwards; its objects are those of the frame that then comes first.
-        augment: apply the recipe's random changes to a data set's clips.
+        augment: apply the fine-tuning recipe's random changes to a data set's clips.
+        per_clip, per_frame: values of :class:`sam2v.data.Augment` that differ from that recipe's, by name.
+        edits: what else is done to a data set's clips, see :class:`sam2v.data.edits.EditConfig`.
+        lend: this data set's objects may be pasted into clips, those of other sources too.
         length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
         regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by,
@@ -40,12 +48,19 @@ class SourceConfig:
     kind: str = "synthetic"
     root: Optional[str] = None  # noqa: UP045 - OmegaConf reads these annotations
     split: Optional[str] = None  # noqa: UP045
+    only: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+    weights: Optional[str] = None  # noqa: UP045
     weight: float = 1.0
     images: bool = False
     batch_scale: int = 1
     strides: list[int] = field(default_factory=lambda: [1, 1])
     reverse: float = 0.5
     augment: bool = True
+    per_clip: dict[str, float] = field(default_factory=dict)
+    per_frame: dict[str, float] = field(default_factory=dict)
+    edits: EditConfig = field(default_factory=EditConfig)
+    lend: bool = False
     length: int = 1_000_000
     photographs: Optional[str] = None  # noqa: UP045
     regions: Optional[str] = None  # noqa: UP045
@@ -67,7 +82,7 @@ class StageConfig:
 
     Attributes:
         steps: optimiser steps.
-        image_size: side of the square frames in pixels, a multiple of 32.
+        image_size: of the frames in pixels, the side of a square or [height, width]; multiples of 32.
         frames: frames per clip.
         lead: of these, how many are at most tracked without learning between the first frame and those learnt from
             (backpropagation through time, truncated): the network meets memories that hold errors of its own, for a
@@ -79,7 +94,7 @@ class StageConfig:
     """
 
     steps: int = 1000
-    image_size: int = 1024
+    image_size: Any = 1024  # int or list of two: OmegaConf has no type for that
     frames: int = 8
     lead: int = 0
     batch: int = 8
@@ -135,6 +150,7 @@ class ValidationConfig:
     Attributes:
         kind: ``synthetic`` (clips that training never sees) or a data set's name.
         root, split: where a data set is.
+        only, without: patterns of the names that take part, and of those that do not.
         limit: videos (or synthetic clips) at most, 0: all.
         every: steps between measurements.
         frames, image_size: of synthetic clips.
@@ -143,6 +159,8 @@ class ValidationConfig:
     kind: str = "synthetic"
     root: Optional[str] = None  # noqa: UP045
     split: Optional[str] = None  # noqa: UP045
+    only: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
     limit: int = 32
     every: int = 1000
     frames: int = 6
@@ -157,10 +175,12 @@ class TrainConfig:
         out: folder of checkpoints and logs.
         model, overrides: the network, as for :func:`sam2v.load_model`.
         checkpoint: weights to start from: ``auto``, a path, or null for random ones.
+        grow_from: overrides that make the network the shallower one in ``checkpoint``, where it is to grow; blocks that
+            it lacks start as identities.
         look_nearby: random weights start with memory attention that prefers the same place, this strongly; 0: not.
         seed: decides initial weights and every draw.
         stages: gone through in order. sources: where clips come from.
-        prompts, loss, optim, lora: see there.
+        prompts, loss, optim, lora, teacher: see there.
         freeze: patterns of parameter names that stay as they are.
         precision: ``float32`` or ``bfloat16`` (autocast).
         checkpointing: recompute activations in the backward pass, to save memory.
@@ -175,6 +195,7 @@ class TrainConfig:
     model: str = "sam2v_nano"
     overrides: list[str] = field(default_factory=list)
     checkpoint: Optional[str] = None  # noqa: UP045
+    grow_from: list[str] = field(default_factory=list)
     look_nearby: float = 0.0
     seed: int = 0
     stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
@@ -183,6 +204,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     freeze: list[str] = field(default_factory=list)
     precision: str = "float32"
     checkpointing: bool = False
@@ -232,8 +254,10 @@ def check_train_config(config: TrainConfig, processes: int = 1) -> None:
     for k, stage in enumerate(config.stages):
         if stage.lead > max(0, stage.frames - 2):
             raise ValueError(f"train.stages.{k}.lead={stage.lead}: must be between 0 and frames - 2")
-        if stage.image_size % 32:
-            raise ValueError(f"train.stages.{k}.image_size={stage.image_size}: must be a multiple of 32")
+        if not is_input_size(stage.image_size):
+            raise ValueError(
+                f"train.stages.{k}.image_size={stage.image_size}: must be a multiple of 32, or [height, width] of such"
+            )
         for n, source in enumerate(config.sources):
             if stage.batch * source.batch_scale % processes:
                 raise ValueError(
@@ -245,6 +269,8 @@ def check_train_config(config: TrainConfig, processes: int = 1) -> None:
             raise ValueError(f"train.sources.{k}.strides={source.strides}: must be two numbers, 1 <= first <= second")
     if not any(source.weight for source in config.sources):
         raise ValueError("train.sources: the weight of one of them must be above 0")
+    if any(not 0 <= rounds <= config.prompts.corrections for rounds in config.prompts.rounds):
+        raise ValueError(f"train.prompts.rounds={config.prompts.rounds}: each between 0 and prompts.corrections")
     if config.loss.stride not in (1, 2, 4):
         raise ValueError(f"train.loss.stride={config.loss.stride}: must be 1, 2 or 4")
     if config.precision not in ("float32", "bfloat16"):
@@ -263,7 +289,7 @@ _RANGES = {
         "optim.weight_decay optim.clip lora.rank validation.limit"
     ),
     (1, math.inf): (
-        "repeat log_every save_every stages.steps stages.image_size stages.frames stages.batch stages.objects "
+        "repeat log_every save_every stages.steps stages.frames stages.batch stages.objects "
         "stages.pretend_stride sources.batch_scale sources.length prompts.max_initial validation.every "
         "validation.image_size"
     ),

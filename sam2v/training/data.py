@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from sam2v.config import sides_of
 from sam2v.data import (
     ClipDataset,
     ClipMix,
@@ -19,17 +22,22 @@ from sam2v.data import (
     open_dataset,
 )
 from sam2v.data.clips import Clip, ClipBatch
+from sam2v.data.edits import ClipEdits, SpritePool
+from sam2v.data.masklets import read_json
 from sam2v.data.samplers import draw_seed
+from sam2v.data.selection import repeated_names, select_records
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
-from sam2v.data.transforms import Augment
+from sam2v.data.transforms import PER_CLIP, PER_FRAME, Augment
 from sam2v.training.config import SourceConfig, StageConfig, TrainConfig
 from sam2v.training.distributed import World
 
+_SPARE = 3  # objects read beyond those learnt from, so that some of them touch
+
 
 def open_source(
-    source: SourceConfig, stage: StageConfig, seed: int, device: torch.device
+    source: SourceConfig, stage: StageConfig, seed: int, device: torch.device, pool: SpritePool | None = None
 ) -> SyntheticClips | ClipDataset:
-    """Clips of one source at a stage's size.
+    """Clips of one source at a stage's size; ``pool`` holds the objects that may be pasted into them.
 
     Raises:
         ValueError: an empty data set, or a source without what its kind needs. FileNotFoundError: no such folder.
@@ -37,14 +45,43 @@ def open_source(
     frames = 1 if source.images else stage.frames
     if source.kind == "synthetic":
         return SyntheticClips(synthetic_config(source, stage), source.length, seed, _pictures(source), device)
-    if source.root is None:
-        raise ValueError(f"train.sources: kind {source.kind!r} needs a root folder")
-    records: Any = open_dataset(source.kind, source.root, source.split)
     low, high = source.strides
     sampler = FrameSampler(frames, (low, high), source.reverse)
-    plain = Augment()
-    transforms = ClipTransforms(stage.image_size) if source.augment else ClipTransforms(stage.image_size, plain, plain)
-    return ClipDataset(records, sampler, ObjectSampler(stage.objects), transforms, seed)
+    transforms = ClipTransforms(sides_of(stage.image_size), _augment(source, "per_clip"), _augment(source, "per_frame"))
+    edits = ClipEdits(source.edits, stage.objects, pool) if source.edits.active else None
+    most = stage.objects + (_SPARE if source.edits.union else 0)
+    records = open_records(source)
+    if source.weights is not None:
+        records = records.select(repeated_names(records.names, read_json(Path(source.weights))))
+    return ClipDataset(records, sampler, ObjectSampler(most), transforms, seed, edits)
+
+
+def _augment(source: SourceConfig, which: str) -> Augment:
+    """The random changes of a source's clips. ValueError for an unknown or impossible value."""
+    if not source.augment:
+        return Augment()
+    changes = getattr(source, which)
+    try:
+        return replace({"per_clip": PER_CLIP, "per_frame": PER_FRAME}[which], **changes)
+    except TypeError as error:
+        raise ValueError(f"train.sources: {which}={dict(changes)}: {error}") from None
+
+
+def open_records(source: SourceConfig) -> Any:
+    """The records of a data set that take part.
+
+    Raises:
+        ValueError: no root folder, or a pattern of names that matches nothing. FileNotFoundError: no such folder.
+    """
+    if source.root is None:
+        raise ValueError(f"train.sources: kind {source.kind!r} needs a root folder")
+    return select_records(open_dataset(source.kind, source.root, source.split), source.only, source.without)
+
+
+def open_pool(sources: Sequence[SourceConfig]) -> SpritePool | None:
+    """The objects of all sources that lend theirs; None if none does."""
+    lenders = [open_records(source) for source in sources if source.lend and source.kind != "synthetic"]
+    return SpritePool(lenders) if lenders else None
 
 
 def synthetic_config(source: SourceConfig, stage: StageConfig) -> SyntheticConfig:
@@ -54,9 +91,10 @@ def synthetic_config(source: SourceConfig, stage: StageConfig) -> SyntheticConfi
         "cutouts", "reverse",
     )  # fmt: skip
     shared = {name: getattr(source, name) for name in names}
+    height, width = sides_of(stage.image_size)
     return SyntheticConfig(
-        height=stage.image_size,
-        width=stage.image_size,
+        height=height,
+        width=width,
         frames=1 if source.images else stage.frames,
         max_objects=stage.objects,
         **shared,
@@ -85,8 +123,9 @@ class StageBatches:
         self.repeat, self.start, self.steps, self.world = config.repeat, start, stage.steps, world
         # rendering on a GPU happens in this process; on the CPU it may happen in workers
         device = world.device if world.device.type == "cuda" else torch.device("cpu")
+        pool = open_pool(config.sources)
         sources = [
-            open_source(s, stage, draw_seed(config.seed, number, k), device) for k, s in enumerate(config.sources)
+            open_source(s, stage, draw_seed(config.seed, number, k), device, pool) for k, s in enumerate(config.sources)
         ]
         mix = ClipMix(sources)  # type: ignore[arg-type]
         draws = MixedBatches(

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2v.backends.training import training_network
 from sam2v.data.clips import ClipBatch
 from sam2v.model.network import Sam2Network
+from sam2v.training.ambiguity import ambiguity_loss
 from sam2v.training.auxiliary import contrast_loss
 from sam2v.training.losses import LossConfig, LossParts, PromptStep, clip_loss, true_iou
 from sam2v.training.prompting import ClipPlan, PromptConfig
+from sam2v.training.teacher import Teacher
 from sam2v.training.unroll import UnrolledClips, unroll
 
 
@@ -37,6 +40,7 @@ class ClipLearner(nn.Module):
     Args:
         network: the model. prompts, loss: settings. checkpointing: recompute activations.
         autocast: run the network in bfloat16 where autocast does; losses are computed in float32 all the same.
+        teacher: whose masks are targets too, or None.
     """
 
     def __init__(
@@ -46,9 +50,12 @@ class ClipLearner(nn.Module):
         loss: LossConfig,
         checkpointing: bool = False,
         autocast: bool = False,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
+        self.teacher = teacher
         self.network = network
+        self._stand_in = (training_network(network),)  # in a tuple: its parameters are the network's own
         self.prompts, self.loss, self.checkpointing, self.autocast = prompts, loss, checkpointing, autocast
 
     def forward(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> tuple[Tensor, ...]:
@@ -60,7 +67,8 @@ class ClipLearner(nn.Module):
     def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
         """Losses of a batch, divided by ``objects``."""
         with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=self.autocast):
-            unrolled = unroll(self.network, batch, plan, draws, self.prompts, self.checkpointing)
+            unrolled = unroll(self._stand_in[0], batch, plan, draws, self.prompts, self.checkpointing)
+            taught = None if self.teacher is None else self.teacher.masks(batch, plan, draws, self.prompts)
         side = (batch.frames.shape[-2] // self.loss.stride, batch.frames.shape[-1] // self.loss.stride)
         frames = [
             ([_sized(step, side) for step in steps], _shrunk(truth, self.loss.stride))
@@ -69,7 +77,16 @@ class ClipLearner(nn.Module):
         contrast = torch.zeros((), device=batch.frames.device)
         if self.loss.contrast and len(plan.learnt) > 1 and unrolled.levels is not None:
             contrast = contrast_loss(unrolled.levels, batch.masks[:, plan.learnt])
-        return StepResult(clip_loss(frames, self.loss, objects), contrast, tracked_iou(unrolled, plan))
+        parts = clip_loss(frames, self.loss, objects)
+        if self.teacher is not None and taught is not None:
+            tracked = [t for t in plan.learnt if t not in plan.initial]
+            parts = parts + self.teacher.loss(unrolled.masks, taught, tracked, objects)
+        if self.loss.ambiguity:
+            for (steps, truth), other in zip(frames, unrolled.others, strict=True):
+                if other is not None:
+                    other = _shrunk(other, self.loss.stride)
+                    parts = parts + ambiguity_loss(steps[0], truth, other, self.loss, objects)
+        return StepResult(parts, contrast, tracked_iou(unrolled, plan))
 
 
 def tracked_iou(unrolled: UnrolledClips, plan: ClipPlan) -> Tensor:

@@ -48,7 +48,7 @@ class RunLog:
         if known and list(known[0]) != list(row):
             self._rewrite(kind, [*known, row])
         else:
-            with path.open("a", newline="") as file:
+            with path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(row))
                 if not known:
                     writer.writeheader()
@@ -78,7 +78,10 @@ class RunLog:
 
     def _rewrite(self, kind: str, rows: Sequence[Mapping[str, float]]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with whole_file(self.folder / f"{kind}.csv") as temporary, temporary.open("w", newline="") as file:
+        with (
+            whole_file(self.folder / f"{kind}.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             if rows:
                 writer = csv.DictWriter(file, names)
                 writer.writeheader()
@@ -89,7 +92,7 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     """Rows of a CSV file written by :class:`RunLog`; an absent value is NaN, a line cut off at the end left out."""
     if not path.is_file():
         return []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1].splitlines()
     rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(whole)]
     return [{name: int(value) if name == "step" else value for name, value in row.items()} for row in rows]

@@ -20,12 +20,15 @@ from sam2v.training.auxiliary import look_nearby
 from sam2v.training.checkpoint import load_state, save_state
 from sam2v.training.config import TrainConfig, check_train_config
 from sam2v.training.data import StageBatches
+from sam2v.training.data_check import check_data
 from sam2v.training.distributed import World, join_world
+from sam2v.training.grow import deepen
 from sam2v.training.learner import ClipLearner
 from sam2v.training.log import RunLog
 from sam2v.training.lora import add_lora, merged
 from sam2v.training.optimizer import WeightAverage, freeze, make_optimizer, rate_at
 from sam2v.training.prompting import draw_numbers, plan_clips
+from sam2v.training.teacher import Teacher
 
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
 #: Measures a network at a step; the first value decides what the best is, more being better (NaN: not measured).
@@ -99,14 +102,16 @@ class Trainer:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)
+        check_data(config)
         self.network = self._make_network()
         self.optimizer = make_optimizer(self.network, config.optim)
         self.average = WeightAverage(self.network, config.ema) if config.ema else None
         self.step, self.best = 0, -math.inf
         if resume:
             self._restore(load_state(self.folder / STATE, config))
+        autocast = config.precision == "bfloat16"
         learner = ClipLearner(
-            self.network, config.prompts, config.loss, config.checkpointing, config.precision == "bfloat16"
+            self.network, config.prompts, config.loss, config.checkpointing, autocast, self._make_teacher()
         )
         self.learner: nn.Module = learner
         if world.size > 1:
@@ -214,27 +219,43 @@ class Trainer:
     # -- making, saving, restoring -------------------------------------------------------------------------------------
 
     def _make_network(self) -> Sam2Network:
+        from sam2v.config import load_model_config
         from sam2v.weights.load import load_model
+        from sam2v.weights.released import is_hub_id
+        from sam2v.weights.skeleton import build_skeleton
 
         config = self.config
+        size = f"model.image_size={config.stages[-1].image_size}"  # what the trained model is for
+        overrides = [size, *config.overrides]
+        if not is_hub_id(config.model):  # a pattern that matches nothing is noticed before weights are fetched
+            self._make_trainable(build_skeleton(load_model_config(config.model, overrides)))
         torch.manual_seed(config.seed)
-        size = [f"model.image_size={config.stages[-1].image_size}"]  # what the trained model is for
-        network = load_model(
-            config.model,
-            config.checkpoint,
-            self.world.device,
-            dtype=torch.float32,
-            overrides=[*size, *config.overrides],
-        )
+        start = None if config.grow_from else config.checkpoint
+        network = load_model(config.model, start, self.world.device, dtype=torch.float32, overrides=overrides)
+        if config.grow_from:
+            overrides += config.grow_from
+            deepen(load_model(config.model, config.checkpoint, self.world.device, torch.float32, overrides), network)
         if config.checkpoint is None:
             look_nearby(network, config.look_nearby)
+        return self._make_trainable(network)
+
+    def _make_trainable(self, network: Sam2Network) -> Sam2Network:
         network.requires_grad_(True)
         network.train()
-        if config.lora.rank:
-            add_lora(network, config.lora)
-        if config.freeze:
-            freeze(network, config.freeze)
+        if self.config.lora.rank:
+            add_lora(network, self.config.lora)
+        if self.config.freeze:
+            freeze(network, self.config.freeze)
         return network
+
+    def _make_teacher(self) -> Teacher | None:
+        from sam2v.weights.load import load_model
+
+        config = self.config.teacher
+        if not config.weight:
+            return None
+        network = load_model(config.model, config.checkpoint, self.world.device, torch.float32, config.overrides)
+        return Teacher(network, config.image_size, config.weight)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["model"])

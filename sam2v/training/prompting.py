@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class PromptConfig:
         max_initial: initial conditioning frames at most: the first and random others.
         max_corrected: frames of a clip that starts from points which receive corrections, at most.
         corrections: extra clicks on such a frame, one after the other.
+        rounds: numbers of extra clicks that a step draws from instead, each at most ``corrections``; ``[0, 2, 4]``
+            shows the tracker masks of one, three and five clicks.
         truth_share: probability that a correction is clicked in the truth instead of the error.
         box_jitter, box_jitter_pixels: corners move by up to this share of the side, and this many pixels, at most.
     """
@@ -32,6 +34,7 @@ class PromptConfig:
     max_initial: int = 2
     max_corrected: int = 2
     corrections: int = 7
+    rounds: list[int] = field(default_factory=list)
     truth_share: float = 0.1
     box_jitter: float = 0.1
     box_jitter_pixels: float = 20.0
@@ -48,6 +51,7 @@ class ClipPlan:
         steps: pretended distance in frames from each frame to the one before it (the first value is unused).
         length: pretended length of the video in frames, which decides how distances are given to the network.
         lead: frames after the first that are tracked without being learnt from: neither supervised nor differentiated.
+        rounds: corrections on each corrected frame, at least 1; None: as many as the prompts' settings say.
     """
 
     initial: tuple[int, ...]
@@ -56,6 +60,7 @@ class ClipPlan:
     steps: tuple[int, ...]
     length: int
     lead: int = 0
+    rounds: int | None = None
 
     @property
     def learnt(self) -> list[int]:
@@ -95,7 +100,11 @@ def plan_clips(
         kinds.append((BOX if box < config.box_share else CLICK) if starts_from_points else MASK)
     apart = 1 if rng.uniform() < 0.5 else pretend_stride
     steps = rng.integers(1, apart + 1, frames).tolist()
-    return ClipPlan(initial, corrected, tuple(kinds), tuple(steps), max(pretend_length, sum(steps[1:]) + 1), lead)
+    length = max(pretend_length, sum(steps[1:]) + 1)
+    rounds = config.rounds[int(rng.integers(len(config.rounds)))] if config.rounds else None
+    if rounds == 0:
+        corrected = ()
+    return ClipPlan(initial, corrected, tuple(kinds), tuple(steps), length, lead, rounds)
 
 
 def draw_numbers(rng: np.random.Generator, objects: int, frames: int, config: PromptConfig) -> Tensor:

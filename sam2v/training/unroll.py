@@ -14,10 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2v.data.clips import ClipBatch
-from sam2v.model.network import ImageFeatures, MemoryRead, Prediction, Sam2Network, gate_by_score
+from sam2v.memory import Held, Hypothesis, MemoryBank, MemoryEntry, Moment, RecentFramesPolicy, Selection
+from sam2v.model.network import Sam2Network, gate_by_score
 from sam2v.model.prompt_encoder import PADDING
-from sam2v.tracking.prompts import no_points, with_padding
-from sam2v.tracking.step import PROMPT_LOGIT_LIMIT, prompt_with_mask
+from sam2v.model.values import Answer, ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.tracking.gather import gather_memory
+from sam2v.tracking.step import prompt_with_mask, prompt_with_points, track_objects
+from sam2v.training.ambiguity import clicked_others
 from sam2v.training.losses import PromptStep
 from sam2v.training.prompting import (
     BOX,
@@ -32,26 +35,12 @@ from sam2v.training.prompting import (
 
 
 @dataclass
-class Slot:
-    """What N objects remember of one frame.
-
-    Attributes:
-        time: pretended frame number. memory: N x Cm x h x w. pointer: N x C.
-        conditioning: N bool, True where the frame was prompted.
-    """
-
-    time: int
-    memory: Tensor
-    pointer: Tensor
-    conditioning: Tensor
-
-
-@dataclass
 class UnrolledClips:
     """The result of :func:`unroll`.
 
     Attributes:
         steps: (answers, truth n x H x W) of every prompt step, for the objects n that took part; logits not gated.
+        others: for each of these, after a single click, another object under it, n x H x W bool (empty: none); or None.
         masks: per frame, in processing order, N x 1 x h x w final mask logits, gated by the object score.
         truth: N x T x H x W bool, in processing order.
         clip_of_row: N, the clip that a row belongs to.
@@ -59,6 +48,7 @@ class UnrolledClips:
     """
 
     steps: list[tuple[list[PromptStep], Tensor]] = field(default_factory=list)
+    others: list[Tensor | None] = field(default_factory=list)
     masks: list[Tensor] = field(default_factory=list)
     truth: Tensor = field(default_factory=lambda: torch.empty(0))
     clip_of_row: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -69,7 +59,7 @@ class Unroller:
     """Runs one batch of clips; create one per batch.
 
     Args:
-        network: the model.
+        network: the model, or a stand-in for it.
         batch: B clips of at least T frames.
         plan: the prompts' plan for T frames.
         draws: B tensors M x T x (1 + corrections) x 4 of uniform numbers, M at least the clip's number of objects.
@@ -88,7 +78,6 @@ class Unroller:
         self.truth = masks.transpose(1, 2)[clip, number]  # N T H W
         self.draws = torch.stack([draws[b][m] for b, m in zip(clip.tolist(), number.tolist(), strict=True)])
         self.kind = torch.tensor(plan.kinds, device=clip.device)[clip]
-        self.slots: dict[int, Slot] = {}
         self.outcome = UnrolledClips(truth=self.truth, clip_of_row=clip)
         learnt, lead = plan.learnt, list(range(1, 1 + plan.lead))
         self.outcome.levels = self._encode(frames[:, learnt])
@@ -97,9 +86,10 @@ class Unroller:
             with torch.no_grad():
                 self.levels.update(zip(lead, _per_frame(self._encode(frames[:, lead])), strict=True))
         memory = network.config.memory
-        self.last_row, self.pointer_limit = memory.num_maskmem - 1, max(2, min(memory.max_obj_ptrs, plan.length))
-        steps = torch.tensor((0, *plan.steps[1:]))
-        self.times: list[int] = steps.cumsum(0).tolist()
+        self.policy = RecentFramesPolicy(memory.num_maskmem, memory.max_obj_ptrs)
+        self.rows = [Hypothesis(MemoryBank()) for _ in clip]
+        self.pointer_limit = max(2, min(memory.max_obj_ptrs, plan.length))
+        self.times: list[int] = torch.tensor((0, *plan.steps[1:])).cumsum(0).tolist()
 
     def run(self) -> UnrolledClips:
         """Prompt the initial frames, then track the others in order, correcting on the way."""
@@ -122,14 +112,14 @@ class Unroller:
         features = self._features(t)
         count = len(self.clip)
         conditioned = self.network.without_memory(features)
-        answer: Prediction | None = None
+        answer: Answer | None = None
         for kind in (MASK, CLICK, BOX):
             rows = (self.kind == kind).nonzero().flatten()
             if len(rows) == 0:
                 continue
             part = _rows(features, rows)
             if kind == MASK:
-                given = self._call(prompt_with_mask, self.network, part, self.truth[rows, t, None].float())
+                given = self._call(prompt_with_mask, self.network, part, self.truth[rows, t, None].float()).pick()
             else:
                 given = self._point_chain(t, rows, part, conditioned[rows], None, *self._first_points(t, rows))
             answer = _place(answer, given, rows, count)
@@ -139,21 +129,18 @@ class Unroller:
     def _tracked_frame(self, t: int) -> Tensor:
         features = self._features(t)
         conditioned = self._call(self.network.read_memory, features, self._read(t))
-        coords, labels = no_points(len(self.clip), conditioned.device)
-        answer = self._decode(features, conditioned, coords, labels, None, True)
+        # the dynamic choice among masks is for use, not for learning: every output is supervised where it is asked for
+        raw = self._call(track_objects, self.network, features, conditioned, False)
         if t > self.plan.lead:
-            self._supervise(answer, self.truth[:, t])
-        answer = gate_by_score(answer)
+            self._supervise(raw, self.truth[:, t])
+        answer = gate_by_score(raw).pick()
         prompted = torch.zeros_like(self.clip, dtype=torch.bool)
-        if t in self.plan.corrected:
-            rows = (self.kind != MASK).nonzero().flatten()
-            if len(rows):
-                empty = coords.new_zeros(len(rows), 0, 2)
-                given = self._point_chain(
-                    t, rows, _rows(features, rows), conditioned[rows], answer.best[rows], empty, empty[..., 0].long()
-                )
-                answer = _place(answer, given, rows, len(self.clip))
-                prompted[rows] = True
+        rows = (self.kind != MASK).nonzero().flatten()
+        if t in self.plan.corrected and len(rows):
+            coords = conditioned.new_zeros(len(rows), 0, 2, dtype=torch.float32)
+            chain = (conditioned[rows], answer.mask[rows], coords, coords[..., 0].long())
+            answer = _place(answer, self._point_chain(t, rows, _rows(features, rows), *chain), rows, len(self.clip))
+            prompted[rows] = True
         return self._remember(t, features, answer, prompted)
 
     def _point_chain(
@@ -165,11 +152,12 @@ class Unroller:
         mask: Tensor | None,
         coords: Tensor,
         labels: Tensor,
-    ) -> Prediction:
+    ) -> Answer:
         """Answer points on a frame, then corrections one after the other; every answer is supervised."""
         truth = self.truth[rows, t]
-        answer: Prediction | None = None
-        rounds = self.config.corrections if t in self.plan.corrected else 0
+        answer: Answer | None = None
+        most = self.config.corrections if self.plan.rounds is None else self.plan.rounds
+        rounds = most if t in self.plan.corrected else 0
         for k in range(rounds + 1):
             if k > 0:
                 assert mask is not None
@@ -178,11 +166,13 @@ class Unroller:
                 coords, labels = torch.cat([coords, more[0]], dim=1), torch.cat([labels, more[1]], dim=1)
             if labels.shape[1] == 0:
                 continue
-            previous = None if mask is None else mask.clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
-            raw = self._decode(features, conditioned, *with_padding(coords, labels), previous, labels.shape[1] <= 1)
-            self._supervise(raw, truth)
-            answer = gate_by_score(raw)
-            mask = answer.best
+            points = Prompts(coords, labels, mask)
+            raw = self._call(prompt_with_points, self.network, features, conditioned, points, False)
+            single = labels.shape[1] == 1
+            other = clicked_others(self.truth[:, t], self.clip, rows, coords[:, 0]) if single else None
+            self._supervise(raw, truth, other)
+            answer = gate_by_score(raw).pick()
+            mask = answer.mask
         assert answer is not None
         return answer
 
@@ -208,61 +198,53 @@ class Unroller:
 
     def _encode(self, frames: Tensor) -> ImageFeatures:
         """Features of B x T x 3 x H x W frames, each level B x T x C x h x w."""
+        images = frames.permute(0, 1, 3, 4, 2)
         if self.checkpointing:
-            parts = [self._call(self.network.encode_image, frames[:, t]) for t in range(frames.shape[1])]
+            parts = [self._call(self.network.encode_image, images[:, t]) for t in range(images.shape[1])]
             return ImageFeatures(*(torch.stack(level, dim=1) for level in zip(*parts, strict=True)))
-        flat = self.network.encode_image(frames.flatten(0, 1))
+        flat = self.network.encode_image(images.flatten(0, 1))
         return ImageFeatures(*(level.unflatten(0, frames.shape[:2]) for level in flat))
 
     def _features(self, t: int) -> ImageFeatures:
         """A frame's features, one row per object."""
         return ImageFeatures(*(level[self.clip] for level in self.levels[t]))
 
-    def _decode(
-        self,
-        features: ImageFeatures,
-        conditioned: Tensor,
-        coords: Tensor,
-        labels: Tensor,
-        mask: Tensor | None,
-        multimask: bool,
-    ) -> Prediction:
-        # the dynamic choice among masks is for use, not for learning: every output is supervised where it is asked for
-        return self._call(self.network.decode_prompts, features, conditioned, coords, labels, mask, multimask, False)
-
-    def _supervise(self, answer: Prediction, truth: Tensor) -> None:
+    def _supervise(self, answer: Prediction, truth: Tensor, other: Tensor | None = None) -> None:
+        self.outcome.others.append(other)
         self.outcome.steps.append(([PromptStep(answer.masks, answer.iou, answer.object_score)], truth))
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
-    def _remember(self, t: int, features: ImageFeatures, answer: Prediction, prompted: Tensor) -> Tensor:
-        """Write the frame's slot; returns its final mask logits."""
+    def _remember(self, t: int, features: ImageFeatures, answer: Answer, prompted: Tensor) -> Tensor:
+        """Put the frame into the rows' banks; returns its final mask logits."""
         if t != self.unread:
-            memory = self._call(
-                self.network.write_memory, features, answer.best, answer.object_score, prompted[:, None, None, None]
-            )
-            self.slots[t] = Slot(self.times[t], memory, answer.pointer, prompted)
-        return answer.best
+            harden = prompted[:, None, None, None]
+            memories = self._call(self.network.write_memory, features, answer.mask, answer.object_score, harden)
+            scores = torch.cat([answer.iou, answer.object_score], dim=1)
+            parts = zip(self.rows, prompted.tolist(), memories, answer.mask[:, 0], answer.pointer, scores, strict=True)
+            for row, given, memory, *result in parts:
+                entry = MemoryEntry(Held(tuple(result)), Held((memory,)), given)
+                if given:
+                    row.bank.conditioning[t] = entry
+                else:
+                    row.bank.put(t, entry)
+        return answer.mask
 
-    def _read(self, t: int) -> MemoryRead:
-        """What frame ``t`` reads: all conditioning frames, the latest other ones, and pointers of the past."""
-        maps, map_time, pointers, pointer_time = [], [], [], []
-        for s, slot in self.slots.items():
-            distance = t - s
-            recent = distance - 1 if 0 < distance <= self.last_row else -1
-            time = torch.where(slot.conditioning, self.last_row, recent)
-            if recent >= 0 or s in self.plan.initial or s in self.plan.corrected:
-                maps.append(slot.memory)
-                map_time.append(time)
-            if distance > 0:
-                far = self.times[t] - slot.time >= self.pointer_limit
-                share = (self.times[t] - slot.time) / (self.pointer_limit - 1)
-                value = torch.full(time.shape, share, device=time.device)
-                pointers.append(slot.pointer)
-                pointer_time.append(value.masked_fill(~slot.conditioning, float("nan")) if far else value)
-        times, ages = torch.stack(map_time, 1), torch.stack(pointer_time, 1)
-        padded = self.truth.shape[1] > self.last_row or self.times[-1] >= self.pointer_limit
-        return MemoryRead(torch.stack(maps, 1), times, torch.stack(pointers, 1), ages, padded)
+    def _read(self, t: int) -> list[TokenGroup]:
+        """What the rows read for frame `t`, by the rule that is used in tracking."""
+        moment = Moment(t, False, self.pointer_limit)
+        selections = [self._pretended(self.policy.select(row, moment), row, t) for row in self.rows]
+        return gather_memory(selections, self.pointer_limit)
+
+    def _pretended(self, selection: Selection, row: Hypothesis, t: int) -> Selection:
+        """The selection with pointers as far away as the frames are said to be."""
+        known = ((read, self.times[t] - self.times[read.frame_idx]) for read in selection.pointers)
+        selection.pointers = [
+            read._replace(time=distance)
+            for read, distance in known
+            if distance < self.pointer_limit or read.frame_idx in row.bank.conditioning
+        ]
+        return selection
 
 
 def unroll(
@@ -273,7 +255,7 @@ def unroll(
     config: PromptConfig,
     checkpointing: bool = False,
 ) -> UnrolledClips:
-    """Run a batch of clips through the network, see :class:`Unroller`."""
+    """Run a batch of clips through the network, see `Unroller`."""
     return Unroller(network, batch, plan, draws, config, checkpointing).run()
 
 
@@ -285,13 +267,9 @@ def _rows(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
     return ImageFeatures(*(level[rows] for level in features))
 
 
-def _place(whole: Prediction | None, part: Prediction, rows: Tensor, count: int) -> Prediction:
-    """Put the answers of some rows into those of all; only what later frames need (best, score, pointer) is kept."""
+def _place(whole: Answer | None, part: Answer, rows: Tensor, count: int) -> Answer:
+    """Put the answers of some rows into those of all."""
     if len(rows) == count:
         return part
-    out = {}
-    for name in ("object_score", "best", "best_iou", "pointer"):
-        value = getattr(part, name)
-        base = value.new_zeros(count, *value.shape[1:]) if whole is None else getattr(whole, name)
-        out[name] = base.index_copy(0, rows, value.to(base.dtype))
-    return Prediction(masks=out["best"], iou=out["best_iou"], **out)
+    bases = [p.new_zeros(count, *p.shape[1:]) for p in part] if whole is None else list(whole)
+    return Answer(*(b.index_copy(0, rows, p.to(b.dtype)) for b, p in zip(bases, part, strict=True)))

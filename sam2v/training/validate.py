@@ -11,6 +11,7 @@ import torch
 from sam2v.data import open_dataset
 from sam2v.data.clips import Clip
 from sam2v.data.samplers import draw_seed
+from sam2v.data.selection import select_records
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
 from sam2v.model.network import Sam2Network
 from sam2v.training.config import TrainConfig, ValidationConfig
@@ -53,7 +54,7 @@ def _load(entry: ValidationConfig, seed: int) -> Sequence[Any]:
         return clips.draw(range(entry.limit or 32))
     if entry.root is None:
         raise ValueError(f"train.validation: kind {entry.kind!r} needs a root folder")
-    records: Any = open_dataset(entry.kind, entry.root, entry.split)
+    records: Any = select_records(open_dataset(entry.kind, entry.root, entry.split), entry.only, entry.without)
     if len(records) == 0:
         raise ValueError(f"train.validation: no video in {entry.root}")
     return records[: entry.limit] if entry.limit else records

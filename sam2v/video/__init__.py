@@ -1,1 +1,1 @@
-"""Frames in and masks out: sources, prefetching, preprocessing and writers."""
+"""Frames in: sources of every kind, reading ahead, and fitting frames to the network."""

@@ -1,176 +1,173 @@
-"""A position in a video file that moves forward frame by frame, or jumps to a keyframe. All of PyAV's
-reading is here.
-"""
+"""A position in a video file that moves forward frame by frame, or jumps to a keyframe."""
 
-import gc
+from __future__ import annotations
+
+import ctypes
+import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sam2v.video.media import MediaFile
+from sam2v.video.orientation import Orientation, to_rgb
+from sam2v.video.streams import OpenVideo
+
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
+
+EARLIER = 1.0  # seconds
+THREADS = 4  # each keeps frames of its own: few are enough, and memory stays flat
 
 
-if hasattr(os, "register_at_fork"):
-    # Frames that wait for the garbage collector (see `orientation_of`) hold threads of FFmpeg, which a forked process,
-    # such as a worker of a DataLoader, does not have: freeing them there would wait for ever. So it leaves them alone.
-    os.register_at_fork(after_in_child=gc.freeze)
+class Keyframe(NamedTuple):
+    """A keyframe's packet: when it is shown, when it is decoded, where it lies in the file, and its bytes.
 
-
-def open_container(path: Path) -> "InputContainer":
-    """Open a video file and check that it has a picture stream.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: empty, not a video, cut off before its index, or without a video stream.
+    Together they tell it from every other packet, also where times start again or FFmpeg makes them up.
     """
-    import av
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if os.path.getsize(path) == 0:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        container = av.open(str(path))
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{path}: not a video that can be read, or cut off ({error.strerror})") from error
-    if not container.streams.video:
-        container.close()
-        raise ValueError(f"{path}: the file has no video stream (only sound?)")
-    return container
+    time: int
+    decoded: int
+    place: int
+    size: int
+
+    @classmethod
+    def of(cls, packet: av.Packet) -> Keyframe | None:
+        """What the packet is; None for a packet that is no keyframe, or whose place is not known."""
+        if not packet.is_keyframe or packet.pts is None or packet.pos is None:
+            return None
+        return cls(packet.pts, packet.pts if packet.dts is None else packet.dts, packet.pos, packet.size)
 
 
 class Decoder:
-    """Decodes one file. `current` is the newest frame, `previous_time` the time of the one before it.
+    """Decodes one stream of a file. Not locked: its owner locks.
 
-    `position` is the number of the current frame as long as there was no jump. Not locked: its owner locks.
+    Attributes:
+        video: the open file.
+        current: the newest frame.
+        has_failed: whether something on the way to it, since the start or a jump, could not be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.current: av.VideoFrame | None = None
-        self.previous_time: int | None = None
-        self._frames: Iterator[av.VideoFrame] = iter(())
-        self._open()
+    current: av.VideoFrame | None
+    has_failed: bool
+    _has_ended: bool
+    _ready: deque[av.VideoFrame]
+    _packets: Iterator[av.Packet]
+    _process: int | None = None
+
+    def __init__(self, media: MediaFile, stream: int | None = None) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._media, self._number = media, stream
+        self._reformatter = VideoReformatter()
+        self._tells_kinds: bool | None = None  # whether the codec says which frames need no others
+        self.video = self._open()
+        self._process = os.getpid()
 
     def restart(self) -> None:
         """Go back to the start by opening the file again, which works for every format."""
-        self._container.close()
-        self._open()
+        self.video.close()
+        self.video = self._open()
 
-    def jump(self, time: int) -> None:
-        """Continue from the keyframe at or before `time` (in the stream's time base)."""
-        self._container.seek(time, stream=self.stream, backward=True)
-        self._reset()
+    def jump(self, keyframe: Keyframe) -> bool:
+        """Make a keyframe the current frame; False if it cannot be reached or decoded by itself."""
+        # where packets share a unit of the file, as in MPEG-PS, it is found whole only if reading begins before it
+        if not self._seek(keyframe, 0) and not self._seek(keyframe, EARLIER):
+            return False
+        frame = self.advance()
+        return frame is not None and frame.pts == keyframe.time and (_is_whole(frame) or not self._tells_kinds)
 
-    def advance(self) -> "av.VideoFrame | None":
+    def advance(self) -> av.VideoFrame | None:
         """Decode the next frame; None at the end of what can be decoded."""
-        frame = next(self._frames, None)
-        if frame is not None:
-            self.previous_time = self.time
-            self.current = frame
-            self.position += 1
-        return frame
+        while not self._ready and not self._has_ended:
+            packet = self._next_packet()
+            if packet is None:
+                self._has_ended = True
+                self._take(lambda: self.video.stream.codec_context.decode(None))  # frames still inside the decoder
+            elif packet.size:
+                self._take(packet.decode)
+        if not self._ready:
+            return None
+        self.current = self._ready.popleft()
+        if self._tells_kinds is None:
+            self._tells_kinds = _is_whole(self.current)
+        return self.current
 
-    @property
-    def format_name(self) -> str:
-        """FFmpeg's name of the file format, such as "mov,mp4,m4a,3gp,3g2,mj2" or "gif"."""
-        return self._container.format.name
-
-    def mean_rate(self) -> float | None:
-        """Frames per second, the mean where the rate varies; None if the file does not tell."""
-        stream = self.stream
-        if self.format_name == "gif" and stream.frames and stream.duration and stream.time_base:
-            # the average that FFmpeg gives is a guess from a few delays of whole hundredths of a second
-            return stream.frames / float(stream.duration * stream.time_base)
-        rate = stream.average_rate or stream.guessed_rate
-        return float(rate) if rate else None
-
-    @property
-    def time(self) -> int | None:
-        """When the current frame is shown."""
-        return None if self.current is None else self.current.pts
+    def pixels(self, turn: Orientation, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The current frame, H x W x 3 uint8, upright; see `to_rgb`."""
+        assert self.current is not None
+        return to_rgb(self.current, self._reformatter, turn, size)
 
     def close(self) -> None:
-        self._container.close()
+        """Close the file and let go of all frames."""
         self.current = None
-        self._frames = iter(())
+        self._ready.clear()
+        self._packets = iter(())
+        self.video.close()
 
-    def _open(self) -> None:
-        self._container = open_container(self.path)
-        self.stream = self._container.streams.video[0]
-        self.stream.thread_type = "AUTO"
-        # every thread of the decoder keeps frames of its own: few are enough, and memory stays flat
-        self.stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
-        self._reset()
-        self.position = -1
+    def __del__(self) -> None:
+        if self._process == os.getpid():
+            self.close()
+        elif self._process is not None:
+            # FFmpeg's threads did not come along into a forked process: to free this there would wait for them for ever
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
-    def _reset(self) -> None:
-        self.current, self.previous_time = None, None
-        self._frames = self._decode()
+    def _open(self) -> OpenVideo:
+        video = OpenVideo(self._media, self._number)
+        video.stream.thread_type = "AUTO"
+        video.stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
+        self._begin(video)
+        return video
 
-    def _decode(self) -> Iterator["av.VideoFrame"]:
+    def _begin(self, video: OpenVideo) -> None:
+        self.current = None
+        self.has_failed = self._has_ended = False
+        self._ready = deque()
+        self._packets = video.container.demux(video.stream)
+
+    def _next_packet(self) -> av.Packet | None:
         import av
 
-        packets = self._container.demux(self.stream)
+        try:
+            return next(self._packets)
+        except (StopIteration, EOFError, av.error.FFmpegError):
+            return None
+
+    def _seek(self, keyframe: Keyframe, earlier: float) -> bool:
+        """Go to some seconds before a keyframe and leave out packets until its own is next.
+
+        False if there is none up to where it ought to be.
+        """
+        import av
+
+        container, stream = self.video.container, self.video.stream
+        try:
+            container.seek(keyframe.decoded - round(earlier / (stream.time_base or 1)), stream=stream)
+        except av.error.FFmpegError:
+            return False
+        self._begin(self.video)
         while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, EOFError, av.error.FFmpegError):
-                break
-            if packet.size == 0:
-                break
-            yield from _tolerant(packet.decode)
-        # frames still inside the decoder
-        yield from _tolerant(lambda: self.stream.codec_context.decode(None))
+            packet = self._next_packet()
+            if packet is None or (packet.dts is not None and packet.dts > keyframe.decoded):
+                return False
+            if Keyframe.of(packet) == keyframe:
+                self._packets = itertools.chain([packet], self._packets)
+                return True
+
+    def _take(self, decode: Callable[[], list[av.VideoFrame]]) -> None:
+        """Decode, where what cannot be decoded gives no frame: the next may be fine."""
+        import av
+
+        try:
+            self._ready.extend(decode())
+        except (EOFError, av.error.FFmpegError):
+            self.has_failed = True
 
 
-def _tolerant(decode: Callable[[], list["av.VideoFrame"]]) -> list["av.VideoFrame"]:
-    """A packet that cannot be decoded gives no frame; the next may be fine."""
-    import av
+def _is_whole(frame: av.VideoFrame) -> bool:
+    """Whether a frame builds on no other: some files call all their packets keyframes."""
+    from av.video.frame import PictureType
 
-    try:
-        return list(decode())
-    except (EOFError, av.error.FFmpegError):
-        return []
-
-
-class Orientation(NamedTuple):
-    """How stored pixels become the upright picture: swap the sides, then flip x, then flip y."""
-
-    swap: bool = False
-    flip_x: bool = False
-    flip_y: bool = False
-
-
-def orientation_of(frame: "av.VideoFrame") -> Orientation:
-    """Read the display matrix (x' = a x + c y, y' = b x + d y). It holds for the whole stream.
-
-    To be asked once: PyAV ties a frame and its side data into a cycle, so that the frame would stay in memory until
-    the garbage collector comes by.
-    """
-    from av.sidedata.sidedata import Type
-
-    side = frame.side_data.get(Type.DISPLAYMATRIX)
-    if side is None:
-        return Orientation()
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side), dtype=np.int32)[:5])
-    if abs(b) > abs(a):
-        return Orientation(True, c < 0, b < 0)
-    return Orientation(False, a < 0, d < 0)
-
-
-def to_rgb(frame: "av.VideoFrame", turn: Orientation, size: tuple[int, int] | None = None) -> np.ndarray:
-    """H x W x 3 uint8, upright; scaled to `size` = (height, width) where a stream changes its picture size."""
-    stored = size[::-1] if size is not None and turn.swap else size
-    if stored is not None and stored != (frame.height, frame.width):
-        frame = frame.reformat(width=stored[1], height=stored[0], format="rgb24")
-    pixels = frame.to_ndarray(format="rgb24")
-    pixels = pixels.transpose(1, 0, 2) if turn.swap else pixels
-    pixels = pixels[:, ::-1] if turn.flip_x else pixels
-    pixels = pixels[::-1] if turn.flip_y else pixels
-    return np.ascontiguousarray(pixels)
+    return bool(frame.key_frame) or frame.pict_type == PictureType.I

@@ -1,5 +1,7 @@
 """Reading ahead: the next frames are decoded and resized in a thread of their own while the network works."""
 
+from __future__ import annotations
+
 import threading
 import weakref
 from collections import deque
@@ -111,7 +113,7 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
 
-def _stop(channel: "_Channel[tuple[int, T]]", thread: threading.Thread) -> None:
+def _stop(channel: _Channel[tuple[int, T]], thread: threading.Thread) -> None:
     """Stop reading. The frame in work is waited for: a thread that is inside of torch when the interpreter ends aborts
     the process. Not for long, though: the source may be waiting for a frame that never comes."""
     channel.close()
@@ -120,7 +122,7 @@ def _stop(channel: "_Channel[tuple[int, T]]", thread: threading.Thread) -> None:
 
 
 def _read(
-    channel: "_Channel[tuple[int, T]]",
+    channel: _Channel[tuple[int, T]],
     source: FrameSource,
     indices: Iterator[int],
     prepare: Callable[[np.ndarray], T] | None,

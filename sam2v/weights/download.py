@@ -119,7 +119,7 @@ def _fetch(url: str, part: Path, quiet: bool) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
         if _etag_file(part).is_file():
-            request.add_header("If-Range", _etag_file(part).read_text())
+            request.add_header("If-Range", _etag_file(part).read_text(encoding="utf-8"))
     try:
         response = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
@@ -172,7 +172,7 @@ def _remember_etag(response: HTTPResponse, part: Path) -> None:
     """Keep the file's version, so that two versions are never joined."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):
-        _etag_file(part).write_text(etag)
+        _etag_file(part).write_text(etag, encoding="utf-8")
     else:
         _etag_file(part).unlink(missing_ok=True)
 

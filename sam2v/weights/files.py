@@ -1,12 +1,12 @@
-"""Checkpoint files: the released .pt layout, bare state dicts and safetensors.
+"""Checkpoint files: torch's own (.pt), safetensors, and safetensors in several files with an index.
 
-A file's first bytes tell what it is; its name does not matter for reading. Nothing here runs code from a file: pickles
-are read by torch's weights-only unpickler.
+A file's first bytes tell what it is; its name does not matter for reading. Nothing here runs code from a file, or takes
+more memory than a small multiple of the file's size.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,37 +15,53 @@ import torch
 from torch import Tensor
 
 from sam2v.files import whole_file
+from sam2v.weights.contents import find_weights
+from sam2v.weights.pickles import Stored
+from sam2v.weights.torch_files import read_torch_file
 
 CheckpointFormat = Literal["safetensors", "official"]
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {"safetensors": (".safetensors",), "official": (".pt", ".pth", ".ckpt")}
+_INDEX = ".index.json"
+_MOST_INDEX = 16 << 20  # bytes
 _ZIP, _PICKLE, _TORCH_PICKLE = b"PK\x03\x04", b"\x80", b"\x80\x02"
+_LISTED = 6
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict onto the CPU.
 
     Args:
-        path: a .pt file with ``{"model": state_dict}`` (further entries are ignored) or a bare state dict, or a
-            safetensors file.
+        path: a .pt file that holds one mapping of tensors, under whatever keys and with whatever prefix before all
+            names; a safetensors file; the index of sharded ones (`*.index.json`); or a folder that holds one of these.
+
+    Returns:
+        Names as in the network or as in transformers' port, without a prefix.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: no such file, or a folder.
-        ValueError: empty, damaged, incomplete, no checkpoint, without a state dict, or a pickle that would run code.
+        FileNotFoundError, IsADirectoryError: no such file, or a folder without a checkpoint.
+        ValueError: empty, damaged, incomplete, no checkpoint, without a state dict or with several, or a pickle that
+            could run code.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a checkpoint file")
+        path = _only_checkpoint(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint file {path}")
+    if path.name.endswith(_INDEX):
+        return find_weights(_read_shards(path), str(path), Tensor)
+    return _read_file(path)
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = file.read(9)
     if not head:
         raise ValueError(f"{path} is empty")
     if _is_safetensors(head):  # first, because the length it begins with may look like a pickle's first byte
-        return _read_safetensors(path)
+        return find_weights(_read_safetensors(path), str(path), Tensor)
     if head.startswith((_ZIP, _TORCH_PICKLE)):
-        return _state_dict_in(_unpickle(path), path)
+        return read_torch_file(path, lambda content: find_weights(content, str(path), Stored))
     if head.startswith(_PICKLE):
         raise ValueError(f"{path} is refused: a plain pickle, not torch's, and that could run code")
     raise ValueError(f"{path} is not a checkpoint: neither a torch file (.pt) nor safetensors")
@@ -62,13 +78,13 @@ def write_checkpoint(
     Args:
         state_dict: name -> tensor, on any device.
         path: where to. Missing folders are made.
-        format: ``"safetensors"``, or ``"official"`` for the released layout, ``{"model": state_dict}`` in a .pt file.
+        format: `"safetensors"`, or `"official"` for the released layout, `{"model": state_dict}` in a .pt file.
         metadata: texts to keep in the file (safetensors only).
 
     Raises:
         ValueError: unknown format, or a suffix that belongs to the other format.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     check_target(path, format)
     tensors = _with_own_memory(state_dict)
     with whole_file(path) as temporary:
@@ -104,19 +120,6 @@ def check_target(path: Path, format: str) -> None:
             raise ValueError(f"{path} has the suffix of format={other!r}, but format={format!r} was asked for")
 
 
-def _unpickle(path: Path) -> Any:
-    import pickle
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        why = f"its pickle would run code ({named[1]})" if named else "it is damaged or holds more than tensors"
-        raise ValueError(f"{path} is refused: {why}; only tensors are accepted") from None
-    except Exception:  # damaged bytes make the unpickler stumble in any number of ways
-        raise ValueError(f"{path} is damaged or incomplete, or not a torch file") from None
-
-
 def _is_safetensors(head: bytes) -> bool:
     """Whether a file starts like safetensors: the header's length in 8 bytes, then a JSON object."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
@@ -132,13 +135,54 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged or incomplete ({error})") from None
 
 
-def _state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict in what a .pt file held."""
-    inner = content["model"] if isinstance(content, dict) and isinstance(content.get("model"), dict) else content
-    if not isinstance(inner, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")
-    strange = [str(key) for key, value in inner.items() if not isinstance(value, Tensor)]
-    if strange or not inner:
-        what = f"entries that are not tensors ({', '.join(strange[:5])})" if strange else "no entries"
-        raise ValueError(f"{path} holds no state dict: {what}; accepted: {{'model': state_dict}} or a bare one")
-    return {str(key): value for key, value in inner.items()}
+def _only_checkpoint(folder: Path) -> Path:
+    """The one checkpoint in a folder: an index, or else a file with a checkpoint's suffix."""
+    suffixes = (*(suffix for known in _SUFFIXES.values() for suffix in known), ".bin")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    indexes = [path for path in files if path.name.endswith(_INDEX)]
+    found = indexes or [path for path in files if path.suffix in suffixes]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise IsADirectoryError(f"{folder} is a folder without a checkpoint ({', '.join(suffixes)} or *{_INDEX})")
+    names = ", ".join(path.name for path in found[:_LISTED]) + ", ..." * (len(found) > _LISTED)
+    raise ValueError(f"{folder} holds {len(found)} checkpoints ({names}): name one of them")
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """All tensors that an index names, from the files in its folder."""
+    shards: dict[str, set[str]] = {}
+    for name, file in read_index(index).items():
+        shards.setdefault(file, set()).add(name)
+    missing = [file for file in shards if not (index.parent / file).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{index}: {len(missing)} of its {len(shards)} files are missing ({missing[0]}, ...)")
+    tensors: dict[str, Tensor] = {}
+    for file, names in shards.items():
+        part = _read_safetensors(index.parent / file)
+        if part.keys() != names:
+            odd = sorted(part.keys() ^ names)
+            raise ValueError(f"{index} and {file} do not belong together: {len(odd)} names differ ({odd[0]}, ...)")
+        tensors.update(part)
+    return tensors
+
+
+def read_index(index: Path) -> dict[str, str]:
+    """Name of every tensor -> name of its file, which lies beside the index.
+
+    Raises:
+        ValueError: not such an index, or one that names a file elsewhere.
+    """
+    if index.stat().st_size > _MOST_INDEX:
+        raise ValueError(f"{index} has {index.stat().st_size} bytes: no index of weights is so long")
+    try:
+        content: Any = json.loads(index.read_bytes())
+    except (ValueError, RecursionError):
+        content = None
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):
+        raise ValueError(f'{index} is not an index of weights: expected {{"weight_map": {{name: file}}}}')
+    for file in names.values():
+        if Path(file).name != file or "\\" in file or not file.endswith(".safetensors"):
+            raise ValueError(f"{index} names {file!r}: only safetensors files beside the index are read")
+    return names

@@ -1,21 +1,24 @@
-"""Weights from the Hugging Face hub, by id (``facebook/sam2.1-hiera-tiny``)."""
+"""Weights from the Hugging Face hub, by id (`facebook/sam2.1-hiera-tiny`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sam2v.weights.files import read_index
 from sam2v.weights.released import RELEASED, hub_config, is_offline
+
+_INDEX = ".safetensors.index.json"
 
 
 def download_hub(repo_id: str) -> Path:
     """Weights file of a hub repository, from huggingface-hub's own cache or else the network.
 
-    For the released repositories that is the released .pt, for any other one ``model.safetensors`` or else the only
-    .safetensors or .pt file.
+    For the released repositories that is the released .pt, for any other one `model.safetensors`, or else the only
+    index of sharded safetensors, .safetensors or .pt file. With an index come the files that it names.
 
     Raises:
         ImportError: huggingface-hub is not installed.
-        FileNotFoundError: no such repository or no weights in it; or not in the cache and ``SAM2V_OFFLINE`` is set.
+        FileNotFoundError: no such repository or no weights in it; or not in the cache and `SAM2V_OFFLINE` is set.
         OSError: the hub cannot be reached.
     """
     try:
@@ -38,11 +41,15 @@ def download_hub(repo_id: str) -> Path:
             raise FileNotFoundError(f"the repository {repo_id!r} has no {filename}") from None
     except errors.HfHubHTTPError as error:
         raise OSError(f"the Hugging Face hub refused {repo_id!r}: {_first_line(error)}") from None
-    return Path(hub.hf_hub_download(repo_id, _only_weights(repo_id, hub.list_repo_files(repo_id))))
+    path = Path(hub.hf_hub_download(repo_id, _only_weights(repo_id, hub.list_repo_files(repo_id))))
+    if path.name.endswith(_INDEX):
+        for file in sorted(set(read_index(path).values())):
+            hub.hf_hub_download(repo_id, file)
+    return path
 
 
 def _only_weights(repo_id: str, files: list[str]) -> str:
-    for suffix in (".safetensors", ".pt"):
+    for suffix in (_INDEX, ".safetensors", ".pt"):
         found = [file for file in files if file.endswith(suffix)]
         if len(found) == 1:
             return found[0]

@@ -66,18 +66,20 @@ def load_strictly(
         Whether they are missing.
 
     Raises:
-        ValueError: names or shapes differ. All are in the one message, cut to a readable number, with the configuration
-            that would have fitted. The network is unchanged.
+        ValueError: names or shapes differ, or a parameter's values are no floating-point numbers. All are in the one
+            message, cut to a readable number, with the configuration that would have fitted. The network is unchanged.
     """
     own, given = shapes_of(network.state_dict()), shapes_of(state_dict)
     missing, unexpected = set(own) - set(given), set(given) - set(own)
     wrong = [name for name in own if name in given and own[name] != given[name]]
+    strange = {name: value.dtype for name, value in state_dict.items() if not value.is_floating_point()}
     lacks_memory = bool(missing) and is_image_only(missing, set(own))
-    if unexpected or wrong or (missing and not (image_only and lacks_memory)):
+    if unexpected or wrong or strange or (missing and not (image_only and lacks_memory)):
         problems = [
             _listing("missing", [name for name in own if name in missing]),
             _listing("unexpected", [name for name in given if name in unexpected]),
             _listing("wrong shape", [f"{n} {_by(given[n])} instead of {_by(own[n])}" for n in wrong]),
+            _listing("not floating point", [f"{n} {str(kind)[6:]}" for n, kind in strange.items()]),
         ]
         text = f"{source} does not fit {network.config.name or 'this model'}: " + "; ".join(filter(None, problems))
         raise ValueError(f"{text}; {_advice(state_dict, network.config.name)}")

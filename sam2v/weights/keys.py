@@ -1,17 +1,18 @@
 """Parameter names of other layouts.
 
-sam2v's own parameter names are those of the released checkpoints. The transformers port (``Sam2Model``,
-``Sam2VideoModel``) has others. Each pair below is (released, transformers) and serves both directions: a name is the
-longest matching prefix of ``_SCOPES`` and a rest, in which at most one of that prefix's parts stands, between dots.
+sam2v's own parameter names are those of the released checkpoints. The transformers port (`Sam2Model`,
+`Sam2VideoModel`) has others. Each pair below is (released, transformers) and serves both directions: a name is the
+longest matching prefix of `_SCOPES` and a rest, in which at most one of that prefix's parts stands, between dots.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+
+from sam2v.weights.caller import warn_caller
 
 _Pairs = tuple[tuple[str, str], ...]
 
@@ -81,6 +82,8 @@ _FOURIER_COPIES = (
 _POINTS = tuple(f"sam_prompt_encoder.point_embeddings.{i}.weight" for i in range(4))
 _POINTS_STACKED = "prompt_encoder.point_embed.weight"
 _MARKS = {"transformers": ("vision_encoder.", "shared_image_embedding."), "released": ("image_encoder.",)}
+#: Beginnings of names by which the layouts are recognised.
+MARKS = tuple(mark for marks in _MARKS.values() for mark in marks)
 
 #: Modules that tracking needs and a single image does not; Sam2Model of transformers has none of them.
 MEMORY_PREFIXES = (
@@ -97,7 +100,7 @@ MEMORY_PREFIXES = (
 
 
 def detect_layout(names: Mapping[str, object]) -> str:
-    """``"released"``, ``"transformers"`` or, for a dictionary that looks like neither, ``"unknown"``."""
+    """`"released"`, `"transformers"` or, for a dictionary that looks like neither, `"unknown"`."""
     for layout, prefixes in _MARKS.items():
         if any(name.startswith(prefixes) for name in names):
             return layout
@@ -117,8 +120,7 @@ def from_transformers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     copies = [state_dict[name] for name in _FOURIER_COPIES if name in state_dict]
     if len(copies) == 2 and not torch.equal(*copies):
-        text = f"{' and '.join(_FOURIER_COPIES)} differ; the first is used for both"
-        warnings.warn(text, stacklevel=3)
+        warn_caller(f"{' and '.join(_FOURIER_COPIES)} differ; the first is used for both")
     for name, value in state_dict.items():
         if name in _FOURIER_COPIES:
             out[_FOURIER] = copies[0]
@@ -132,7 +134,7 @@ def from_transformers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_transformers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename released entries to those of transformers' ``Sam2VideoModel``.
+    """Rename released entries to those of transformers' `Sam2VideoModel`.
 
     Raises:
         KeyError: a point embedding is missing.

@@ -99,7 +99,7 @@ def test_a_mask_is_refined(segment: Segment, photo: Path, tmp_path: Path) -> Non
         (["--point", "65,20"], "point (65, 20) lies outside the frame of 64 x 48 pixels"),
         (["--box", "5,5,30"], "expected --box X0,Y0,X1,Y1"),
         (["--box", "30,5,5,40"], "x1 must exceed x0"),
-        (["--box", "5,5,300,40"], "box corner (300, 40) lies outside"),
+        (["--box", "5,50,300,60"], "box (5, 50)-(300, 60) lies outside"),
         (["--box", "5,5,30,40", "--box", "1,1,9,9", "--point", "2,2"], "points belong to one object"),
         (["--mask", "nowhere.png"], "nowhere.png"),
         (["--point", "20,20", "--model", "sam9"], "sam9"),

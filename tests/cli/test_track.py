@@ -26,6 +26,7 @@ from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
 from sam2v.output.writers import FORMATS, MaskWriter
+from sam2v.tracking.packed import PackedFile
 
 FRAMES, HEIGHT, WIDTH, FPS = 12, 48, 64, 12
 PROMPTS = ["--point", "2:1:20,20", "--point", "2:1:60,40,0", "--box", "4:7:30,10,60,40"]
@@ -315,8 +316,8 @@ def test_what_both_ways_save_does_not_grow_with_the_video(
         stop_writing(patch, 44, interrupt)
         assert track(movie, *arguments) == 130
     (session,) = (tmp_path / "out").glob("track.*.session")
-    kept = set(torch.load(session, weights_only=True)["tracks"][0]["tracked"])
-    assert kept == {*range(3, 18), *range(30, 47)}  # what the way back reads, and what the next frames read
+    kept = {frame for frame, _ in PackedFile(session, "session").record["tracks"][0]["history"]}
+    assert kept == {*range(3, 18), *range(31, 47)}  # what the way back reads, and what the next frames read
     assert track(movie, *arguments) == 0
     predictor = VideoPredictor(nano_by_rule())
     state = predictor.init_state(movie)
@@ -353,7 +354,7 @@ def test_an_interruption_while_files_are_finished_is_no_finished_run(
     track: Track, movie: Path, tmp_path: Path, whole: dict[str, dict[str, bytes]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sam2v.output.mask_files.CocoWriter._finish", lambda writer: interrupt())
+        patch.setattr("sam2v.output.coco.CocoWriter._finish", lambda writer: interrupt())
         assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 130
     assert not (tmp_path / "out" / "masks.json").exists()
     assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 0
@@ -554,7 +555,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
         (["--point", "12:1:20,20"], "frame_idx 12 is outside the video of 12 frames (0 to 11)"),
         (["--point=-1:1:20,20"], "frame_idx -1 is outside the video"),
         (["--box", "0:1:20,20,10,30"], "x1 must exceed x0"),
-        (["--box", "0:1:20,20,90,30"], "box corner (90, 30) lies outside the frame"),
+        (["--box", "0:1:20,50,90,60"], "box (20, 50)-(90, 60) lies outside the frame of 64 x 48 pixels"),
         (["--box", "0:1:20,20,30"], "expected --box F:ID:X0,Y0,X1,Y1"),
         (["--box", "0:1:2,2,30,30", "--box", "0:1:2,2,30,31"], "frame 0, object 1: more than one box"),
         (["--mask", "0:1:nowhere.png"], "no mask file nowhere.png"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sam2v.data import Clip, collate, normalise
+from sam2v.data import Clip, collate
 
 
 def clip(objects=2, frames=3, size=(4, 5), name="a"):
@@ -44,20 +44,12 @@ def test_dtypes_are_checked():
 
 def test_collate_pads_objects():
     batch = collate([clip(1, name="a"), clip(3, name="b")])
-    assert batch.frames.shape == (2, 3, 3, 4, 5) and batch.frames.dtype == torch.float32
+    assert batch.frames.shape == (2, 3, 3, 4, 5) and batch.frames.dtype == torch.uint8
     assert batch.masks.shape == (2, 3, 3, 4, 5) and batch.masks.dtype == torch.bool
     assert batch.valid.tolist() == [[True, False, False], [True, True, True]]
     assert not batch.masks[0, :, 1:].any() and batch.visible[1, 0].all()
     assert batch.names == ("a", "b") and len(batch) == 2
     assert batch.to("cpu").names == batch.names
-
-
-def test_frames_are_normalised_as_for_inference():
-    from sam2v.video.preprocess import preprocess
-
-    frames = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-    expected = preprocess(frames[0].permute(1, 2, 0).contiguous(), 16)
-    torch.testing.assert_close(normalise(frames), expected, atol=1e-5, rtol=0)
 
 
 def test_collate_refuses_what_has_no_common_shape():

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
-from sam2v.data.synthetic import SyntheticClips, SyntheticConfig, demo_clip, load_sources
+from sam2v.data.synthetic import SyntheticClips, SyntheticConfig, load_sources
 from sam2v.data.synthetic.effects import darken
 from sam2v.data.synthetic.render import Sources, render_scenes
 from sam2v.data.synthetic.scene import sample_scene, stack_scenes
@@ -80,17 +80,6 @@ def test_silhouettes_stay_inside_their_atlas() -> None:
     assert (alpha.flatten(1).mean(1) > 0.02).all()
 
 
-def test_demo_tells_its_story() -> None:
-    clip = demo_clip((96, 160), frames=24)
-    assert clip.frames.shape == (24, 3, 96, 160) and clip.num_objects == 3
-    area = clip.masks.flatten(2).sum(2)  # 24 x 3
-    assert (area[0] > 50).all()
-    assert area[12, 2] == 0 and area[-1, 2] > 50, "object 2 leaves and returns"
-    assert area[:, 0].min() > 50
-    middle = [float(mask.float().mean(0).argmax()) for mask in (clip.masks[0, 0], clip.masks[-1, 0])]
-    assert middle[1] > middle[0] + 60, "object 0 crosses the picture"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -137,8 +126,6 @@ def test_bad_numbers_are_refused() -> None:
         SyntheticClips(SMALL, length=0)
     with pytest.raises(ValueError, match="lower it"):
         SyntheticClips(replace(SMALL, min_area=1.0))[0]
-    with pytest.raises(ValueError, match="at least 2 frames"):
-        demo_clip(frames=1)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_objects_that_left_the_first_frame_are_dropped():
 def test_thin_masks_survive_and_empty_ones_stay_empty():
     masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
     masks[0, 0, 33, 10] = True
-    small = resize_masks(masks, 8)
+    small = resize_masks(masks, (8, 8))
     assert small[0, 0].nonzero().tolist() == [[4, 1]] and not small[0, 1].any()
 
 
@@ -115,7 +115,7 @@ def test_halving_does_not_shift():
     """A mask symmetric about the centre stays so."""
     masks = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     masks[0, 0, 11:53, 11:53] = True
-    small = resize_masks(masks, 32)
+    small = resize_masks(masks, (32, 32))
     assert torch.equal(small, small.flip(-1)) and torch.equal(small, small.flip(-2))
 
 

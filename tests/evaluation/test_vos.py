@@ -99,7 +99,7 @@ def test_boxes_are_tight(tmp_path: Path) -> None:
     records = davis(write_davis(tmp_path))
     oracle = Oracle(records)
     evaluate_vos(oracle, records, prompt="box")
-    assert oracle.states[0].calls[1] == ("box", 0, 2, [37, 23, 51, 37])
+    assert oracle.states[0].calls[1] == ("box", 0, 2, [37, 23, 52, 38])
 
 
 def test_a_pixel_goes_to_the_highest_logit() -> None:

@@ -49,7 +49,7 @@ class Fixture:
         Raises:
             AssertionError: another shape, or a difference above ``atol``.
         """
-        actual = np.asarray(actual)
+        actual = actual.cpu().numpy() if isinstance(actual, torch.Tensor) else np.asarray(actual)
         thinned = self.meta.get("thinned", {}).get(name)
         if thinned:
             actual = actual[tuple(slice(None, None, step) for step in thinned)]
@@ -58,6 +58,7 @@ class Fixture:
 
 def assert_close(actual: Any, expected: Any, atol: float, name: str) -> None:
     """Same shape, and no entry further than ``atol`` away; NaN in ``expected`` is not compared."""
+    actual = actual.cpu() if isinstance(actual, torch.Tensor) else actual
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     assert actual.shape == expected.shape, f"{name}: shape {actual.shape} instead of {expected.shape}"
     far = abs(actual - expected)[~np.isnan(expected)]

@@ -1,6 +1,12 @@
-import torch
+"""A pixel belongs to one object at most."""
 
-from sam2v.masks.overlap import non_overlapping
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sam2v.masks.overlap import label_map, non_overlapping
 
 
 def test_only_the_highest_object_stays() -> None:
@@ -27,3 +33,21 @@ def test_one_or_no_object_is_returned_as_it_is() -> None:
     for count in (0, 1):
         logits = torch.randn(count, 1, 3, 3)
         assert non_overlapping(logits) is logits
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6)), elements=st.integers(-2, 2)
+    ),
+    st.integers(1, 60000),
+)
+def test_a_label_map_names_the_highest_logit(logits: np.ndarray, first: int) -> None:
+    ids = list(range(first, first + len(logits)))
+    labels = label_map(logits, logits > 0, ids)
+    expected = np.where(logits.max(axis=0) > 0, np.array(ids)[logits.argmax(axis=0)], 0)
+    assert np.array_equal(labels, expected)
+    assert labels.dtype == (np.uint8 if ids[-1] < 255 else np.uint16)
+
+
+def test_a_label_map_without_objects() -> None:
+    assert not label_map(np.zeros((0, 3, 4), np.float32), np.zeros((0, 3, 4), bool), []).any()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sam2v.masks.rle import decode_rle, encode_rle, rle_area
+from sam2v.masks.rle import MAX_PIXELS, decode_rle, encode_rle, rle_area
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -81,6 +81,10 @@ def test_integers_and_tensors():
         ({"size": [2, 2], "counts": "P"}, "not a compressed COCO RLE"),
         ({"size": [2, 2], "counts": "é"}, "not a compressed COCO RLE|add up"),
         ({"size": [2, 2], "counts": "oooooooooo0"}, "groups"),
+        ({"size": 4, "counts": [4]}, "height, width"),
+        ({"size": ["2", 2], "counts": [4]}, "positive integers"),
+        ({"size": [float("nan"), 2], "counts": [4]}, "positive integers"),
+        ({"size": [2, 2], "counts": [2**62, 2**62, 2**62, 2**62, 4]}, "add up to 4 pixels"),  # wraps around to 4
     ],
 )
 def test_malformed(rle, message):
@@ -88,6 +92,29 @@ def test_malformed(rle, message):
         decode_rle(rle)
     with pytest.raises(ValueError, match=message):
         rle_area(rle)
+
+
+@pytest.mark.parametrize("size", [[100_000, 100_000], [1, MAX_PIXELS + 1], [2**40, 2**40], [1e300, 1]])
+@pytest.mark.parametrize("counts", ["listed", "packed"])
+def test_a_bomb_is_refused_before_anything_is_allocated(size, counts):
+    runs = [int(size[0]) * int(size[1])]
+    rle = {"size": size, "counts": runs if counts == "listed" else "0" * 9}
+    with pytest.raises(ValueError, match=f"more than {MAX_PIXELS} pixels"):
+        decode_rle(rle)
+    with pytest.raises(ValueError, match=f"more than {MAX_PIXELS} pixels"):
+        rle_area(rle)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))
+def test_runs_that_go_on_in_the_next_column(height, width, before, after):
+    """Objects that reach the bottom of one column and begin at the top of the next."""
+    flat = np.ones(height * width, bool)
+    flat[:before] = flat[len(flat) - after :] = False
+    mask = flat.reshape(width, height).T
+    rle = encode_rle(mask, compressed=False)
+    assert np.array_equal(decode_rle(rle), mask)
+    assert all(run > 0 for run in rle["counts"][1:])
+    assert len(rle["counts"]) <= 3
 
 
 def test_bad_masks():

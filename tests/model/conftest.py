@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from golden.replay import Fixture, golden_network
+from models import loud_nano
 
-from sam2v.config import load_model_config
-from sam2v.model.build import build_model
+from sam2v.backends.base import Backend
 from sam2v.model.network import Sam2Network
 
 TINY = ["sam2.1_hiera_tiny", "sam2_hiera_tiny"]
 
 
 @pytest.fixture(autouse=True)
-def _no_grad() -> object:
+def _no_grad() -> Iterator[None]:
     with torch.no_grad():
         yield
 
 
 @cache
-def _network(config: str, salt: str) -> Sam2Network:
-    return golden_network(config, salt, image_size=256)
+def _network(config: str, salt: str, device: torch.device) -> Sam2Network:
+    return golden_network(config, salt, image_size=256).to(device)
 
 
 @pytest.fixture(params=TINY)
@@ -34,24 +34,22 @@ def config(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def module_fixture(golden_dir: Path, config: str) -> Callable[[str], tuple[Fixture, Sam2Network]]:
-    """Function of a kind (``"mask_decoder"``) -> its fixture for ``config`` and the network with its weights."""
+@pytest.fixture(params=["plain", "prepared"])
+def module_fixture(
+    golden_dir: Path, config: str, device: torch.device, request: pytest.FixtureRequest
+) -> Callable[[str], tuple[Fixture, Sam2Network]]:
+    """Function of a kind (`"mask_decoder"`) -> its fixture for `config` and the network with its weights, as it is
+    written and as a backend computes it."""
 
     def load(kind: str) -> tuple[Fixture, Sam2Network]:
         fixture = Fixture(golden_dir / "modules" / f"{kind}_{config}.npz")
-        return fixture, _network(config, fixture.meta["salt"])
+        network = _network(config, fixture.meta["salt"], device)
+        return fixture, network if request.param == "plain" else Backend(network).calls
 
     return load
 
 
 @pytest.fixture(scope="session")
-def nano() -> Sam2Network:
+def nano(device: torch.device) -> Sam2Network:
     """The smallest configuration at 128 pixels, with random weights that are always the same."""
-    torch.manual_seed(0)
-    network = build_model(load_model_config("sam2v_nano", ["model.image_size=128"]))
-    # an untrained network hardly tells its inputs apart: make it louder where that would hide mistakes
-    for name, value in network.named_parameters():
-        if any(part in name for part in ("embed", "token", "tpos_enc", "no_obj_ptr", "q_proj", "k_proj")):
-            value.data.mul_(3.0)
-    return network.eval()
+    return loud_nano(["model.image_size=128"]).to(device)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from golden.noise import noise
+from models import pictures
 from torch import Tensor, nn
 
-from sam2v.model.network import ImageFeatures, MemoryRead, Sam2Network
+from sam2v.model.network import Sam2Network
+from sam2v.model.values import ImageFeatures, Prompts, TokenGroup
 
 
 class EncodeImage(nn.Module):
@@ -22,9 +24,10 @@ class EncodeImage(nn.Module):
 
 
 class ReadMemory(EncodeImage):
-    def forward(self, image: Tensor, maps: Tensor, map_time: Tensor, pointers: Tensor, pointer_time: Tensor) -> Any:  # type: ignore[override]
-        read = MemoryRead(maps, map_time, pointers, pointer_time, padded=True)
-        return self.network.read_memory(ImageFeatures(image, image, image), read)
+    def forward(self, image: Tensor, maps: Tensor, bias: Tensor, pointers: Tensor, distance: Tensor) -> Any:  # type: ignore[override]
+        time = torch.zeros(2, 3, dtype=torch.int64)
+        groups = [TokenGroup(maps, time, True, bias), TokenGroup(pointers.unflatten(2, (4, -1)), distance, False)]
+        return self.network.read_memory(ImageFeatures(image, image, image), groups)
 
 
 class DecodePrompts(EncodeImage):
@@ -35,7 +38,8 @@ class DecodePrompts(EncodeImage):
     ) -> Any:
         features = ImageFeatures(stride16, stride8, stride4)
         conditioned = self.network.without_memory(features)
-        return tuple(self.network.decode_prompts(features, conditioned, coords, labels, mask, self.multimask))
+        prompts = Prompts(coords, labels, mask)
+        return tuple(self.network.decode_prompts(features, conditioned, prompts, self.multimask))
 
 
 class DecodeTracked(DecodePrompts):
@@ -47,30 +51,28 @@ class WriteMemory(EncodeImage):
         return self.network.write_memory(ImageFeatures(image, image, image), masks, score, binarize=False)
 
 
-def image_features(network: Sam2Network, seed: int) -> tuple[Tensor, ...]:
-    return tuple(network.encode_image(noise(seed, 1, 3, 128, 128)))
-
-
 def inputs_of(call: type[nn.Module], network: Sam2Network, seed: int) -> tuple[Tensor, ...]:
     """Inputs of two objects; another seed changes values that a careless network would branch on."""
     sign = 1.0 if seed % 2 else -1.0
     if call is EncodeImage:
-        return (noise(seed, 1, 3, 128, 128),)
-    features = image_features(network, seed)
+        return (pictures(seed, 1, 96, 128),)
+    features = tuple(network.encode_image(pictures(seed, 1, 96, 128)))
     if call is ReadMemory:
-        channels = network.config.memory.mem_dim
-        time = torch.tensor([[6, 0, -1], [6, 1, 0]]) if seed % 2 else torch.tensor([[6, -1, -1], [6, 0, -1]])
-        distance = torch.tensor([[0.1, float("nan")], [0.2, 0.3]])
+        hidden = float("-inf")
+        rows = [[0, 0, hidden], [0, 0, 0]] if seed % 2 else [[0, hidden, hidden], [0.0, sign, 0]]
+        bias = torch.tensor(rows)
+        distance, channels = torch.tensor([[0.1, 0.0], [0.2, 0.3]]), network.config.memory.mem_dim
         pointers = noise(seed + 1, 2, 2, network.config.hidden_dim)
-        return features[0], noise(seed, 2, 3, channels, 8, 8), time, pointers, distance
+        return features[0], noise(seed, 2, 3, 48, channels), bias, pointers, distance
     if call is WriteMemory:
-        return features[0], noise(seed, 2, 1, 32, 32, scale=5), sign * torch.tensor([[2.0], [-2.0]])
+        return features[0], noise(seed, 2, 1, 24, 32, scale=5), sign * torch.tensor([[2.0], [-2.0]])
     labels = torch.tensor([[1, 0, -1], [2, 3, -1]]) if seed % 2 else torch.tensor([[0, -1, -1], [1, 1, -1]])
-    return *features, 128 * noise(seed, 2, 3, 2).sigmoid(), labels, sign * noise(seed, 2, 1, 32, 32, scale=5)
+    return *features, 128 * noise(seed, 2, 3, 2).sigmoid(), labels, sign * noise(seed, 2, 1, 24, 32, scale=5)
 
 
 @pytest.mark.parametrize("call", [EncodeImage, ReadMemory, DecodePrompts, DecodeTracked, WriteMemory])
 def test_export(nano: Sam2Network, call: type[EncodeImage]) -> None:
+    nano = nano.cpu()
     module = call(nano).eval()
     program = torch.export.export(module, inputs_of(call, nano, seed=1))
     for seed in (1, 2):
@@ -82,6 +84,7 @@ def test_export(nano: Sam2Network, call: type[EncodeImage]) -> None:
 
 def test_no_complex_numbers(nano: Sam2Network) -> None:
     """Rotary positions are computed in real arithmetic, which every device and exporter has."""
+    nano = nano.cpu()
     program = torch.export.export(ReadMemory(nano).eval(), inputs_of(ReadMemory, nano, seed=1))
     values = [node.meta["val"] for node in program.graph.nodes if isinstance(node.meta.get("val"), Tensor)]
     assert values and not any(value.is_complex() for value in values)

@@ -14,7 +14,6 @@ from PIL import Image
 from video.clips import number_of, numbered_frame
 
 from sam2v.masks import MaskletFrame, decode_rle, read_binary, read_label_map
-from sam2v.output.overlay import CLIP_FRAMES
 from sam2v.output.writers import FORMATS, MaskWriter, open_writer
 from sam2v.video.sources import VideoFile
 
@@ -142,7 +141,7 @@ def test_coco_opens_in_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("format", VIDEO)
 @pytest.mark.parametrize("size", [SIZE, (33, 65)])
 def test_overlay_has_every_frame_in_its_place(format: str, size: tuple[int, int], tmp_path: Path) -> None:
-    count = CLIP_FRAMES + 9
+    count = 73
     with open_writer(format, tmp_path, size=size, fps=30, labels=False, alpha=0.2) as writer:
         for index in range(count):
             writer.write(result_of(index, size))
@@ -183,28 +182,43 @@ def test_overlay_is_in_the_order_of_time(format: str, order: list[int], tmp_path
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_second_run_continues(format: str, tmp_path: Path) -> None:
-    """Closed, or stopped dead in the middle: the second run adds what is missing, as if there had been one run."""
-    total = CLIP_FRAMES + 20
+@pytest.mark.parametrize("stop", ["closed", "killed", "interrupted"])
+def test_a_second_run_continues(format: str, stop: str, tmp_path: Path) -> None:
+    """However the first one ended, the second run adds what is missing, as if there had been one run."""
+    total, folder = 90, tmp_path / stop
     write(opened(format, tmp_path / "once"), range(total))
-    for stop in ("closed", "killed"):
-        folder = tmp_path / stop
-        first = opened(format, folder)
-        for index in range(CLIP_FRAMES + 5):
-            first.write(result_of(index))
-        if stop == "closed":
-            first.close()
-        second = opened(format, folder, resume=True)
-        done = second.done_frames()
-        assert set(range(CLIP_FRAMES)) <= done <= set(range(CLIP_FRAMES + 5))
-        write(second, [index for index in range(total) if index not in done])
-        assert written(format, folder) == written(format, tmp_path / "once")
-        third = opened(format, folder, resume=True)
-        assert third.done_frames() == set(range(total))
-        third.close()
-        assert written(format, folder) == written(format, tmp_path / "once")
-        assert opened(format, folder).done_frames() == set()
-        del first
+    first = opened(format, folder)
+    for index in range(70):
+        first.write(result_of(index))
+    if stop != "killed":
+        first.close(finished=stop == "closed")
+    second = opened(format, folder, resume=True)
+    assert second.done_frames() == set(range(70))
+    write(second, range(70, total))
+    assert written(format, folder) == written(format, tmp_path / "once")
+    third = opened(format, folder, resume=True)
+    assert third.done_frames() == set(range(total))
+    third.close()
+    assert written(format, folder) == written(format, tmp_path / "once")
+    assert not [path.name for path in folder.iterdir() if path.suffix in (".nut", ".tmp")] or format == "gif"
+    assert opened(format, folder).done_frames() == set()
+    assert not [path.name for path in folder.iterdir() if path.suffix == ".nut"]
+
+
+@pytest.mark.parametrize("format", VIDEO)
+def test_an_interrupted_overlay_is_not_encoded_twice(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of several runs, each after the other, are copied."""
+    for part in (range(20), range(20, 35), range(35, 41)):
+        writer = opened(format, tmp_path, resume=True)
+        for index in part:
+            writer.write(result_of(index))
+        with monkeypatch.context() as patch:
+            if format != "gif":
+                patch.setattr("sam2v.output.overlay.encode_all", None)
+            writer.close(finished=False)
+        assert written(format, tmp_path) == list(range(part.stop))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -238,21 +252,21 @@ def test_missing_files_are_not_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_full_disk(format: str, tmp_path: Path) -> None:
     """One line that names the file; what was written before stays, and a second run continues."""
-    good = CLIP_FRAMES + 2
+    good = 66
     writer = opened(format, tmp_path)
     for index in range(good):
         writer.write(result_of(index))
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     grain = torch.randn(2, 1, *SIZE, generator=torch.Generator().manual_seed(0))
     with pytest.raises(OSError, match=f"cannot write {tmp_path}") as caught, small_disk(300), writer:
-        for index in range(good, good + CLIP_FRAMES):
-            plain = result_of(index).with_frame(noise)
+        for index in range(good, good + 64):
+            plain = result_of(index)
             writer.write(MaskletFrame(index, [1, 7], grain, plain.iou, plain.object_score, noise))
     assert "\n" not in str(caught.value)
-    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".part")]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".tmp"))]
     again = opened(format, tmp_path, resume=True)
-    assert set(range(CLIP_FRAMES)) <= again.done_frames()
-    write(again, [index for index in range(good) if index not in again.done_frames()])
+    assert set(range(good)) <= again.done_frames()
+    write(again, [])
     assert len(written(format, tmp_path)) >= good
 
 

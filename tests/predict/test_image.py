@@ -201,7 +201,7 @@ BAD_PROMPTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"point_coords": [[3, -1]]}, ValueError, "lies outside"),
     ({"point_coords": [[3, 1]], "normalize_coords": False}, ValueError, "outside the unit square"),
     ({"box": [30, 5, 20, 9]}, ValueError, "is empty: x1 must exceed x0"),
-    ({"box": [5, 5, 80, 40]}, ValueError, r"box corner \(80, 40\) lies outside"),
+    ({"box": [64, 5, 80, 40]}, ValueError, r"box \(64, 5\)-\(80, 40\) lies outside the frame of 64 x 48 pixels"),
     ({"box": [5, 5, 8]}, ValueError, r"box must be \(x0, y0, x1, y1\), got shape 3"),
     ({"box": [5, 5, 8, np.nan]}, ValueError, "NaN"),
     ({"box": np.zeros((0, 4))}, ValueError, "got shape 0 x 4"),

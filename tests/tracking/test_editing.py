@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from drawn import drawn_clip
 from models import nano_by_rule
 
 from sam2v import VideoPredictor
-from sam2v.memory import MemoryBank, RecentFramesPolicy, Selection
+from sam2v.memory import Hypothesis, Moment, Pool, RecentFramesPolicy, Selection
 from sam2v.tracking.engine import NoPromptError
 
 
@@ -149,11 +150,13 @@ def test_scores_come_with_every_mask(predictor: VideoPredictor, clip: np.ndarray
 
 
 def test_removing_the_last_object_resets(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    predictor = VideoPredictor(predictor.model, pool=Pool())
     state = predictor.init_state(clip)
     predictor.add_points(state, 0, 1, [(20, 20)])
     list(predictor.propagate_in_video(state, max_frame_num_to_track=2))
     assert predictor.remove_object(state, 1) == ([], [])
-    assert state.obj_ids == [] and len(state.store) == 0
+    gc.collect()
+    assert state.obj_ids == [] and predictor.pool.held_bytes["host"] == 0
     assert predictor.remove_object(state, 5) == ([], [])
     with pytest.raises(KeyError, match="unknown object 5"):
         predictor.remove_object(state, 5, strict=True)
@@ -211,9 +214,9 @@ def test_non_overlapping_masks(predictor: VideoPredictor, clip: np.ndarray) -> N
 
 def test_a_policy_can_be_replaced(predictor: VideoPredictor, clip: np.ndarray) -> None:
     class FirstOnly(RecentFramesPolicy):
-        def select(self, bank: MemoryBank, frame_idx: int, reverse: bool, max_pointers: int) -> Selection:
-            chosen = super().select(bank, frame_idx, reverse, max_pointers)
-            return Selection(chosen.maps[:1], chosen.pointers[:1])
+        def select(self, hypothesis: Hypothesis, moment: Moment) -> Selection:
+            chosen = super().select(hypothesis, moment)
+            return Selection(chosen.memories[:1], chosen.pointers[:1])
 
     usual, other = (VideoPredictor(predictor.model, policy=p) for p in (None, FirstOnly()))
     results = []
@@ -234,13 +237,13 @@ def test_a_reused_buffer_does_not_change_the_window(predictor: VideoPredictor, c
 def test_live_streams_refuse_what_they_cannot_do(predictor: VideoPredictor, clip: np.ndarray) -> None:
     state = predictor.init_state(None, window=2)
     with pytest.raises(ValueError, match="none has arrived yet"):
-        predictor.add_points(state, 0, 1, [(1, 1)])
+        predictor.result(state, 0)
     for frame in clip[:4]:
         assert predictor.track(state, frame).masks.shape == (0, 1, 48, 64)
     with pytest.raises(ValueError, match="frame 0 has left the stream's window: frames 2 to 3"):
         predictor.add_points(state, 0, 1, [(1, 1)])
     with pytest.raises(ValueError, match="frame 9 has not arrived yet"):
-        predictor.add_points(state, 9, 1, [(1, 1)])
+        predictor.result(state, 9)
     with pytest.raises(ValueError, match="32 x 24 pixels, the earlier ones are 64 x 48"):
         predictor.track(state, clip[0, ::2, ::2])
     assert predictor.track(state, clip[4]).frame_idx == 4

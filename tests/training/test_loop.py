@@ -55,6 +55,15 @@ def test_a_run_leaves_weights_curves_and_state(whole: Path) -> None:
         torch.testing.assert_close(value, state["average"]["state"][name])
 
 
+def test_frames_need_not_be_square(tmp_path: Path) -> None:
+    stages = [StageConfig(steps=2, image_size=[64, 96], frames=3, batch=1, objects=1)]
+    recipe = small_recipe(tmp_path / "run", stages=stages)
+    train(recipe, progress=False)
+    overrides = [*recipe.overrides, "model.image_size=[64,96]"]
+    network = load_model("sam2v_nano", tmp_path / "run" / LAST, device="cpu", overrides=overrides)
+    assert network.config.input_size == (64, 96)
+
+
 @pytest.mark.parametrize("stop", [2, 5])
 def test_resume_repeats_the_uninterrupted_curve(whole: Path, tmp_path: Path, stop: int) -> None:
     recipe = small_recipe(tmp_path / "run")
@@ -304,6 +313,7 @@ def test_a_gpu_without_a_number_is_this_process_s(monkeypatch: pytest.MonkeyPatc
         ("validation.0.frames=1", r"validation\.0\.frames=1: must be at least 2"),
         ("optim.betas=[0.9]", r"optim\.betas=\[0\.9\]: must be two numbers"),
         ("sources.0.strides=[1]", r"sources\.0\.strides=\[1\]: must be two numbers"),
+        ("prompts.rounds=[0,9]", r"prompts\.rounds=\[0, 9\]: each between 0 and"),
         ("sources.1.weight=-1", r"sources\.1\.weight=-1\.0: must be at least 0"),
         ("prompts.point_share=7", "must be between 0 and 1"),
         ("lora.rank=-3", r"lora\.rank=-3: must be at least 0"),

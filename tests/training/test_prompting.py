@@ -97,3 +97,13 @@ def test_a_lead_gets_no_prompts() -> None:
     for plan in plans:
         assert len(plan.learnt) == 5 and plan.learnt[-1] == len(plan.steps) - 1
         assert {*plan.initial, *plan.corrected} <= set(plan.learnt)
+
+
+def test_numbers_of_corrections_are_drawn_in_turn() -> None:
+    config = PromptConfig(corrections=4, rounds=[0, 2, 4])
+    plans = [plan_clips(np.random.default_rng(k), [np.random.default_rng(k)], 4, config) for k in range(30)]
+    assert {plan.rounds for plan in plans} == {0, 2, 4}
+    plain = [plan_clips(np.random.default_rng(k), [np.random.default_rng(k)], 4, PromptConfig()) for k in range(30)]
+    assert {plan.rounds for plan in plain} == {None}
+    assert all(bool(plan.corrected) == (plan.rounds != 0) for plan in plans)
+    assert [plan.initial for plan in plans] == [plan.initial for plan in plain]

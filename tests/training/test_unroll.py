@@ -120,7 +120,7 @@ def test_an_absent_object_gets_a_negative_click_for_a_click_and_for_a_box(
     batch = ClipBatch(batch.frames, masks, batch.valid)
     given = []
     real = network.decode_prompts
-    monkeypatch.setattr(network, "decode_prompts", lambda *args: given.append(args[2:4]) or real(*args))
+    monkeypatch.setattr(network, "decode_prompts", lambda *args: given.append(args[2][:2]) or real(*args))
     with torch.no_grad():
         unroll(network, batch, _plan(batch, (CLICK, BOX), initial=(0, 2)), _draws(batch, config), config)
     (_, here), (_, box), (_, gone), (place, no_box) = [part for part in given if part[1].shape[1] > 1][:4]
@@ -186,7 +186,7 @@ def test_supervision_counts_every_prompt_step(network: Sam2Network) -> None:
 
 
 def test_a_nearby_start_attends_to_the_same_place() -> None:
-    from sam2v.model.network import ImageFeatures, MemoryRead
+    from sam2v.model.values import ImageFeatures, TokenGroup
     from sam2v.training.auxiliary import look_nearby
 
     torch.manual_seed(1)
@@ -194,13 +194,13 @@ def test_a_nearby_start_attends_to_the_same_place() -> None:
 
     def reach() -> float:
         """How much of what a memory cell changes stays within one cell of it."""
-        maps = torch.zeros(1, 1, 16, 8, 8, requires_grad=True)
+        cells = torch.zeros(1, 1, 64, 16, requires_grad=True)
         time = torch.tensor([[fresh.config.memory.num_maskmem - 1]])
-        read = MemoryRead(maps, time, torch.zeros(1, 1, 32), torch.zeros(1, 1), False)
+        memory = [TokenGroup(cells, time, True), TokenGroup(torch.zeros(1, 1, 2, 16), torch.zeros(1, 1), False)]
         features = ImageFeatures(torch.randn(1, 32, 8, 8), torch.zeros(1, 8, 16, 16), torch.zeros(1, 4, 32, 32))
-        fresh.read_memory(features, read)[0, :, 4, 4].square().sum().backward()
-        assert maps.grad is not None
-        share = maps.grad[0, 0].abs().sum(0)
+        fresh.read_memory(features, memory)[0, :, 4, 4].square().sum().backward()
+        assert cells.grad is not None
+        share = cells.grad[0, 0].abs().sum(1).view(8, 8)
         return float(share[3:6, 3:6].sum() / share.sum())
 
     before = reach()
@@ -222,11 +222,30 @@ def test_times_are_those_of_the_engine(
     with torch.no_grad():
         unroll(network, batch, plan, _draws(batch, config), config)
     last = network.config.memory.num_maskmem - 1
-    assert [read.map_time[0].tolist() for read in reads] == [[last], [last, 0], [last, 1, 0]]
-    distances = [[1], [3, 2], [4, 3, 1]]  # frames are told to lie at 0, 1, 3 and 4
-    for read, wanted in zip(reads, distances, strict=True):
-        got = (read.pointer_time[0] * (limit - 1)).tolist()
+    assert [maps.time[0].tolist() for maps, _ in reads] == [[last], [last, 0], [last, 1, 0]]
+    distances = [[1], [3, 2], [4, 1, 3]]  # frames are told to lie at 0, 1, 3 and 4; the nearest come first
+    for (_, pointers), wanted in zip(reads, distances, strict=True):
+        got = (pointers.time[0] * (limit - 1)).tolist()
         # the pointer of a tracked frame beyond the limit is not read
-        assert got == pytest.approx(
-            [d if k == 0 or d < limit else float("nan") for k, d in enumerate(wanted)], nan_ok=True
-        )
+        assert got == pytest.approx([d for k, d in enumerate(wanted) if k == 0 or d < limit])
+
+
+def test_single_clicks_are_taught_with_what_else_lies_under_them(network: Sam2Network) -> None:
+    batch, config = _batch(2), PromptConfig(corrections=2)
+    masks = batch.masks.clone()
+    masks[:, :, 1] = masks[:, :, 0]  # the same object twice: whatever is clicked, the other one is under it
+    batch = ClipBatch(batch.frames, masks[:, :, :2], batch.valid[:, :2] | True)
+    plan = _plan(batch, (CLICK, CLICK), corrected=(0,))
+    got = unroll(network, batch, plan, _draws(batch, config), config)
+    assert [other is not None for other in got.others] == [True, False, False, False]
+    assert got.others[0] is not None and torch.equal(got.others[0], got.truth[:, 0])
+    boxes = unroll(network, batch, _plan(batch, (BOX, BOX)), _draws(batch, config), config)
+    assert all(other is None for other in boxes.others)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_plan_says_how_many_corrections_follow(network: Sam2Network, rounds: int) -> None:
+    batch, config = _batch(2), PromptConfig(corrections=2)
+    plan = _plan(batch, (CLICK, CLICK), corrected=(0,), rounds=rounds)
+    got = unroll(network, batch, plan, _draws(batch, config), config)
+    assert len(got.steps) == 1 + rounds + 1

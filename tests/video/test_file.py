@@ -1,6 +1,7 @@
 """Video files: every frame under its number, by any road, in every container; damaged files."""
 
 import gc
+import io
 import multiprocessing
 import os
 import struct
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from video.clips import number_of, numbered_frame, write_sound, write_video
+from video.clips import BFRAMES, decoded, edit_list, number_of, numbered_frame, replace_box, write_sound, write_video
 
+from sam2v.video.decoder import Decoder
+from sam2v.video.reader import PROBE
 from sam2v.video.sources import EndOfVideo, VideoFile, open_source
 
-BFRAMES = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=2:keyint=10"}
 KINDS = {
     "mp4": {"options": BFRAMES},
     "mov": {"options": {"x264-params": "b-adapt=0:bframes=2:keyint=1000"}},
@@ -51,6 +53,63 @@ def test_backward_and_jumping_give_the_frames_of_reading_onward(clip: Path) -> N
     with VideoFile(clip, cache_bytes=5 * onward[0].nbytes) as source:
         for index in order:
             np.testing.assert_array_equal(source[index], onward[index], err_msg=f"frame {index}")
+
+
+ORDINARY = {
+    "mp4": {"options": BFRAMES},
+    "mov": {"options": {"x264-params": "b-adapt=0:bframes=2:keyint=10"}},
+    "mkv": {"options": {"x264-params": "b-adapt=0:bframes=3:keyint=10:open-gop=1"}},
+    "ts": KINDS["ts"],
+    "webm": KINDS["webm"],
+}
+
+
+@pytest.mark.parametrize(
+    ("ending", "edits"),
+    [*((ending, []) for ending in ORDINARY), *((ending, [(2000, 1024), (4000, 21504)]) for ending in ("mp4", "mov"))],
+)
+def test_frames_are_jumped_to_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, edits: list[tuple[int, int]]
+) -> None:
+    """Going to the end of an ordinary video decodes little more than the last group of frames."""
+    path, length = write_video(tmp_path / f"a.{ending}", 200, **ORDINARY[ending]), 200
+    if edits:
+        path.write_bytes(replace_box(path.read_bytes(), b"edts", edit_list(edits)))
+        length = 150
+    count, advance = [0], Decoder.advance
+
+    def counted(decoder: Decoder) -> object:
+        count[0] += 1
+        return advance(decoder)
+
+    monkeypatch.setattr(Decoder, "advance", counted)
+    with VideoFile(path, cache_bytes=0) as source:
+        source[length - 1]
+        assert count[0] < PROBE + 2 + 15
+        for index in (100, 30, 140):
+            before = count[0]
+            source[index]
+            assert count[0] - before < 15
+
+
+def test_program_streams_are_jumped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their units hold the end of one frame and the start of the next: reading has to begin before a keyframe's."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "noise.mpg"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"bf": "2", "g": "10", "qmin": "2", "qmax": "2"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for number in range(100):
+            noise = np.random.default_rng(number).integers(0, 256, (96, 128, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    frames = decoded(path)
+    restarts: list[bool] = []
+    monkeypatch.setattr(Decoder, "restart", lambda decoder: restarts.append(True))
+    with VideoFile(path, cache_bytes=0) as source:
+        for index in (99, 40, 75, 22):
+            np.testing.assert_array_equal(source[index], frames[index])
+    assert not restarts
 
 
 def test_behind_the_end(clip: Path) -> None:
@@ -136,7 +195,7 @@ def test_opening_reads_a_fraction_of_the_packets(video: Callable[..., Path]) -> 
     with VideoFile(video("long.mp4", 250, options={"g": "20", "preset": "ultrafast"})) as source:
         assert len(source) == 250
         source[3]
-        assert len(source._index) < 100
+        assert len(source._reader.get()._index) < 100
 
 
 def test_cut_short_with_its_index_in_front(video: Callable[..., Path]) -> None:
@@ -170,6 +229,42 @@ def test_a_damaged_stretch_keeps_the_numbers_in_place(video: Callable[..., Path]
         warnings.simplefilter("ignore")
         frames = list(source)
         assert number_of(frames[2]) == 2 and number_of(frames[-1]) == 59
+
+
+@pytest.mark.parametrize("first", [5, 30])
+def test_damaged_frames_keep_their_numbers(video: Callable[..., Path], first: int) -> None:
+    """The next good one stands for them."""
+    av = pytest.importorskip("av")
+    path = video("hurt.mp4", 60, codec="mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        hurt = [(packet.pos, packet.size) for packet in packets[first : first + 3]]
+    data = bytearray(path.read_bytes())
+    for place, size in hurt:
+        data[place : place + size] = bytes(size)
+    path.write_bytes(data)
+    expected = [first + 3 if first <= number < first + 3 else number for number in range(60)]
+    with VideoFile(path) as source:
+        assert [number_of(frame) for frame in source] == expected and len(source) == 60
+    with VideoFile(path, cache_bytes=0) as source:
+        for index in (59, first + 1, 0, first, 40, first + 2, first + 3):
+            assert number_of(source[index]) == expected[index]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_damage_shows_later_where_frames_are_reordered(video: Callable[..., Path], ending: str) -> None:
+    av = pytest.importorskip("av")
+    path = video(f"hurt.{ending}", 60, size=(96, 128), options={"g": "10", "bf": "2"})
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        hurt = [(packet.pos, packet.size) for packet in (packets[33], packets[41])]
+    data = bytearray(path.read_bytes())
+    for place, size in hurt:
+        data[place + 12 : place + size] = bytes(size - 12)
+    path.write_bytes(data)
+    with VideoFile(path) as source:
+        numbers = [number_of(frame) for frame in source]
+    assert len(numbers) == 60 and numbers[:33] + numbers[50:] == [*range(33), *range(50, 60)]
 
 
 def test_unusable_files_say_what_is_wrong(video: Callable[..., Path], tmp_path: Path) -> None:
@@ -206,12 +301,72 @@ def test_two_threads_read_one_source(video: Callable[..., Path]) -> None:
     assert wrong == []
 
 
+def test_a_file_that_vanishes(video: Callable[..., Path], tmp_path: Path) -> None:
+    """That is said until it is there again."""
+    path = video("clip.mp4", 40, options=BFRAMES)
+    path.write_bytes(replace_box(path.read_bytes(), b"edts", edit_list([(1400, 5 * 512 + 1024)])))
+    with VideoFile(path, cache_bytes=0) as source:
+        assert number_of(source[20]) == 25
+        path.rename(tmp_path / "elsewhere.mp4")
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError, match=r"clip\.mp4"):
+                source[2]  # its keyframe is hidden: the file is opened again
+        (tmp_path / "elsewhere.mp4").rename(path)
+        assert number_of(source[2]) == 7
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_an_error_of_the_disk_passes(video: Callable[..., Path], name: str, is_indexed: bool) -> None:
+    """It is said, and when it is over the frames are there, under their numbers."""
+
+    class File:
+        def __init__(self, data: bytes) -> None:
+            self.file, self.fails = io.BytesIO(data), False
+            self.seek, self.tell = self.file.seek, self.file.tell
+
+        def read(self, count: int) -> bytes:
+            if self.fails:
+                raise OSError(5, "Input/output error")
+            return self.file.read(count)
+
+    file = File(video(name, 200, size=(120, 160), codec="mjpeg", pix_fmt="yuvj420p").read_bytes())
+    with VideoFile(file, cache_bytes=0) as source:  # type: ignore[arg-type]
+        if is_indexed:
+            source[199]
+        assert number_of(source[5]) == 5
+        file.fails = True
+        with pytest.raises(OSError, match="Input/output error"):
+            for index in range(6, 200):
+                source[index]
+        file.fails = False
+        assert [number_of(source[index]) for index in (index, 199, 40, 150)] == [index, 199, 40, 150]
+        assert len(source) == 200
+
+
+def test_going_back_keeps_what_it_passes(video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    count, advance = [0], Decoder.advance
+
+    def counted(decoder: Decoder) -> object:
+        count[0] += 1
+        return advance(decoder)
+
+    monkeypatch.setattr(Decoder, "advance", counted)
+    path = video("long.mp4", 60, options={"g": "1000"})
+    with VideoFile(path, cache_bytes=16 * 32 * 64 * 3) as source:
+        assert [number_of(source[index]) for index in range(59, -1, -1)] == list(range(59, -1, -1))
+    assert count[0] < 300
+
+
 def test_closed_source_refuses(video: Callable[..., Path]) -> None:
     source = VideoFile(video(count=5))
+    reader = source._reader.get()
     source.close()
     source.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(ValueError, match=r"clip\.mp4: this source is closed"):
         source[0]
+    with pytest.raises(ValueError, match="this source is closed"):
+        reader.frame(4)  # by a thread that was about to read
 
 
 def test_numbers_survive_compression() -> None:

@@ -1,10 +1,6 @@
 """`open_source`: folders, arrays, lists and streams; what it refuses; frames of every kind."""
 
-import gc
-import os
-import threading
-import weakref
-from collections.abc import Iterator
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +9,9 @@ import torch
 from PIL import Image
 from video.clips import number_of, numbered_frame, write_video
 
-from sam2v.video.base import FrameCache
-from sam2v.video.frames import as_frame, natural_key
-from sam2v.video.sequences import StreamSource
-from sam2v.video.sources import EndOfVideo, FrameDropped, VideoFile, open_source
+from sam2v.video.cache import FrameCache
+from sam2v.video.frames import as_frame
+from sam2v.video.sources import VideoFile, open_source
 
 
 def frames(count: int) -> np.ndarray:
@@ -32,40 +27,6 @@ def save_images(folder: Path, names: list[str]) -> Path:
 
 def numbers(source: object) -> list[int]:
     return [number_of(frame) for frame in open_source(source)]
-
-
-def test_folder_in_natural_order_whatever_the_names(tmp_path: Path) -> None:
-    names = ["shot 1.png", "shot 2.jpg", "shot 10.PNG", "shot 010 b.webp", "shot 11.bmp", "take2.tiff"]
-    folder = save_images(tmp_path / "any", names)
-    (folder / "notes.txt").write_text("not a frame")
-    (folder / ".hidden.png").write_bytes(b"")
-    (folder / "sub").mkdir()
-    with open_source(folder) as source:
-        assert [number_of(frame) for frame in source] == [0, 1, 2, 3, 4, 5]
-        assert len(source) == 6 and source.size == (32, 64) and source.is_seekable and source.fps is None
-        assert source.frame_names == ["shot 1", "shot 2", "shot 10", "shot 010 b", "shot 11", "take2"]
-        assert number_of(source[-1]) == 5 and number_of(source[2]) == 2
-        with pytest.raises(EndOfVideo):
-            source[6]
-
-
-def test_frame_names_stay_different(tmp_path: Path) -> None:
-    assert open_source(save_images(tmp_path / "twins", ["a.jpg", "a.png"])).frame_names == ["a_jpg", "a_png"]
-
-
-def test_folder_of_images_without_endings(tmp_path: Path) -> None:
-    folder = save_images(tmp_path / "plain", ["1.png", "2.png"])
-    for path in list(folder.iterdir()):
-        path.rename(path.with_suffix(""))
-    assert numbers(folder) == [0, 1]
-
-
-def test_natural_key_is_a_total_order() -> None:
-    names = ["a", "a1", "a01", "a2", "a10", "A3", "10", "9", "b", "1.5", "1.10", ""]
-    ordered = sorted(names, key=natural_key)
-    assert ordered.index("9") < ordered.index("10") and ordered.index("a2") < ordered.index("A3") < ordered.index("a10")
-    backwards = list(reversed(ordered))
-    assert sorted(backwards, key=natural_key) == ordered
 
 
 def test_arrays_tensors_and_lists_give_the_same_frames(tmp_path: Path) -> None:
@@ -109,95 +70,6 @@ def test_fps_is_taken_where_the_source_has_none(tmp_path: Path) -> None:
     assert open_source(write_video(tmp_path / "own.mp4", 3), fps=12.0).fps == 25.0
 
 
-class TestStream:
-    def test_keeps_a_window_and_says_when_a_frame_is_gone(self) -> None:
-        source = StreamSource(iter(frames(20)), window=4)
-        assert not source.is_seekable and source.known_length() is None
-        with pytest.raises(TypeError, match="unknown"):
-            len(source)
-        assert [number_of(source[k]) for k in (0, 6, 3, 5, 6)] == [0, 6, 3, 5, 6]
-        with pytest.raises(FrameDropped, match=r"frame 2 is no longer kept: .* newest 4 frames, now 3 to 6"):
-            source[2]
-        assert number_of(source[19]) == 19
-        with pytest.raises(EndOfVideo, match="after 20"):
-            source[20]
-        assert len(source) == 20 and number_of(source[-1]) == 19
-
-    def test_takes_only_what_is_asked_for(self) -> None:
-        taken: list[int] = []
-
-        def camera() -> Iterator[np.ndarray]:
-            for number in range(100):
-                taken.append(number)
-                yield numbered_frame(number)
-
-        source = open_source(camera())
-        source[3]
-        assert taken == [0, 1, 2, 3]
-
-    def test_copies_a_buffer_that_the_camera_reuses(self) -> None:
-        buffer = numbered_frame(0).copy()
-
-        def camera() -> Iterator[np.ndarray]:
-            for number in range(5):
-                buffer[:] = numbered_frame(number)
-                yield buffer
-
-        source = open_source(camera())
-        source[4]
-        assert [number_of(source[k]) for k in range(5)] == [0, 1, 2, 3, 4]
-
-    def test_memory_does_not_grow(self) -> None:
-        alive: list[weakref.ref[np.ndarray]] = []
-
-        def camera() -> Iterator[np.ndarray]:
-            for _ in range(50):
-                frame = np.zeros((8, 8, 3), np.uint8)
-                alive.append(weakref.ref(frame))
-                yield frame
-
-        source = StreamSource(camera(), window=3)
-        source[49]
-        gc.collect()
-        assert len(source._recent) == 3 and sum(ref() is not None for ref in alive) <= 1
-
-    def test_errors_and_closing_reach_the_generator(self) -> None:
-        closed = threading.Event()
-
-        def camera() -> Iterator[np.ndarray]:
-            try:
-                yield numbered_frame(0)
-                yield numbered_frame(1)
-                raise ConnectionError("the camera was unplugged")
-            finally:
-                closed.set()
-
-        source = open_source(camera())
-        with pytest.raises(ConnectionError, match="unplugged"):
-            source[2]
-        other = open_source(camera())
-        closed.clear()
-        other.close()
-        assert closed.is_set()
-
-    def test_sizes_must_agree(self) -> None:
-        source = open_source(iter([np.zeros((4, 6, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]))
-        with pytest.raises(ValueError, match="frame 00001 is 5 x 4 pixels, but the first is 6 x 4"):
-            source[1]
-
-
-@pytest.mark.parametrize("names", [["1.png", "2.png", "3.png"]])
-def test_images_of_different_sizes(tmp_path: Path, names: list[str]) -> None:
-    folder = save_images(tmp_path / "mixed", names)
-    Image.new("RGB", (10, 20)).save(folder / "2.png")
-    with pytest.raises(ValueError, match="frame 2 is 10 x 20 pixels, but the first is 64 x 32"):
-        open_source(folder)
-    source = open_source([folder / name for name in names])
-    with pytest.raises(ValueError, match="same size"):
-        source[1]
-    assert number_of(source[2]) == 2
-
-
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     texts = tmp_path / "texts"
@@ -233,6 +105,29 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
             assert str(source) in str(caught.value)
 
 
+def test_big_endian_arrays() -> None:
+    array = frames(2).astype(np.uint16) * 256
+    np.testing.assert_array_equal(np.stack(list(open_source(array.astype(">u2")))), frames(2))
+    np.testing.assert_array_equal(as_frame((frames(1)[0] / 255).astype(">f4")), frames(1)[0])
+
+
+def test_file_names(tmp_path: Path) -> None:
+    """The real name where a frame is a file; that of a picture made from it elsewhere."""
+    folder = save_images(tmp_path / "p", ["a.PNG", "b.PNG"])
+    assert [open_source(folder).file_name(index) for index in range(2)] == ["a.PNG", "b.PNG"]
+    paths = open_source(sorted(folder.iterdir()))
+    assert [paths.file_name(index) for index in range(2)] == ["a.PNG", "b.PNG"]
+    assert open_source(frames(2)).file_name(1) == "00001.png"
+    assert open_source(write_video(tmp_path / "clip.mp4", 3)).file_name(2) == "00002.png"
+
+
+def test_open_image_files_are_frames(tmp_path: Path) -> None:
+    files = [
+        io.BytesIO(path.read_bytes()) for path in sorted(save_images(tmp_path / "f", ["a.png", "b.jpg"]).iterdir())
+    ]
+    assert numbers(files) == [0, 1] and number_of(as_frame(files[1])) == 1
+
+
 def test_image_files_of_every_kind(tmp_path: Path) -> None:
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
     deep = grey.astype(np.uint16) * 256 + 3
@@ -256,17 +151,6 @@ def test_image_files_of_every_kind(tmp_path: Path) -> None:
             np.testing.assert_array_equal(as_frame(Image.open(tmp_path / name)), expected, err_msg=name)
 
 
-def test_photographs_are_upright(tmp_path: Path) -> None:
-    image = Image.fromarray(numbered_frame(5))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side
-    image.save(tmp_path / "side.png", exif=exif)
-    with open_source([tmp_path / "side.png"]) as source:
-        assert source.size == (64, 32)
-        np.testing.assert_array_equal(source[0], np.rot90(numbered_frame(5), -1))
-    assert open_source(tmp_path).size == (64, 32)
-
-
 def test_cache_is_bounded_in_bytes() -> None:
     cache = FrameCache(max_bytes=3 * 100)
     for index in range(10):
@@ -278,14 +162,6 @@ def test_cache_is_bounded_in_bytes() -> None:
     for index in range(1000):
         cache.put(index, np.zeros(1, np.uint8))
     assert cache.bytes <= 64 and cache.get(999) is not None
-
-
-def test_a_folder_changed_under_a_source_is_said(tmp_path: Path) -> None:
-    folder = save_images(tmp_path / "live", ["1.png", "2.png"])
-    source = open_source(folder)
-    os.remove(folder / "2.png")
-    with pytest.raises(OSError, match=r"2\.png"):
-        source[1]
 
 
 def test_real_clips(shared_dir: Path) -> None:

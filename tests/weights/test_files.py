@@ -132,7 +132,9 @@ def test_objects_that_are_not_tensors_are_refused(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ({"model": {"x": 1.0}}, "not tensors .x."),
-        ({"weights": {"x": torch.ones(1)}}, "not tensors .weights."),
+        ({"epoch": 3, "notes": "none"}, "not tensors .epoch, notes."),
+        ({"a": {"b": {"c": {"d": {"x": torch.ones(1)}}}}}, "not tensors .a."),
+        ({1: {"x": torch.ones(1)}, 2: {3: torch.ones(1)}}, "not tensors .1, 2."),
         ({"model": {}}, "no entries"),
         ([1, 2], "holds a list"),
     ],
@@ -179,8 +181,15 @@ def test_truncated_files(tmp_path_factory: pytest.TempPathFactory, share: float,
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint file"):
         read_checkpoint(tmp_path / "none.pt")
-    with pytest.raises(IsADirectoryError, match="is a folder"):
+    with pytest.raises(IsADirectoryError, match="is a folder without a checkpoint"):
         read_checkpoint(tmp_path)
+
+
+def test_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert write_checkpoint(tensors(), "~/new/w.pt", "official") == tmp_path / "new" / "w.pt"
+    assert_same(read_checkpoint("~/new/w.pt"), tensors())
+    assert_same(read_checkpoint("~/new"), tensors())
 
 
 def test_safetensors_whose_first_byte_looks_like_a_pickle(tmp_path: Path) -> None:

@@ -55,6 +55,19 @@ def test_other_repositories(fake: FakeHub, tmp_path: Path, files: list[str], exp
     assert download_hub("me/tuned") == tmp_path / expected
 
 
+def test_sharded_repositories(fake: FakeHub, tmp_path: Path) -> None:
+    index = "model.safetensors.index.json"
+    (tmp_path / index).write_text('{"weight_map": {"x": "1.safetensors", "y": "2.safetensors", "z": "1.safetensors"}}')
+    fake.repositories["me/tuned"] = [index, "1.safetensors", "2.safetensors", "training_args.pt"]
+    assert download_hub("me/tuned") == tmp_path / index
+    assert [name for _, name, _ in fake.asked] == ["model.safetensors", index, "1.safetensors", "2.safetensors"]
+    (tmp_path / index).write_text('{"weight_map": {"x": "../1.safetensors"}}')
+    fake.asked.clear()
+    with pytest.raises(ValueError, match="only safetensors files beside the index"):
+        download_hub("me/tuned")
+    assert [name for _, name, _ in fake.asked] == ["model.safetensors", index]
+
+
 @pytest.mark.parametrize("files", [["README.md"], ["a.pt", "b.pt"]])
 def test_no_single_weights_file(fake: FakeHub, files: list[str]) -> None:
     fake.repositories["me/tuned"] = files

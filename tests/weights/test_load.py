@@ -105,6 +105,9 @@ def test_save_safetensors(tmp_path: Path, nano: StateDict) -> None:
     assert {value.dtype for value in read_checkpoint(path).values()} == {torch.float16}
     with pytest.raises(ValueError, match="suffix"):
         sam2v.save_checkpoint(model, tmp_path / "out.pt")
+    for dtype in (torch.int8, torch.complex64, "float16"):
+        with pytest.raises(ValueError, match="dtype must be a floating-point"):
+            sam2v.save_checkpoint(model, path, dtype=dtype)  # type: ignore[arg-type]
 
 
 def test_image_only_port(tmp_path: Path, nano: StateDict) -> None:
@@ -204,7 +207,7 @@ def test_hub_ids_without_a_configuration(hub: Callable[[StateDict], None]) -> No
 def test_dtype(dtype: torch.dtype | str) -> None:
     model = sam2v.load_model("sam2v_nano", checkpoint=None, device="cpu", dtype=dtype)
     assert model.dtype == torch.bfloat16
-    heavy = ("image_encoder.", "memory_attention.", "memory_encoder.")
+    heavy = ("image_encoder.", "memory_attention.", "memory_encoder.", "sam_mask_decoder.conv_s")
     for key, parameter in model.named_parameters():
         assert parameter.dtype == (torch.bfloat16 if key.startswith(heavy) else torch.float32), key
 

@@ -38,7 +38,7 @@ def open_dataset(
         kind: davis2016, davis2017, mose, lvos, youtube-vos, sav, sa1b or folder.
         root: its folder.
         split: e.g. "val"; None = the reader's own default.
-        options: of the reader, e.g. ``all_frames=True`` for youtube-vos; every reader has ``videos=[names]``.
+        options: of the reader, e.g. `all_frames=True` for youtube-vos; every reader has `videos=[names]`.
 
     Raises ValueError for an unknown kind, TypeError for an option that the reader does not have, and what the
     reader raises: FileNotFoundError showing the expected tree, if the folder looks otherwise.
@@ -51,4 +51,4 @@ def open_dataset(
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(f"data set {kind} has no option {unknown[0]!r}; its options are {', '.join(known)}")
-    return DATASETS[kind](root, **options)
+    return DATASETS[kind](Path(root).expanduser(), **options)

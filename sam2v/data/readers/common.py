@@ -11,6 +11,7 @@ from sam2v.data.frames import FrameFolder, Frames
 from sam2v.data.masklets import read_json
 from sam2v.data.readers.trees import wrong_layout
 from sam2v.data.records import Record, Records
+from sam2v.files import read_text
 from sam2v.video.frames import natural_key
 
 
@@ -40,7 +41,7 @@ def read_list(path: Path) -> list[str]:
     file.
     """
     names = []
-    for line in path.read_text().splitlines():
+    for line in read_text(path).splitlines():
         if line.strip():
             first = line.split()[0]
             names.append(Path(first).parent.name if Path(first).suffix and "/" in first else first)

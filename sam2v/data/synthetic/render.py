@@ -124,7 +124,7 @@ def _background(
     """Background seen by the camera: B x T x 3 x H x W in [0, 1]."""
     picture = _paste_clutter(scene, fields, ground, sources)
     extent = torch.tensor(config.aspect, device=fields.device) * MARGIN
-    grid = _full_grid((world / extent).flatten(0, 1), config.height, config.width)  # B*T H W 2
+    grid = full_grid((world / extent).flatten(0, 1), config.height, config.width)  # B*T H W 2
     batch, frames = world.shape[:2]
     grid = grid.view(batch, frames * config.height, config.width, 2)
     view = functional.grid_sample(picture, grid, padding_mode="reflection", align_corners=False)
@@ -149,7 +149,7 @@ def _paste_clutter(scene: Scene, fields: Tensor, picture: Tensor, sources: Sourc
     return picture
 
 
-def _full_grid(coarse: Tensor, height: int, width: int) -> Tensor:
+def full_grid(coarse: Tensor, height: int, width: int) -> Tensor:
     """Refine K x n x n x 2 lattice values to K x height x width x 2: bilinear, as two matrix products."""
     count, n = coarse.shape[:2]
     wide = _refinement(n, width, coarse) @ coarse.reshape(count * n, n, 2)  # K*n W 2
@@ -163,10 +163,10 @@ def _refinement(coarse: int, fine: int, like: Tensor) -> Tensor:
     return (1 - (position[:, None] - nodes).abs()).clamp_min(0)
 
 
-def _warp(atlas: Tensor, lattice: Tensor, height: int, width: int) -> Tensor:
+def warp(atlas: Tensor, lattice: Tensor, height: int, width: int) -> Tensor:
     """Sample K atlases at K x T x n x n x 2 coordinates: K x T x 4 x H x W."""
     count, frames = lattice.shape[:2]
-    grid = _full_grid(lattice.flatten(0, 1), height, width).reshape(count, frames * height, width, 2)
+    grid = full_grid(lattice.flatten(0, 1), height, width).reshape(count, frames * height, width, 2)
     out = functional.grid_sample(atlas, grid, align_corners=False)  # K 4 T*H W
     return out.view(count, 4, frames, height, width).transpose(1, 2)
 
@@ -179,7 +179,7 @@ def _composite(scene: Scene, atlas: Tensor, world: Tensor, canvas: Tensor) -> tu
         present = (scene.owner[:, n] >= 0).nonzero().flatten()
         if len(present) == 0:
             continue
-        layer = _warp(atlas[present, n], lattice[present, n], height, width)
+        layer = warp(atlas[present, n], lattice[present, n], height, width)
         solid = layer[:, :, 3] > 0.5
         _streak(layer, atlas[present, n], lattice[present, n], scene.effects.streak[present, n])
         below = darken(canvas[present], layer[:, :, 3], scene.effects.shadow[present, n])
@@ -199,5 +199,5 @@ def _streak(layer: Tensor, atlas: Tensor, lattice: Tensor, streak: Tensor) -> No
     total = torch.zeros_like(layer[rows])
     for tap in torch.linspace(-0.5, 0.5, STREAK_TAPS).tolist():
         shifted = lattice + tap * streak[rows].view(-1, 1, 1, 1, 1) * step
-        total += _warp(atlas[rows], shifted, *layer.shape[-2:])
+        total += warp(atlas[rows], shifted, *layer.shape[-2:])
     layer[rows] = total / STREAK_TAPS

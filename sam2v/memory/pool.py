@@ -1,0 +1,241 @@
+"""Where results and memories are: so many bytes where they were made, so many on the host, the rest in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+#: Environment variable with the folder for results that memory has no room for.
+FOLDER_VARIABLE = "SAM2V_SPILL_DIR"
+#: Bytes that are kept on a device other than the CPU, and on the host.
+DEVICE_BYTES, HOST_BYTES = 1 << 30, 256 << 20
+#: What was used within so many steps is not moved, whatever the budget: sessions that take turns read it again.
+_STEPS = 8
+#: Bytes of the disk that are left free.
+_MARGIN = 16 << 20
+
+
+class Pool:
+    """Keeps tensors for any number of sessions within a budget.
+
+    The least recently used ones move from their device to the host, and from there to a temporary file; what is asked
+    for comes back, bit for bit, to the device it came from. The file is made when it is first needed and removed with
+    the pool. Safe to use from several threads.
+
+    Args:
+        device_bytes: bytes kept on devices other than the CPU, of all of them together; None: no limit.
+        host_bytes: bytes kept on the host; None: no limit.
+        folder: where the temporary file goes; None takes the environment variable `SAM2V_SPILL_DIR`, else the system's
+            folder for temporary files. On many systems that is memory too (tmpfs): then name another one.
+
+    Raises:
+        ValueError: a negative number of bytes. FileNotFoundError: no such folder.
+    """
+
+    def __init__(
+        self,
+        device_bytes: int | None = DEVICE_BYTES,
+        host_bytes: int | None = HOST_BYTES,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        for name, budget in (("device_bytes", device_bytes), ("host_bytes", host_bytes)):
+            if budget is not None and budget < 0:
+                raise ValueError(f"{name} must not be negative, got {budget}")
+        chosen = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
+        self.folder = Path(chosen or tempfile.gettempdir()).expanduser()
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"no folder {self.folder} to keep results in")
+        self.budgets = {"device": device_bytes, "host": host_bytes}
+        self._held = {"device": _Tier(), "host": _Tier()}
+        self._file = _SpillFile(self.folder)
+        self._lock = threading.RLock()
+        self.step = 0
+
+    @property
+    def held_bytes(self) -> dict[str, int]:
+        """Bytes in memory: on devices and on the host."""
+        return {name: tier.bytes for name, tier in self._held.items()}
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the temporary file."""
+        return self._file.size
+
+    def keep(self, *tensors: Tensor) -> Kept:
+        """Take tensors in; what is a view of something larger is copied.
+
+        Raises:
+            OSError: there is no room for what has to go to the file; nothing was taken in and nothing lost.
+        """
+        kept = Kept(self, tuple(_owned(tensor.detach()) for tensor in tensors))
+        with self._lock:
+            self._hold(kept)
+            try:
+                self._make_room()
+            except OSError:
+                self._drop(kept)
+                raise
+        return kept
+
+    def advance(self) -> None:
+        """Say that a step begins: what is used from now on is used later than what was used before."""
+        self.step += 1
+
+    def _get(self, kept: Kept) -> tuple[Tensor, ...]:
+        with self._lock:
+            kept.used = self.step
+            if kept.place == kept.home:
+                self._held[kept.place].items.move_to_end(id(kept))
+            else:
+                tensors = self._loaded(kept)
+                self._drop(kept)
+                kept.tensors, kept.place = tensors, kept.home
+                self._hold(kept)
+                with contextlib.suppress(OSError):  # a full disk hinders nobody from reading
+                    self._make_room()
+            assert kept.tensors is not None
+            return kept.tensors
+
+    def _hold(self, kept: Kept) -> None:
+        """Count something that has just come to a place in memory."""
+        tier = self._held[kept.place]
+        tier.items[id(kept)] = weakref.ref(kept)
+        tier.bytes += kept.nbytes
+
+    def _drop(self, kept: Kept) -> None:
+        """Forget something, wherever it is."""
+        with self._lock:
+            if kept.place == "file":
+                self._file.free(kept.offset, kept.nbytes)
+            elif self._held[kept.place].items.pop(id(kept), None) is not None:
+                self._held[kept.place].bytes -= kept.nbytes
+
+    def _loaded(self, kept: Kept) -> tuple[Tensor, ...]:
+        tensors = kept.tensors if kept.tensors is not None else self._file.read(kept.offset, kept.layout)
+        return tuple(tensor.to(device) for tensor, (_, _, device) in zip(tensors, kept.layout, strict=True))
+
+    def _make_room(self) -> None:
+        for place, further in (("device", "host"), ("host", "file")):
+            tier, budget = self._held[place], self.budgets[place]
+            while budget is not None and tier.bytes > budget and tier.items:
+                oldest = next(iter(tier.items.values()))()
+                if oldest is None or self.step - oldest.used < _STEPS:  # None: it is just being collected
+                    break
+                self._move(oldest, further)
+
+    def _move(self, kept: Kept, place: str) -> None:
+        """Move something from its place to the next one; when that fails it stays."""
+        assert kept.tensors is not None
+        tensors = tuple(tensor.cpu() for tensor in kept.tensors)
+        offset = self._file.write(tensors) if place == "file" else 0
+        self._drop(kept)
+        kept.place, kept.offset = place, offset
+        kept.tensors = None if place == "file" else tensors
+        if place != "file":
+            self._hold(kept)
+
+
+class Kept:
+    """Tensors in a pool, for as long as somebody holds this.
+
+    Attributes:
+        place: where they are now: "device", "host" or "file". home: where they came from.
+        nbytes: their bytes.
+    """
+
+    def __init__(self, pool: Pool, tensors: tuple[Tensor, ...]) -> None:
+        self.pool, self.offset, self.used = pool, 0, pool.step
+        self.tensors: tuple[Tensor, ...] | None = tensors
+        self.layout = [(tuple(t.shape), t.dtype, t.device) for t in tensors]
+        self.nbytes = sum(t.numel() * t.element_size() for t in tensors)
+        self.home = "host" if all(t.device.type == "cpu" for t in tensors) else "device"
+        self.place = self.home
+
+    def get(self) -> tuple[Tensor, ...]:
+        """The tensors, on the device they came from."""
+        return self.pool._get(self)
+
+    def __del__(self) -> None:
+        self.pool._drop(self)
+
+
+class _Tier:
+    """What is in one place, least recently used first, and its bytes."""
+
+    def __init__(self) -> None:
+        self.items: OrderedDict[int, weakref.ref[Kept]] = OrderedDict()
+        self.bytes = 0
+
+
+class _SpillFile:
+    """A temporary file of records; the room of abandoned ones is used again for others of the same length."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.size = folder, 0
+        self._file: IO[bytes] | None = None
+        self._free: dict[int, list[int]] = {}
+
+    def write(self, tensors: tuple[Tensor, ...]) -> int:
+        """Write a record and return where it is.
+
+        Raises:
+            OSError: no room; the file is as it was.
+        """
+        data = b"".join(_bytes_of(tensor) for tensor in tensors)
+        free = self._free.get(len(data))
+        offset = free[-1] if free else self.size
+        try:
+            if not free and shutil.disk_usage(self.folder).free < len(data) + _MARGIN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="sam2v-", dir=self.folder)  # noqa: SIM115 - outlives this
+            self._file.seek(offset)
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(
+                error.errno or 0,
+                f"cannot keep more results: {error.strerror or error} in {self.folder}; make room there, name another "
+                f"folder (Pool(folder=...) or {FOLDER_VARIABLE}), or open the video with history='window'",
+            ) from error
+        if free:
+            free.pop()
+        else:
+            self.size += len(data)
+        return offset
+
+    def read(self, offset: int, layout: list[tuple[tuple[int, ...], torch.dtype, torch.device]]) -> tuple[Tensor, ...]:
+        """The tensors of a record, on the CPU."""
+        assert self._file is not None
+        self._file.seek(offset)
+        found = []
+        for shape, dtype, _ in layout:
+            empty: Any = torch.empty(shape, dtype=dtype)
+            raw = self._file.read(empty.numel() * empty.element_size())
+            found.append(torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape) if raw else empty)
+        return tuple(found)
+
+    def free(self, offset: int, length: int) -> None:
+        """Give a record's room back."""
+        self._free.setdefault(length, []).append(offset)
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    """A tensor that is not a view of a larger one: keeping a row would keep the whole batch."""
+    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if whole and tensor.is_contiguous() else tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,111 @@
+"""The memory rule of the released models (SAM 2 paper, section 4: memory bank)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sam2v.memory.bank import Reach
+from sam2v.memory.entry import MemoryEntry
+from sam2v.memory.policy import Choice, Commit, Hypothesis, Memo, Moment, Read, Selection
+
+if TYPE_CHECKING:
+    from sam2v.memory.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class RecentFramesPolicy:
+    """Read what is near.
+
+    All conditioning frames are read, or the `max_cond_frames` closest ones; then the latest tracked frames, every
+    `stride`-th one; and the object pointers of conditioning frames in the past and of the latest frames. The candidate
+    with the highest predicted IoU lives on, and every frame is remembered.
+
+    Attributes:
+        num_maskmem: rows of the temporal table; one less is the number of recent memories.
+        max_pointers: distance in frames up to which pointers are read, plus one.
+        max_cond_frames: conditioning frames read at most, -1 for all; at least 2 otherwise.
+        stride: distance between recent memories; the frame just before is always read.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    num_maskmem: int = 7
+    max_pointers: int = 16
+    max_cond_frames: int = -1
+    stride: int = 1
+
+    looks = False
+
+    def __post_init__(self) -> None:
+        if self.max_cond_frames != -1 and self.max_cond_frames < 2:
+            raise ValueError(f"max_cond_frames_in_attn must be -1 (all) or at least 2, got {self.max_cond_frames}")
+        if self.stride < 1:
+            raise ValueError(f"memory_temporal_stride_for_eval must be at least 1, got {self.stride}")
+
+    def start(self, earlier: Memo | None = None) -> Memo:
+        """Nothing has to be kept."""
+        return {}
+
+    def select(self, hypothesis: Hypothesis, moment: Moment) -> Selection:
+        """See `MemoryPolicy`."""
+        bank = hypothesis.bank
+        chosen = self.closest_conditioning(list(bank.conditioning), moment.frame_idx)
+
+        def recent(frame: int) -> MemoryEntry | None:
+            # a conditioning frame that was not chosen may still serve as an ordinary recent one
+            return bank.tracked(frame) or (None if frame in chosen else bank.conditioning.get(frame))
+
+        last_row = self.num_maskmem - 1
+        selection = Selection([Read(frame, bank.conditioning[frame], last_row) for frame in chosen])
+        for steps in range(last_row, 0, -1):
+            frame = self._recent_frame(moment, steps)
+            if (entry := recent(frame)) is not None:
+                selection.memories.append(Read(frame, entry, steps - 1))
+        past = ((frame, moment.distance(frame)) for frame in chosen)
+        selection.pointers = [Read(f, bank.conditioning[f], distance) for f, distance in past if distance >= 0]
+        for distance in range(1, moment.max_pointers):
+            frame = moment.ago(distance)
+            if (entry := recent(frame)) is not None:
+                selection.pointers.append(Read(frame, entry, distance))
+        return selection
+
+    def choose(self, hypotheses: Sequence[Hypothesis], candidates: Candidates, moment: Moment) -> Sequence[Choice]:
+        """The candidate with the highest predicted IoU."""
+        return [Choice(0, int(candidates.iou[0].argmax()))]
+
+    def commit(self, hypothesis: Hypothesis, candidates: Candidates, choice: Choice, moment: Moment) -> Commit:
+        """Every frame is remembered while it is recent."""
+        return Commit()
+
+    def reach(self, hypothesis: Hypothesis, moment: Moment) -> Reach:
+        """As far back as a later frame reads, and as far ahead: what tracking in the other direction left there."""
+        return Reach(
+            _around(moment.frame_idx, self.stride * (self.num_maskmem - 1)),
+            _around(moment.frame_idx, self.max_pointers - 1),
+        )
+
+    def closest_conditioning(self, frames: list[int], frame_idx: int) -> list[int]:
+        """The conditioning frames to read: the nearest before, the nearest at or after, then the closest others."""
+        if self.max_cond_frames == -1 or len(frames) <= self.max_cond_frames:
+            return frames
+        before = [f for f in frames if f < frame_idx]
+        after = [f for f in frames if f >= frame_idx]
+        chosen = ([max(before)] if before else []) + ([min(after)] if after else [])
+        others = sorted((f for f in frames if f not in chosen), key=lambda f: abs(f - frame_idx))
+        return chosen + others[: self.max_cond_frames - len(chosen)]
+
+    def _recent_frame(self, moment: Moment, steps: int) -> int:
+        """Frame of the `steps`-th latest memory: the neighbour, then multiples of the stride beyond it."""
+        if steps == 1:
+            return moment.ago(1)
+        direction = -1 if moment.reverse else 1
+        # floor to a multiple of the stride in the direction of the past, on a mirrored axis in reverse
+        mirrored = direction * moment.frame_idx
+        return direction * (((mirrored - 2) // self.stride - (steps - 2)) * self.stride)
+
+
+def _around(frame_idx: int, distance: int) -> frozenset[int]:
+    return frozenset(range(frame_idx - distance, frame_idx + distance + 1))

@@ -1,0 +1,109 @@
+"""What goes into the network's four calls and comes out of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageFeatures(NamedTuple):
+    """Features of B images.
+
+    Attributes:
+        stride16: B x C x h x w. stride8: B x C/4 x 2h x 2w. stride4: B x C/8 x 4h x 4w.
+    """
+
+    stride16: Tensor
+    stride8: Tensor
+    stride4: Tensor
+
+    def select(self, index: int) -> ImageFeatures:
+        """The features of one image, batch 1."""
+        return ImageFeatures(*(level[index : index + 1] for level in self))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w), the cells of the stride-16 level."""
+        return self.stride16.shape[-2], self.stride16.shape[-1]
+
+
+class TokenGroup(NamedTuple):
+    """Tokens of one kind that N rows read: T slots of L tokens each.
+
+    Attributes:
+        tokens: N x T x L x Cm.
+        time: N x T. With a grid: rows of the temporal table (0 = the frame before, the last row = conditioning frames),
+            int64. Without: distances in frames over the pointer limit less one, float32.
+        has_grid: whether a slot's tokens are the cells of a memory, row by row; otherwise they have no place in the
+            image (object pointers).
+        bias: N x T, added to the attention logits of a slot's tokens (-inf hides them), or None.
+        scale: N x T, factor on the keys of a slot's tokens, or None.
+    """
+
+    tokens: Tensor
+    time: Tensor
+    has_grid: bool
+    bias: Tensor | None = None
+    scale: Tensor | None = None
+
+
+class Prompts(NamedTuple):
+    """N prompts on one image, or on N images.
+
+    Attributes:
+        coords: N x P x 2 points (x, y) in pixels of the network input; P may be 0.
+        labels: N x P, -1 padding, 0 negative, 1 positive, 2 and 3 a box's corners. The released models expect one
+            padding point behind every set of points.
+        mask: N x 1 x H x W mask logits as a prompt, or None.
+    """
+
+    coords: Tensor
+    labels: Tensor
+    mask: Tensor | None = None
+
+
+class Prediction(NamedTuple):
+    """The answer to N prompts: M candidate masks each (3 for an ambiguous prompt, else 1).
+
+    Attributes:
+        masks: N x M x 4h x 4w logits. iou: N x M predicted IoU, in [0, 1]. pointers: N x M x C object pointers.
+        object_score: N x 1 logits; above 0 the object is there.
+    """
+
+    masks: Tensor
+    iou: Tensor
+    pointers: Tensor
+    object_score: Tensor
+
+    def pick(self, choice: Tensor | None = None) -> Answer:
+        """One candidate per row.
+
+        Args:
+            choice: N x 1 indices of candidates, int64; None takes the highest predicted IoU.
+        """
+        choice = self.iou.argmax(dim=1, keepdim=True) if choice is None else choice
+        return Answer(
+            self.masks.take_along_dim(choice[..., None, None], dim=1),
+            self.iou.take_along_dim(choice, dim=1),
+            self.pointers.take_along_dim(choice[..., None], dim=1)[:, 0],
+            self.object_score,
+        )
+
+
+class Answer(NamedTuple):
+    """One mask for each of N rows.
+
+    Attributes:
+        mask: N x 1 x 4h x 4w logits. iou: N x 1. pointer: N x C. object_score: N x 1 logits.
+    """
+
+    mask: Tensor
+    iou: Tensor
+    pointer: Tensor
+    object_score: Tensor
+
+    def select(self, rows: Tensor) -> Answer:
+        """The answers of some rows, given as indices or booleans."""
+        return Answer(*(part[rows] for part in self))

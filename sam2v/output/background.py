@@ -1,0 +1,96 @@
+"""Writing in a thread of its own, while the next frames are tracked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from sam2v.masks.result import MaskletFrame
+from sam2v.output.base import MaskWriter
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Results that may wait to be written; whoever brings another one waits too, so that memory is bounded.
+WAITING = 4
+
+
+class BackgroundWriter:
+    """Hands every result to several writers, in the order they come, in one thread.
+
+    A result is complete when it is handed over: it may be kept, but its masks and picture must not be changed. What is
+    wrong with a result is said at once. An error while writing is raised by the next call; the results that came after
+    it are written all the same.
+
+    Attributes:
+        writers: what the results go to.
+    """
+
+    def __init__(self, writers: Sequence[MaskWriter]) -> None:
+        self.writers = list(writers)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sam2v-writer")
+        self._pending: deque[Future[None]] = deque()
+
+    def write(self, result: MaskletFrame) -> None:
+        """Hand over one frame; raises as `MaskWriter.write`, and what went wrong with an earlier one."""
+        for writer in self.writers:
+            writer.check(result)
+        self._wait(WAITING - 1)
+        self._pending.append(self._thread.submit(self._write, result))
+
+    def done_frames(self) -> set[int]:
+        """Frames that all writers have on disk for good."""
+        self._wait(0)
+        return set.intersection(*(writer.done_frames() for writer in self.writers)) if self.writers else set()
+
+    def flush(self) -> None:
+        """Put everything handed over on disk for good, so that a run may go on from here.
+
+        Raises:
+            OSError: it cannot be written, or an earlier frame could not.
+        """
+        self._wait(0)
+        _all([writer.flush for writer in self.writers])
+
+    def close(self, finished: bool = True) -> None:
+        """Write what waits and finish the output of every writer; see `MaskWriter.close`."""
+        closing = [partial(writer.close, finished) for writer in self.writers]
+        _all([partial(self._wait, 0), self._thread.shutdown, *closing])
+
+    def _write(self, result: MaskletFrame) -> None:
+        _all([partial(writer.write, result) for writer in self.writers])
+
+    def _wait(self, most: int) -> None:
+        """Wait until at most so many results are not written yet."""
+        done = []
+        while self._pending and (len(self._pending) > most or self._pending[0].done()):
+            done.append(self._pending.popleft().result)
+        _all(done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close(finished=error is None)
+        except OSError:
+            if error is None:  # otherwise the first error is the one to tell
+                raise
+
+
+def _all(calls: Sequence[Callable[[], object]]) -> None:
+    """Make every call, then raise the first error, if there was one."""
+    first: BaseException | None = None
+    for call in calls:
+        try:
+            call()
+        except BaseException as error:
+            first = first or error
+    if first is not None:
+        raise first

@@ -1,0 +1,61 @@
+"""What a session was made with, so that it goes on with nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cached_property
+from typing import Any
+
+from sam2v.memory import MemoryPolicy
+
+
+@dataclass
+class Origin:
+    """The model, the options and the policy of a session.
+
+    Attributes:
+        model: the model's configuration. dtype: of its weights.
+        options: how masks and memories are handled. policy: name and values of the memory policy.
+        find_weights: gives a checksum of the weights, found out once and only where it is needed.
+    """
+
+    model: dict[str, Any]
+    dtype: str
+    options: dict[str, Any]
+    policy: dict[str, Any]
+    find_weights: Callable[[], str]
+
+    @cached_property
+    def weights(self) -> str:
+        """Checksum of the weights."""
+        return self.find_weights()
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON holds it."""
+        parts = {"model": self.model, "options": self.options, "policy": self.policy}
+        return {**parts, "dtype": self.dtype, "weights": self.weights}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Origin:
+        """Inverse of `record`."""
+        weights = str(record["weights"])
+        return cls(record["model"], record["dtype"], record["options"], record["policy"], lambda: weights)
+
+    def check(self, now: Origin) -> None:
+        """Raise ValueError, naming the difference, unless a session from here can go on with what is there now."""
+        for what in ("model", "options", "policy"):
+            before, after = getattr(self, what), getattr(now, what)
+            changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+            if changed:
+                values = ", ".join(f"{key} ({before.get(key)!r}, now {after.get(key)!r})" for key in changed)
+                raise ValueError(f"the session was saved with other {what}: {values} differ")
+        # memories of another precision are read all the same
+        if self.dtype == now.dtype and self.weights != now.weights:
+            raise ValueError("the session was saved with other weights of this model")
+
+
+def describe_policy(policy: MemoryPolicy) -> dict[str, Any]:
+    """Name and values of a policy."""
+    values: dict[str, Any] = asdict(policy) if is_dataclass(policy) and not isinstance(policy, type) else {}
+    return {"name": type(policy).__name__, **values}

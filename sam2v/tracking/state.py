@@ -1,0 +1,197 @@
+"""The state of a tracking session: everything that is known about one video, and nothing about the network."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from sam2v.memory import MemoryEntry, Pool
+from sam2v.model.values import ImageFeatures
+from sam2v.tracking.numbering import Numbering
+from sam2v.tracking.origin import Origin
+from sam2v.tracking.prompts import Prompt, check_index
+from sam2v.tracking.tracks import ObjectTrack
+from sam2v.video.base import FrameSource
+from sam2v.video.fit import aspect_size
+
+History = Literal["full", "window"]
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """How large the network's input is for a video.
+
+    Attributes:
+        size: (height, width) of the model's input.
+        keep_aspect: take the rectangle with the video's aspect whose longer side is the model's instead.
+    """
+
+    size: tuple[int, int]
+    keep_aspect: bool = False
+
+    def of(self, video: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) for a video of (height, width)."""
+        return aspect_size(video, max(self.size)) if self.keep_aspect else self.size
+
+
+class HeldPrompt(NamedTuple):
+    """A prompt for a frame that has not come yet."""
+
+    prompt: Prompt
+    clear_old_points: bool
+    normalize_coords: bool
+
+
+@dataclass
+class Features:
+    """What was encoded last, and what is to be encoded next (h x w x 3 uint8 at the network's size)."""
+
+    encoded: OrderedDict[int, ImageFeatures] = field(default_factory=OrderedDict)
+    ready: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+class SessionState:
+    """What is known about one video: its frames, its objects, and what was asked but not answered yet.
+
+    Args:
+        frames: the video.
+        num_frames: its length when it was opened, or None when unknown (a stream).
+        history: "full" keeps every result readable, "window" only what can still be read.
+        pool: what keeps its results.
+        input_size: how large the network's input is.
+        origin: the model and the options it was made with.
+    """
+
+    def __init__(
+        self,
+        frames: FrameSource,
+        num_frames: int | None,
+        history: History,
+        pool: Pool,
+        input_size: InputSize,
+        origin: Origin,
+    ) -> None:
+        if history not in ("full", "window"):
+            raise ValueError(f"history must be 'full' or 'window', got {history!r}")
+        self.frames, self.announced_frames, self.history = frames, num_frames, history
+        self.pool, self.input, self.origin = pool, input_size, origin
+        self.tracks: dict[int, ObjectTrack] = {}
+        self.features = Features()
+        self.numbering = Numbering()
+        self.held: dict[int, dict[int, list[HeldPrompt]]] = {}
+        self.near: frozenset[int] = frozenset()  # frames around which a window stays as well
+        self.restored = False  # whether it came as bytes, and no predictor has seen it yet
+        self.lock = threading.RLock()
+        self._users = [1]  # how many sessions use the source; copies share it
+        self._closed = False
+
+    # -- about the video -----------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the video in pixels.
+
+        Raises:
+            ValueError: a live stream whose first frame has not come.
+        """
+        return self.frames.size
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return self.input.of(self.size)
+
+    @property
+    def num_frames(self) -> int | None:
+        """Length of the video in frames; None while it is unknown. A file's estimate is corrected once its end was
+        seen."""
+        return self.announced_frames if self.frames.is_live else self.frames.known_length()
+
+    def check_frame(self, frame_idx: object) -> int:
+        """The position of a frame in the video.
+
+        Raises:
+            TypeError: not an integer. ValueError: outside the video, or not (any more) in the stream.
+        """
+        index = check_index(frame_idx, "frame_idx")
+        if self.frames.is_live:
+            return self.numbering.position(index)
+        if index < 0 or (self.num_frames is not None and index >= self.num_frames):
+            known = "" if self.num_frames is None else f" of {self.num_frames} frames (0 to {self.num_frames - 1})"
+            raise ValueError(f"frame_idx {index} is outside the video{known}")
+        return index
+
+    def is_ahead(self, frame_idx: object) -> bool:
+        """Whether a frame of a live stream has not come yet."""
+        index = check_index(frame_idx, "frame_idx")
+        return self.frames.is_live and index >= self.numbering.upcoming
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    @property
+    def obj_ids(self) -> list[int]:
+        """Ids of the objects, in the order in which they were first prompted."""
+        return list(self.tracks)
+
+    def track(self, obj_id: object) -> ObjectTrack:
+        """The track of a known object.
+
+        Raises:
+            KeyError: no such object; the known ids are listed.
+        """
+        index = check_index(obj_id, "obj_id")
+        if index not in self.tracks:
+            raise KeyError(f"unknown object {index}; known: {self.obj_ids or 'none yet'}")
+        return self.tracks[index]
+
+    def remove_object(self, obj_id: int) -> list[int]:
+        """Forget an object and leave the others as they are; returns the frames where it had prompts."""
+        return self.tracks.pop(obj_id).prompted_frames()
+
+    def entries(self, position: int) -> list[MemoryEntry | None]:
+        """What is shown of every object on a frame."""
+        return [track.entry(position) for track in self.tracks.values()]
+
+    def prompted_positions(self) -> set[int]:
+        """Frames on which a conditioning entry of any object is."""
+        return {position for track in self.tracks.values() for position in track.bank.conditioning}
+
+    def reset(self) -> None:
+        """Forget all objects, prompts and results; the video and its cached features stay."""
+        self.tracks.clear()
+        self.held.clear()
+
+    def adopt(self, pool: Pool, device: torch.device, origin: Origin) -> None:
+        """Let a session that came as bytes go on in a pool and on a device."""
+        moved: dict[int, MemoryEntry] = {}
+        for track in self.tracks.values():
+            track.replace_entries(lambda entry: moved.setdefault(id(entry), entry.moved(pool, device)))
+        self.pool, self.origin, self.restored = pool, origin, False
+
+    # -- a live stream -------------------------------------------------------------------------------------------------
+
+    def hold(self, frame_idx: int, prompts: Mapping[int, HeldPrompt]) -> None:
+        """Keep prompts until their frame comes."""
+        waiting = self.held.setdefault(frame_idx, {})
+        for obj_id, held in prompts.items():
+            if held.clear_old_points:
+                waiting.pop(obj_id, None)
+            waiting.setdefault(obj_id, []).append(held)
+
+    def drop_numbers(self, oldest: int) -> None:
+        """Forget the numbers of a live stream's frames before a position that nothing is known of any more."""
+        known = {p for track in self.tracks.values() for p, _ in track.bank.entries()}
+        self.numbering.drop(oldest, known)
+
+    # -- closing -------------------------------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise ValueError if the session was closed."""
+        if self._closed:
+            raise ValueError("this session is closed")

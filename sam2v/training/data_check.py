@@ -1,0 +1,45 @@
+"""Whether a recipe's data is there, before anything slow begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sam2v.data import open_dataset
+from sam2v.training.config import SourceConfig, TrainConfig, ValidationConfig
+
+
+def check_data(config: TrainConfig) -> None:
+    """Open every data set of a recipe and look for its folders of pictures.
+
+    Raises:
+        ValueError, FileNotFoundError: a source or a validation without what its kind needs, an empty data set, or a
+            folder that is not there. The message names the entry.
+    """
+    for number, source in enumerate(config.sources):
+        _check(source, f"train.sources.{number}")
+        if source.kind == "synthetic":
+            _check_pictures(source, f"train.sources.{number}")
+    for number, entry in enumerate(config.validation):
+        _check(entry, f"train.validation.{number}")
+
+
+def _check(entry: SourceConfig | ValidationConfig, name: str) -> None:
+    if entry.kind == "synthetic":
+        return
+    if entry.root is None:
+        raise ValueError(f"{name}: kind {entry.kind!r} needs a root folder, {name.removeprefix('train.')}.root=FOLDER")
+    _check_folder(entry.root, f"{name}.root")
+    open_dataset(entry.kind, entry.root, entry.split)
+
+
+def _check_pictures(source: SourceConfig, name: str) -> None:
+    if source.regions is not None and source.photographs is None:
+        raise ValueError(f"{name}: regions need the photographs that they belong to")
+    for key, folder in (("photographs", source.photographs), ("regions", source.regions)):
+        if folder is not None:
+            _check_folder(folder, f"{name}.{key}")
+
+
+def _check_folder(folder: str, name: str) -> None:
+    if not Path(folder).expanduser().is_dir():
+        raise FileNotFoundError(f"{name}: no folder {folder}")

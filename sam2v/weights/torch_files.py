@@ -1,0 +1,134 @@
+"""Torch's own files (.pt), of all versions.
+
+Nothing is allocated before it is known that the file really holds as much, and what lies beside the weights, an
+optimizer's state say, is never read.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from zipfile import ZIP_STORED, ZipFile
+
+import torch
+from torch import Tensor
+
+from sam2v.weights.contents import NotWeights
+from sam2v.weights.pickles import Refused, Storage, Stored, Unpickler
+
+_MOST = 64 << 20  # bytes of a pickle; its values take a multiple of that in memory
+_MAGIC = 0x1950A86A20F9469CFC6C  # begins a file of torch before 1.6
+_Reader = Callable[[Storage], Tensor]
+
+
+def read_torch_file(path: Path, choose: Callable[[Any], Mapping[str, Stored]]) -> dict[str, Tensor]:
+    """Read tensors of a .pt file.
+
+    Args:
+        path: the file.
+        choose: picks the tensors to read out of what the file holds: plain containers and values, `Stored`, `Beside`.
+
+    Raises:
+        ValueError: whatever `choose` raises; a file that is damaged, that names anything but tensors and plain values,
+            or that declares more than it holds.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+        file.seek(0)
+        try:
+            with (_zipped if is_zip else _sequential)(file) as (content, read):
+                chosen = choose(content)
+                return _tensors(chosen, read, path.stat().st_size)
+        except Refused as error:
+            raise ValueError(f"{path} is refused: {error}; only tensors and plain values are accepted") from None
+        except NotWeights:
+            raise
+        except Exception:  # damaged bytes make an unpickler stumble in any number of ways
+            raise ValueError(f"{path} is damaged or incomplete, or not a torch file") from None
+
+
+def _tensors(chosen: Mapping[str, Stored], read: _Reader, size: int) -> dict[str, Tensor]:
+    needed = {stored.storage.key: stored.storage for stored in chosen.values()}
+    if sum(storage.nbytes for storage in needed.values()) > size:
+        raise Refused(f"it declares more bytes of values than the {size} of the file")
+    values = {key: read(storage) for key, storage in needed.items()}
+    return {name: _view(values[stored.storage.key], stored) for name, stored in chosen.items()}
+
+
+def _view(values: Tensor, stored: Stored) -> Tensor:
+    return values.view(stored.dtype).as_strided(stored.shape, stored.stride, stored.offset)
+
+
+@contextmanager
+def _zipped(file: IO[bytes]) -> Iterator[tuple[Any, _Reader]]:
+    """Content and reader of a file of torch 1.6 or newer: a zip archive of a pickle and one entry for every storage."""
+    size = file.seek(0, io.SEEK_END)
+    with ZipFile(file) as archive:
+        names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise Refused("a TorchScript program, not a checkpoint")
+        (index,) = (name for name in names if name.count("/") == 1 and name.endswith("/data.pkl"))
+        folder = index.removesuffix("data.pkl")
+
+        def stream(name: str, most: int) -> IO[bytes]:
+            info = archive.getinfo(folder + name)
+            whole = info.compress_type == ZIP_STORED and info.compress_size == info.file_size
+            if not whole or info.header_offset + info.file_size > size:
+                raise Refused(f"{info.filename} is compressed, or longer than the file; torch writes neither")
+            if info.file_size > most:
+                raise Refused(f"{info.filename} has {info.file_size} bytes, more than {most}")
+            return archive.open(info)
+
+        if folder + "byteorder" in names and stream("byteorder", 16).read() != b"little":
+            raise Refused("it was written on a big-endian machine")
+        with stream("data.pkl", _MOST) as pickled:
+            content = Unpickler(io.BytesIO(pickled.read())).load()
+
+        def read(storage: Storage) -> Tensor:
+            with stream(f"data/{storage.key}", size) as part:
+                return _filled(storage, part)
+
+        yield content, read
+
+
+@contextmanager
+def _sequential(file: IO[bytes]) -> Iterator[tuple[Any, _Reader]]:
+    """Content and reader of a file of older torch: pickles one after the other, then the storages."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = io.BytesIO(file.read(_MOST))
+    if Unpickler(head).load() != _MAGIC:
+        raise Refused("a plain pickle, not torch's")
+    _, system = Unpickler(head).load(), Unpickler(head).load()
+    if not system["little_endian"]:
+        raise Refused("it was written on a big-endian machine")
+    unpickler = Unpickler(head)
+    content = unpickler.load()
+    places, at = {}, 0
+    keys = Unpickler(head).load()
+    at = head.tell()
+    for key in keys:
+        file.seek(at)
+        count = int.from_bytes(file.read(8), "little")
+        storage = unpickler.storages[key]
+        places[key], at = at + 8, at + 8 + storage.nbytes
+        if count != storage.count or at > size:
+            raise ValueError(f"storage {key} is incomplete")
+
+    def read(storage: Storage) -> Tensor:
+        file.seek(places[storage.key])
+        return _filled(storage, file)
+
+    yield content, read
+
+
+def _filled(storage: Storage, stream: IO[bytes]) -> Tensor:
+    """A storage's bytes."""
+    values = torch.empty(storage.nbytes, dtype=torch.uint8)
+    array: Any = values.numpy()
+    if stream.readinto(array) != storage.nbytes:  # type: ignore[attr-defined]
+        raise ValueError(f"storage {storage.key} is incomplete")
+    return values

@@ -1,0 +1,88 @@
+"""What runs on an accelerator: nothing on the wrong device, and nothing read on the host.
+
+torch's FakeTensorMode stands in for the device: it knows shapes, dtypes and devices and has no values, so that whatever
+needs a value (`item`, `nonzero`, a tensor as a condition) raises, and so does an operator whose inputs are on different
+devices. No accelerator is needed for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from drawn import drawn_clip
+from models import nano_by_rule
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+
+import sam2v.predict.video
+from sam2v import ImagePredictor, Prompt, VideoPredictor
+from sam2v.model.network import Sam2Network
+from sam2v.model.values import Prompts
+from sam2v.tracking.prompts import checked_prompt
+
+FRAMES = 5
+PRETENDED = torch.device("cuda", 0)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sam2Network]:
+    """The nano network on a device that is not there."""
+
+    def checked_on_the_host(*args: Any) -> Any:  # what a caller gives has values
+        with unset_fake_temporarily():
+            return checked_prompt(*args)
+
+    monkeypatch.setattr(sam2v.predict.video, "checked_prompt", checked_on_the_host)
+    made = nano_by_rule()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in made.modules():
+            for name, value in list(module.named_parameters(recurse=False)):
+                there = torch.empty(value.shape, dtype=value.dtype, device=PRETENDED)
+                setattr(module, name, nn.Parameter(there, requires_grad=False))
+            for name, value in list(module.named_buffers(recurse=False)):
+                setattr(module, name, torch.empty(value.shape, dtype=value.dtype, device=PRETENDED))
+        yield made
+
+
+def prompts() -> dict[int, Prompt]:
+    mask = np.zeros((48, 64), bool)
+    mask[10:30, 10:30] = True
+    return {
+        1: Prompt([(20, 20)]),
+        2: Prompt(box=(5, 5, 30, 30)),
+        3: Prompt(mask=mask),
+        4: Prompt([(20, 20), (30, 30)], [1, 0], mask=mask),
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"non_overlap_masks": True, "remove_speck_area": 4, "fill_hole_area": 0}])
+def test_prompts_and_tracked_frames_stay_on_the_device(network: Sam2Network, options: dict) -> None:
+    video = VideoPredictor(network, **options)
+    state = video.init_state(drawn_clip(FRAMES))
+    results = [video.add_prompts(state, 0, prompts())]
+    results += video.propagate_in_video(state)
+    results.append(video.add_points(state, 2, 1, [(30, 30)], [0]))
+    results += video.propagate_in_video(state, 3, reverse=True)
+    for result in results:
+        for part in (result.masks, result.iou, result.object_score):
+            assert part.device == PRETENDED and len(part) == 4
+
+
+def test_live_frames_stay_on_the_device(network: Sam2Network) -> None:
+    video = VideoPredictor(network)
+    state = video.init_state(None)
+    video.add_prompts(state, 1, {1: Prompt([(20, 20)])})  # held until it comes
+    for frame in drawn_clip(FRAMES):
+        result = video.track(state, frame)
+    assert result.masks.device == PRETENDED
+
+
+def test_images_stay_on_the_device(network: Sam2Network) -> None:
+    image = ImagePredictor(network)
+    embedding = image.embed(drawn_clip(1)[0])
+    points = Prompts(torch.zeros(3, 1, 2, device=PRETENDED), torch.ones(3, 1, dtype=torch.int64, device=PRETENDED))
+    assert image.decode(embedding, points).masks.device == PRETENDED
