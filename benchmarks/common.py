@@ -75,7 +75,7 @@ def drawn_frames(count: int, height: int = 360, width: int = 640, discs: int = 2
 
 
 def disc_centres(phase: float, height: int, width: int, discs: int) -> list[tuple[float, float]]:
-    """Where the discs of :func:`drawn_frames` are, (x, y) in pixels; ``phase`` goes from 0 to 1."""
+    """Where the discs of `drawn_frames` are, (x, y) in pixels; `phase` goes from 0 to 1."""
     turn = 2 * np.pi * phase
     return [
         (
@@ -94,7 +94,7 @@ def endless(frames: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def write_long_video(path: Path, frames: np.ndarray, repeats: int, fps: int) -> None:
-    """An H.264 mp4 of ``frames`` shown ``repeats`` times.
+    """An H.264 mp4 of `frames` shown `repeats` times.
 
     The frames are encoded once, as a closed group of pictures, whose packets are then repeated with later times.
     """
@@ -154,7 +154,7 @@ def peak_megabytes(device: str = "cpu") -> float:
 def product_peak(dtype: torch.dtype, device: str = "cpu", seconds: float = 2.0) -> float:
     """The most that a product of two square matrices reaches in this process, in GFLOP/s.
 
-    The matrices are 2048 wide on a processor and 8192 on a GPU. Products are repeated for ``seconds``, ten times at
+    The matrices are 2048 wide on a processor and 8192 on a GPU. Products are repeated for `seconds`, ten times at
     least, and the fastest counts, so that other work on the machine matters only when it never rests. On a processor
     torch's product and oneDNN's take turns: one may know its vectors better than the other.
     """
@@ -205,6 +205,6 @@ def write_frames(folder: Path, frames: np.ndarray) -> None:
 
 
 def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
-    """A Markdown table, its first ``words`` columns to the left and the numbers after them to the right."""
+    """A Markdown table, its first `words` columns to the left and the numbers after them to the right."""
     lines = [head, [*["---"] * words, *["---:"] * (len(head) - words)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,9 +1,9 @@
-"""How far sam2v is from the reference (package ``sam2``) and from transformers: same weights, same pictures.
+"""How far sam2v is from the reference (package `sam2`) and from transformers: same weights, same pictures.
 
     python -m benchmarks.fidelity [--images PHOTO ...] [--models NAME ...] [--frames N]
 
 Weights are drawn from their names (tests/golden/weights.py), so that nothing is downloaded and every module counts.
-Reported is the largest difference of the low-resolution mask logits. Needs ``pip install rf-sam-2 transformers``; run
+Reported is the largest difference of the low-resolution mask logits. Needs `pip install rf-sam-2 transformers`; run
 it from a checkout, since the weights' rule and the drawn pictures stand beside the tests.
 """
 
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 SIDE, SALT, LIMIT = 1024, "img-1-", 32.0
 
-#: Prompts as fractions of the picture's width and height; ``multimask`` asks for three masks.
+#: Prompts as fractions of the picture's width and height; `multimask` asks for three masks.
 CASES: dict[str, dict[str, Any]] = {
     "one click, three masks": {"points": [[0.3, 0.55]], "labels": [1], "multimask": True},
     "three clicks": {"points": [[0.3, 0.55], [0.62, 0.4], [0.1, 0.12]], "labels": [1, 1, 0]},
@@ -45,7 +45,7 @@ Answer = Callable[[dict[str, Any], np.ndarray | None], np.ndarray]
 
 
 def official(predictor: Any, picture: np.ndarray) -> Answer:
-    """An image predictor, of sam2v or of ``sam2``: they share their interface. Gives C x 256 x 256 logits."""
+    """An image predictor, of sam2v or of `sam2`: they share their interface. Gives C x 256 x 256 logits."""
     height, width = picture.shape[:2]
     predictor.set_image(picture)
 
@@ -62,7 +62,7 @@ def official(predictor: Any, picture: np.ndarray) -> Answer:
 
 
 def ported(model: Any, picture: np.ndarray) -> Answer:
-    """transformers' ``Sam2Model`` on the network input that sam2v makes."""
+    """transformers' `Sam2Model` on the network input that sam2v makes."""
     pixels = network_input(picture, SIDE, photograph=True)
     encoded = model(pixel_values=pixels, input_points=torch.zeros(1, 1, 1, 2)).image_embeddings
 
@@ -123,7 +123,7 @@ def compare_videos(config: str, own: Sam2Network, count: int) -> list[list[str]]
 
 
 def track_ported(own: Sam2Network, frames: np.ndarray) -> list[torch.Tensor]:
-    """The same click through transformers' ``Sam2VideoModel``; logits at the video's size."""
+    """The same click through transformers' `Sam2VideoModel`; logits at the video's size."""
     import transformers
     from transformers.models.sam2_video import modeling_sam2_video as module
 

@@ -85,7 +85,7 @@ class Run:
 
     Attributes:
         times: of every call, by kind ("encode", "click"), in milliseconds.
-        memory: peaks in MB, see :class:`benchmarks.turns.Worker`.
+        memory: peaks in MB, see `benchmarks.turns.Worker`.
         to_float32, to_own: agreement with sam2v in float32, and with sam2v in the same precision.
         failure: why it did not finish, if so.
     """

@@ -1,4 +1,4 @@
-"""Time and memory for 1, 2, 4 and 8 objects on one clip, beside the reference implementation (package ``sam2``).
+"""Time and memory for 1, 2, 4 and 8 objects on one clip, beside the reference implementation (package `sam2`).
 
     python -m benchmarks.objects --model sam2.1_hiera_tiny --image-size 512 --frames 24
 

@@ -1,8 +1,8 @@
-"""sam2v, the reference (package ``sam2``) and transformers behind one face, so that a benchmark can run them alike.
+"""sam2v, the reference (package `sam2`) and transformers behind one face, so that a benchmark can run them alike.
 
 Every program gets the same weights, network input size, frames and clicks. bfloat16 is asked for the way each
-program's users do: sam2v through ``load_model(dtype=...)``, the reference under ``torch.autocast`` (its model cards),
-transformers under autocast too or, with ``cast_weights``, with its weights and frames turned to bfloat16 (its docs).
+program's users do: sam2v through `load_model(dtype=...)`, the reference under `torch.autocast` (its model cards),
+transformers under autocast too or, with `cast_weights`, with its weights and frames turned to bfloat16 (its docs).
 Holes are filled by none of them: the reference needs a compiled extension for that.
 """
 
@@ -177,14 +177,14 @@ def precisions(args: argparse.Namespace) -> list[str]:
 
 
 def make_setup(args: argparse.Namespace, program: str, dtype: str, weights: Path, **more: Any) -> Setup:
-    """One program's setup from the arguments; ``more`` overrides or adds."""
+    """One program's setup from the arguments; `more` overrides or adds."""
     options: dict[str, Any] = {"compiled": args.compile, "cast_weights": args.cast_weights} | more
     size = args.image_size or image_size_of(args.model)
     return Setup(program, args.model, str(weights), size, dtype, args.device, args.threads, **options)
 
 
 def can_compile() -> bool:
-    """Whether this version of sam2v takes ``load_model(compile=...)``."""
+    """Whether this version of sam2v takes `load_model(compile=...)`."""
     from sam2v import load_model
 
     return "compile" in inspect.signature(load_model).parameters
@@ -197,7 +197,7 @@ def write_weights(path: Path, model: str, checkpoint: str, salt: str = SALT) -> 
         path: the file.
         model: name of the configuration.
         checkpoint: "rule" draws weights from their names (tests/golden/weights.py), so that nothing is downloaded and
-            every module counts; otherwise what :func:`sam2v.load_model` takes.
+            every module counts; otherwise what `sam2v.load_model` takes.
         salt: for the rule; another one draws other weights.
     """
     if checkpoint != "rule":
@@ -252,14 +252,14 @@ class OwnVideo:
         self._predictor = VideoPredictor(self.model, fill_hole_area=0)
 
     def start(self, frames: Path, clicks: Sequence[Point]) -> None:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         state = self._predictor.init_state(frames)
         for number, place in enumerate(clicks, 1):
             self._predictor.add_points(state, 0, number, [place])
         self._results = self._predictor.propagate_in_video(state)
 
     def step(self) -> Tensor:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         return next(self._results).masks[:, 0]
 
 
@@ -273,11 +273,11 @@ class OwnImage:
         self._predictor = ImagePredictor(self.model)
 
     def encode(self, picture: np.ndarray) -> None:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         self._predictor.set_image(picture)
 
     def click(self, place: Point) -> np.ndarray:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         return self._predictor.predict(np.array([place]), np.array([1])).low_res_logits
 
 
@@ -295,7 +295,7 @@ def _reference_arguments(setup: Setup) -> dict[str, Any]:
 
 
 class ReferenceVideo:
-    """The reference's video predictor; compiled, its ``vos_optimized`` one."""
+    """The reference's video predictor; compiled, its `vos_optimized` one."""
 
     def __init__(self, setup: Setup) -> None:
         import sam2.sam2_video_predictor as module
@@ -309,7 +309,7 @@ class ReferenceVideo:
             keep_float32(module)
 
     def start(self, frames: Path, clicks: Sequence[Point]) -> None:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         state = self.model.init_state(str(frames))
         for number, place in enumerate(clicks, 1):
             points, labels = np.array([place], np.float32), np.array([1], np.int32)
@@ -317,7 +317,7 @@ class ReferenceVideo:
         self._results = self.model.propagate_in_video(state)
 
     def step(self) -> Tensor:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         return next(self._results)[2][:, 0]
 
 
@@ -337,11 +337,11 @@ class ReferenceImage:
         self._predictor._bb_feat_sizes = [(setup.image_size // stride,) * 2 for stride in (4, 8, 16)]
 
     def encode(self, picture: np.ndarray) -> None:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         self._predictor.set_image(picture)
 
     def click(self, place: Point) -> np.ndarray:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         return self._predictor.predict(np.array([place], np.float32), np.array([1], np.int32))[2]
 
 
@@ -356,8 +356,8 @@ def build_ported(kind: str, config: ModelConfig, weights: dict[str, Tensor]) -> 
     """A model of transformers in eval mode.
 
     Args:
-        kind: ``Sam2Model`` or ``Sam2VideoModel``.
-        config: the configuration, whose ``image_size`` counts too.
+        kind: `Sam2Model` or `Sam2VideoModel`.
+        config: the configuration, whose `image_size` counts too.
         weights: a state dict with the released names.
     """
     import transformers
@@ -409,7 +409,7 @@ def _ported_backbone(trunk: TrunkConfig) -> dict[str, Any]:
 
 
 def keep_float32(module: Any) -> None:
-    """Give a peer's video module a ``torch`` whose bfloat16 is float32: it only uses it to store memories."""
+    """Give a peer's video module a `torch` whose bfloat16 is float32: it only uses it to store memories."""
     names = {name: getattr(torch, name) for name in dir(torch) if not name.startswith("__")}
     module.torch = SimpleNamespace(**{**names, "bfloat16": torch.float32})
 
@@ -421,7 +421,7 @@ def _ported_model(kind: str, setup: Setup) -> Any:
 
 
 class PortedVideo:
-    """transformers' ``Sam2VideoModel``, its network input made by sam2v: its own processor resizes differently."""
+    """transformers' `Sam2VideoModel`, its network input made by sam2v: its own processor resizes differently."""
 
     def __init__(self, setup: Setup) -> None:
         import transformers
@@ -437,7 +437,7 @@ class PortedVideo:
             keep_float32(module)
 
     def start(self, frames: Path, clicks: Sequence[Point]) -> None:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         pixels, self._size = self._read(frames)
         places = {"inference_device": self._setup.device, "inference_state_device": self._setup.device}
         places["video_storage_device"] = self._setup.device
@@ -453,7 +453,7 @@ class PortedVideo:
         self._results: Iterator[Any] = self.model.propagate_in_video_iterator(session)
 
     def step(self) -> Tensor:
-        """See :class:`VideoProgram`."""
+        """See `VideoProgram`."""
         masks = next(self._results).pred_masks
         return F.interpolate(masks.float(), self._size, mode="bilinear", align_corners=False)[:, 0]
 
@@ -480,20 +480,20 @@ def network_input(picture: np.ndarray, side: int, photograph: bool = False) -> T
 
 
 class PortedImage:
-    """transformers' ``Sam2Model``; what its processor does around it is done here, with as little as possible."""
+    """transformers' `Sam2Model`; what its processor does around it is done here, with as little as possible."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self.model = _ported_model("Sam2Model", setup)
 
     def encode(self, picture: np.ndarray) -> None:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         self._size = (picture.shape[0], picture.shape[1])
         pixels = network_input(picture, self._setup.image_size, photograph=True)
         self._embeddings = self.model.get_image_embeddings(pixels.to(self._setup.device, self._setup.stored_dtype))
 
     def click(self, place: Point) -> np.ndarray:
-        """See :class:`ImageProgram`."""
+        """See `ImageProgram`."""
         height, width = self._size
         side, device = self._setup.image_size, self._setup.device
         point = torch.tensor([[[[place[0] * side / width, place[1] * side / height]]]], device=device)

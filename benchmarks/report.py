@@ -49,7 +49,7 @@ class Agreement:
 
 @dataclass
 class Bars:
-    """One bar for every program in a group of a picture; ``values`` are by program, higher is longer."""
+    """One bar for every program in a group of a picture; `values` are by program, higher is longer."""
 
     title: str
     values: dict[str, float]

@@ -79,7 +79,7 @@ class VideoWorker(Worker):
         return self.timed(lambda: self.program.start(frames, clicks))[1]["ms"] / 1000
 
     def step(self, folder: Path) -> dict[str, float]:
-        """Track one frame, write its logits into ``folder``; its times and the MB held after it."""
+        """Track one frame, write its logits into `folder`; its times and the MB held after it."""
         masks, times = self.timed(self.program.step)
         np.save(folder / self._file, masks.float().cpu().numpy())
         return times | {"resident_mb": resident(self.device)}
@@ -101,7 +101,7 @@ class Run:
     Attributes:
         load_s: seconds to load the model. start_s: seconds to open the clip and answer the clicks.
         steps: times and memory of every frame, from the clicked one on.
-        memory: peaks in MB, see :class:`benchmarks.turns.Worker`.
+        memory: peaks in MB, see `benchmarks.turns.Worker`.
         gflop: operations of a frame with a full bank; None when they were not counted.
         to_float32, to_own: agreement with sam2v in float32, and with sam2v in the same precision.
         area: share of the picture's pixels inside the masks, of every frame.
@@ -153,7 +153,7 @@ class Run:
 
 @dataclass
 class Case:
-    """A precision and a number of objects; ``peak`` is the measured GFLOP/s of a product in that precision."""
+    """A precision and a number of objects; `peak` is the measured GFLOP/s of a product in that precision."""
 
     dtype: str
     objects: int

@@ -29,7 +29,7 @@ FULL = 0.985  # share of the picture that may be opaque: a photograph with an un
 
 
 def keep(path: Path, out: Path) -> bool:
-    """Write a cut-out to ``out`` if it is :func:`usable`."""
+    """Write a cut-out to `out` if it is `usable`."""
     with Image.open(path) as opened:
         picture = opened.convert("RGBA")
     if not usable(picture):

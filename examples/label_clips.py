@@ -74,7 +74,7 @@ def refine(picture: np.ndarray, mask: Mask) -> Mask:
 
 
 def carry(frames: list[np.ndarray], start: int, mask: Mask) -> dict[int, Mask]:
-    """The mask on the frames around ``start``, along dense inverse-search flow."""
+    """The mask on the frames around `start`, along dense inverse-search flow."""
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     x, y = np.meshgrid(np.arange(mask.shape[1], dtype=np.float32), np.arange(mask.shape[0], dtype=np.float32))

@@ -1,7 +1,7 @@
 """The reference package's names over sam2v's predictors, so that its scripts run after a change of imports.
 
-``from sam2.build_sam import build_sam2_video_predictor`` becomes
-``from sam2v.compat import build_sam2_video_predictor``. Defaults are the reference's; docs/differences.md lists what
+`from sam2.build_sam import build_sam2_video_predictor` becomes
+`from sam2v.compat import build_sam2_video_predictor`. Defaults are the reference's; docs/differences.md lists what
 still differs.
 """
 
@@ -36,14 +36,14 @@ def build_sam2(
     apply_postprocessing: bool = True,
     **kwargs: Any,
 ) -> Sam2Network:
-    """Build a network for :class:`SAM2ImagePredictor`.
+    """Build a network for `SAM2ImagePredictor`.
 
     Args:
-        config_file: the reference's configuration name (``configs/sam2.1/sam2.1_hiera_t.yaml``), or sam2v's.
+        config_file: the reference's configuration name (`configs/sam2.1/sam2.1_hiera_t.yaml`), or sam2v's.
         ckpt_path: weights; None gives random ones.
         device: None takes the best there is.
         mode: "eval" or "train".
-        hydra_overrides_extra: overrides; ``model.image_size`` and the tracking options are understood.
+        hydra_overrides_extra: overrides; `model.image_size` and the tracking options are understood.
         apply_postprocessing: accepted for its place in the signature; a single image is always decoded with it.
     """
     if kwargs:
@@ -63,7 +63,7 @@ def build_sam2_video_predictor(
     vos_optimized: bool = False,
     **kwargs: Any,
 ) -> SAM2VideoPredictor:
-    """Build a video predictor; see :func:`build_sam2`.
+    """Build a video predictor; see `build_sam2`.
 
     Args:
         apply_postprocessing: False turns off hole filling, the dynamic multimask choice and the hardening of clicked
@@ -81,17 +81,17 @@ def build_sam2_video_predictor(
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> Sam2Network:
-    """:func:`build_sam2` with the weights of a Hugging Face repository, e.g. ``facebook/sam2.1-hiera-tiny``."""
+    """`build_sam2` with the weights of a Hugging Face repository, e.g. `facebook/sam2.1-hiera-tiny`."""
     return build_sam2(model_id, "auto", **kwargs)
 
 
 def build_sam2_video_predictor_hf(model_id: str, **kwargs: Any) -> SAM2VideoPredictor:
-    """:func:`build_sam2_video_predictor` with the weights of a Hugging Face repository."""
+    """`build_sam2_video_predictor` with the weights of a Hugging Face repository."""
     return build_sam2_video_predictor(model_id, "auto", **kwargs)
 
 
 class SAM2ImagePredictor(ImagePredictor):
-    """:class:`sam2v.ImagePredictor` under the reference's name; masks come back as float32 of 0 and 1, as there."""
+    """`sam2v.ImagePredictor` under the reference's name; masks come back as float32 of 0 and 1, as there."""
 
     def __init__(
         self,
@@ -107,19 +107,19 @@ class SAM2ImagePredictor(ImagePredictor):
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2ImagePredictor:  # type: ignore[override]
-        """Build with the weights of a Hugging Face repository; takes the arguments of :func:`build_sam2` as well."""
+        """Build with the weights of a Hugging Face repository; takes the arguments of `build_sam2` as well."""
         names = ("mask_threshold", "max_hole_area", "max_sprinkle_area")
         own = {name: kwargs.pop(name) for name in names if name in kwargs}
         return cls(build_sam2_hf(model_id, **kwargs), **own)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """As :meth:`sam2v.ImagePredictor.predict`."""
+        """As `sam2v.ImagePredictor.predict`."""
         answer = super().predict(*args, **kwargs)
         answer.masks = answer.masks.astype(np.float32)
         return answer
 
     def predict_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """As :meth:`sam2v.ImagePredictor.predict_batch`."""
+        """As `sam2v.ImagePredictor.predict_batch`."""
         masks, *rest = super().predict_batch(*args, **kwargs)
         return ([m.astype(np.float32) for m in masks], *rest)
 
@@ -148,12 +148,12 @@ class SAM2State(Session):
 
 
 class SAM2VideoPredictor:
-    """:class:`sam2v.VideoPredictor` with the reference's argument order, names and defaults.
+    """`sam2v.VideoPredictor` with the reference's argument order, names and defaults.
 
     Args:
         model: a network.
-        **options: see :class:`sam2v.tracking.options.VideoOptions`. As in the reference, a correction on a tracked
-            frame is forgotten by the next propagation over it unless ``add_all_frames_to_correct_as_cond=True``.
+        **options: see `sam2v.tracking.options.VideoOptions`. As in the reference, a correction on a tracked
+            frame is forgotten by the next propagation over it unless `add_all_frames_to_correct_as_cond=True`.
     """
 
     def __init__(self, model: Sam2Network, **options: Any) -> None:
@@ -212,7 +212,7 @@ class SAM2VideoPredictor:
         normalize_coords: bool = True,
         box: Any = None,
     ) -> Any:
-        """See :meth:`sam2v.VideoPredictor.add_points`."""
+        """See `sam2v.VideoPredictor.add_points`."""
         return self._video.add_points(
             inference_state, frame_idx, obj_id, points, labels, box, clear_old_points, normalize_coords
         )
@@ -220,7 +220,7 @@ class SAM2VideoPredictor:
     add_new_points = add_new_points_or_box
 
     def add_new_mask(self, inference_state: Session, frame_idx: int, obj_id: int, mask: Any) -> Any:
-        """See :meth:`sam2v.VideoPredictor.add_mask`."""
+        """See `sam2v.VideoPredictor.add_mask`."""
         return self._video.add_mask(inference_state, frame_idx, obj_id, mask)
 
     def propagate_in_video(
@@ -230,25 +230,25 @@ class SAM2VideoPredictor:
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Any]:
-        """See :meth:`sam2v.VideoPredictor.propagate_in_video`."""
+        """See `sam2v.VideoPredictor.propagate_in_video`."""
         return self._video.propagate_in_video(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
 
     def clear_all_prompts_in_frame(
         self, inference_state: Session, frame_idx: int, obj_id: int, need_output: bool = True
     ) -> Any:
-        """See :meth:`sam2v.VideoPredictor.clear_all_prompts_in_frame`; None unless ``need_output``."""
+        """See `sam2v.VideoPredictor.clear_all_prompts_in_frame`; None unless `need_output`."""
         result = self._video.clear_all_prompts_in_frame(inference_state, frame_idx, obj_id)
         return result if need_output else None
 
     def remove_object(
         self, inference_state: Session, obj_id: int, strict: bool = False, need_output: bool = True
     ) -> tuple[list[int], list[tuple[int, Tensor]]]:
-        """See :meth:`sam2v.VideoPredictor.remove_object`; frames come as (frame_idx, masks)."""
+        """See `sam2v.VideoPredictor.remove_object`; frames come as (frame_idx, masks)."""
         ids, updated = self._video.remove_object(inference_state, obj_id, strict)
         return ids, [(r.frame_idx, r.masks) for r in updated] if need_output else []
 
     def reset_state(self, inference_state: Session) -> None:
-        """See :meth:`sam2v.VideoPredictor.reset_state`."""
+        """See `sam2v.VideoPredictor.reset_state`."""
         self._video.reset_state(inference_state)
 
 

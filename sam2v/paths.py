@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def configs_dir() -> Path:
-    """Folder of the shipped configurations: ``model/``, ``train/``, ``eval/``.
+    """Folder of the shipped configurations: `model/`, `train/`, `eval/`.
 
     Raises:
         FileNotFoundError: the installation lacks it.

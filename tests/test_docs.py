@@ -43,7 +43,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Arguments of every ``sam2v ...`` line in the page's shell blocks; synopses, with ... or [, are left out."""
+    """Arguments of every `sam2v ...` line in the page's shell blocks; synopses, with ... or [, are left out."""
     for block in blocks(page, "", "bash", "sh", "console"):
         for line in block.replace("\\\n", " ").splitlines():
             line = line.strip().removeprefix("$ ").split(" && ")[-1]
@@ -61,7 +61,7 @@ def pictures_to_come() -> set[str]:
 
 
 def help_options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """Long options that ``sam2v COMMAND --help`` shows."""
+    """Long options that `sam2v COMMAND --help` shows."""
     assert cli.main([command, "--help"]) == 0
     return set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)) - {"--help"}
 

@@ -62,7 +62,7 @@ def run_python(code: str, python: str = sys.executable, cwd: Path = ROOT, **env:
 
 
 def imports_of(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and dotted name below ``sam2v`` of everything a file imports from the package, at any depth of the code."""
+    """Line and dotted name below `sam2v` of everything a file imports from the package, at any depth of the code."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -77,7 +77,7 @@ def imports_of(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def imported_files(file: Path) -> set[Path]:
-    """Files of the package that a file imports; a package stands for its ``__init__.py``."""
+    """Files of the package that a file imports; a package stands for its `__init__.py`."""
     found = set()
     for _, name in imports_of(file):
         path = PACKAGE.joinpath(*name.split("."))

@@ -1,1 +1,1 @@
-"""The command line, ``sam2v``: one module per subcommand, imported only when it is used."""
+"""The command line, `sam2v`: one module per subcommand, imported only when it is used."""

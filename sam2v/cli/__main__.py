@@ -1,4 +1,4 @@
-"""``python -m sam2v.cli``."""
+"""`python -m sam2v.cli`."""
 
 import sys
 

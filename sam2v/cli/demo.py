@@ -1,4 +1,4 @@
-"""``sam2v demo``: track two objects in a clip drawn on the spot, and say how well it went."""
+"""`sam2v demo`: track two objects in a clip drawn on the spot, and say how well it went."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sam2v download``: fetch released weights."""
+"""`sam2v download`: fetch released weights."""
 
 from __future__ import annotations
 

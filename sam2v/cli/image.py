@@ -1,4 +1,4 @@
-"""``sam2v image``: segment objects in a picture."""
+"""`sam2v image`: segment objects in a picture."""
 
 from __future__ import annotations
 

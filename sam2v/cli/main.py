@@ -1,4 +1,4 @@
-"""Entry point of the ``sam2v`` command."""
+"""Entry point of the `sam2v` command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import sam2v
 
-#: Subcommand -> what it does. Each is a module of this package with ``add_parser(subparsers)`` and ``run(args)``.
+#: Subcommand -> what it does. Each is a module of this package with `add_parser(subparsers)` and `run(args)`.
 COMMANDS: dict[str, str] = {
     "demo": "track an object in a video made on the spot and write what comes out",
     "track": "track prompted objects through a video",

@@ -1,4 +1,4 @@
-"""``sam2v models``: list the models and where their weights are."""
+"""`sam2v models`: list the models and where their weights are."""
 
 from __future__ import annotations
 

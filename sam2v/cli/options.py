@@ -32,7 +32,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model_from(args: argparse.Namespace) -> Sam2Network:
-    """The model that :func:`add_model_arguments`' arguments name."""
+    """The model that `add_model_arguments`' arguments name."""
     from sam2v.weights.load import load_model
 
     return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override, fast=args.fast)
@@ -44,7 +44,7 @@ def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def no_progress(args: argparse.Namespace) -> bool | None:
-    """tqdm's ``disable``: True with --quiet, else None, which means when standard error is no terminal."""
+    """tqdm's `disable`: True with --quiet, else None, which means when standard error is no terminal."""
     return True if args.quiet else None
 
 
@@ -52,7 +52,7 @@ def numbers(text: str, what: str) -> list[float]:
     """Comma-separated numbers.
 
     Raises:
-        ValueError: something else; ``what`` says what is accepted.
+        ValueError: something else; `what` says what is accepted.
     """
     try:
         return [float(part) for part in text.split(",")]
@@ -64,7 +64,7 @@ def click(text: str, flag: str, form: str) -> tuple[list[float], int]:
     """A click X,Y[,LABEL] as point and label, 1 if it is left out.
 
     Raises:
-        ValueError: something else; ``flag`` and ``form`` say what is accepted.
+        ValueError: something else; `flag` and `form` say what is accepted.
     """
     values = numbers(text, f"{flag} {form}")
     label = values[2] if len(values) == 3 else 1.0
@@ -87,7 +87,7 @@ def few(numbers: Iterable[int]) -> str:
 
 
 def box(text: str, flag: str, form: str) -> list[float]:
-    """A box X0,Y0,X1,Y1; raises ValueError as :func:`click`."""
+    """A box X0,Y0,X1,Y1; raises ValueError as `click`."""
     values = numbers(text, f"{flag} {form}")
     if len(values) != 4:
         raise ValueError(f"{text!r}: expected {flag} {form}")

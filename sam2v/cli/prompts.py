@@ -1,4 +1,4 @@
-"""Prompts of ``sam2v track``: from arguments and from JSON files."""
+"""Prompts of `sam2v track`: from arguments and from JSON files."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def gather_prompts(
 def read_prompt_file(path: Path) -> list[FramePrompt]:
     """Prompts of a JSON file: a list of {"frame", "object", and "points" with "labels", "box" or "mask"}.
 
-    ``mask`` is an image file, relative to the JSON file; non-zero pixels are the object. ``labels`` default to 1.
+    `mask` is an image file, relative to the JSON file; non-zero pixels are the object. `labels` default to 1.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no prompt file {path}")

@@ -1,4 +1,4 @@
-"""``sam2v track``: track prompted objects through a video, and go on after an interruption."""
+"""`sam2v track`: track prompted objects through a video, and go on after an interruption."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class TrackJob:
         prompts: what to track.
         direction: forward, reverse or both.
         start, most: where to start (None: at the earliest prompt) and how many frames to go (None: to the end).
-        out: folder for the results. formats: which results, keys of :data:`sam2v.output.writers.FORMATS`.
+        out: folder for the results. formats: which results, keys of `sam2v.output.writers.FORMATS`.
     """
 
     predictor: VideoPredictor

@@ -23,12 +23,12 @@ class ClipDataset(Dataset[Clip]):
     Clip (index, number of the pass) depends on the records, the settings and the seed alone.
 
     Args:
-        records: videos, or images, which make clips of one frame; any sequence, e.g. of ``open_dataset``.
-        frames: a :class:`FrameSampler` or the number of frames T (reversed with probability 0.5).
-        objects: an :class:`ObjectSampler` or the largest number of objects M.
+        records: videos, or images, which make clips of one frame; any sequence, e.g. of `open_dataset`.
+        frames: a `FrameSampler` or the number of frames T (reversed with probability 0.5).
+        objects: an `ObjectSampler` or the largest number of objects M.
         transforms: None = the record's own size, unchanged.
         seed: a whole number; different seeds give different clips.
-        edits: changes a clip as it was read, e.g. :class:`sam2v.data.edits.ClipEdits`.
+        edits: changes a clip as it was read, e.g. `sam2v.data.edits.ClipEdits`.
 
     Raises ValueError for no records.
     """
@@ -59,7 +59,7 @@ class ClipDataset(Dataset[Clip]):
         return self.clip(index)
 
     def clip(self, index: int, number: int = 0) -> Clip:
-        """The clip of record ``index`` on pass ``number``.
+        """The clip of record `index` on pass `number`.
 
         Raises IndexError outside the data set, OSError or ValueError naming the file for one that cannot be read, and
         ValueError naming a video that shows no object anywhere.
@@ -112,7 +112,7 @@ def read_clip(video: VideoRecord, frames: Sequence[int], objects: Sequence[int])
 
 
 class ClipSource(Protocol):
-    """Anything with a length and clips by number: :class:`ClipDataset`, or synthetic clips."""
+    """Anything with a length and clips by number: `ClipDataset`, or synthetic clips."""
 
     def __len__(self) -> int: ...
 
@@ -120,9 +120,9 @@ class ClipSource(Protocol):
 
 
 class ClipMix(Dataset[Clip]):
-    """Several sources of clips under one key (source, pass, index), as :class:`MixedBatches` yields them.
+    """Several sources of clips under one key (source, pass, index), as `MixedBatches` yields them.
 
-    Sources that fetch many clips at once (``__getitems__``) are asked for a batch in one call.
+    Sources that fetch many clips at once (`__getitems__`) are asked for a batch in one call.
     Raises ValueError for no source.
     """
 
@@ -133,7 +133,7 @@ class ClipMix(Dataset[Clip]):
 
     @property
     def lengths(self) -> list[int]:
-        """Number of clips of every source, for :class:`MixedBatches`."""
+        """Number of clips of every source, for `MixedBatches`."""
         return [len(source) for source in self.sources]
 
     def __getitem__(self, key: tuple[int, int, int]) -> Clip:

@@ -36,7 +36,7 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class FrameFolder:
-    """Images in one folder. Nothing is opened before it is asked for; ``size`` reads one header."""
+    """Images in one folder. Nothing is opened before it is asked for; `size` reads one header."""
 
     source: Path
     files: tuple[str, ...]

@@ -17,7 +17,7 @@ from sam2v.masks.rle import decode_rle, rle_area
 
 @dataclass(frozen=True)
 class SavMasklets:
-    """Masklets of one SA-V training video: a row of RLEs for every ``step``-th frame.
+    """Masklets of one SA-V training video: a row of RLEs for every `step`-th frame.
 
     Attributes:
         files: ID_manual.json, ID_auto.json or both. The ids of a second file follow after those of the first.

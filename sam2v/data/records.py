@@ -24,7 +24,7 @@ class VideoRecord:
         name: the video's name in its data set.
         frames: where the pictures come from.
         annotated: indices of the frames that carry ground truth, ascending.
-        fps: frames per second of ``frames``.
+        fps: frames per second of `frames`.
         annotations: where the masks come from.
         scored: indices of the frames whose predictions the benchmark asks for; empty = all of them.
         categories: object id -> category name, where the data set says so.
@@ -88,7 +88,7 @@ class VideoRecord:
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
         """Object id -> H x W bool.
 
-        Without ``objects``: every object that is visible on the frame. With it: exactly those ids, all False
+        Without `objects`: every object that is visible on the frame. With it: exactly those ids, all False
         where one is not to be seen; the others are not decoded.
 
         Raises ValueError for a frame without annotation, or masks of another size than the frames (naming the
@@ -177,7 +177,7 @@ class ImageRecord:
 class Records(Sequence[Record], Generic[Record]):
     """The records of a data set, each made when it is asked for: by index, by name, or a slice of them.
 
-    ``len`` and ``names`` cost nothing, so a data set of 50,000 videos opens as fast as its names are listed.
+    `len` and `names` cost nothing, so a data set of 50,000 videos opens as fast as its names are listed.
     """
 
     def __init__(self, names: Sequence[str], make: Callable[[str], Record]) -> None:

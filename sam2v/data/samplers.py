@@ -51,7 +51,7 @@ class FrameSampler:
         return [annotated[place] for place in places]
 
     def starting_at(self, place: int, annotated: Sequence[int], rng: np.random.Generator) -> list[int]:
-        """T of the given frame indices, the one at ``place`` first; turned back where the video ends."""
+        """T of the given frame indices, the one at `place` first; turned back where the video ends."""
         count = len(annotated)
         stride = self._stride(count, rng)
         if rng.random() < self.reverse:
@@ -66,7 +66,7 @@ class FrameSampler:
 
 @dataclass(frozen=True)
 class ObjectSampler:
-    """Chooses up to ``objects`` of those with at least ``min_area`` visible pixels on a clip's first frame."""
+    """Chooses up to `objects` of those with at least `min_area` visible pixels on a clip's first frame."""
 
     objects: int = 3
     min_area: int = 1
@@ -76,7 +76,7 @@ class ObjectSampler:
             raise ValueError(f"objects and min_area are at least 1, got {self}")
 
     def __call__(self, areas: Mapping[int, int], rng: np.random.Generator) -> list[int]:
-        """Ids in random order, at most ``objects``; none if no object is large enough."""
+        """Ids in random order, at most `objects`; none if no object is large enough."""
         eligible = sorted(obj for obj, area in areas.items() if area >= self.min_area)
         return [eligible[place] for place in rng.permutation(len(eligible))[: self.objects]]
 
@@ -86,8 +86,8 @@ class MixedBatches:
     one shape.
 
     A data set is gone through in a new random order on every pass. Which clips make step s depends on the
-    arguments alone: ``start`` resumes at a step, and rank r of w sees the r-th of w equal slices of the batch
-    that one process would see. Use it as ``batch_sampler`` of a DataLoader over :class:`~sam2v.data.ClipMix`.
+    arguments alone: `start` resumes at a step, and rank r of w sees the r-th of w equal slices of the batch
+    that one process would see. Use it as `batch_sampler` of a DataLoader over `sam2v.data.ClipMix`.
 
     Args:
         lengths: number of clips in each data set.
@@ -129,11 +129,11 @@ class MixedBatches:
             raise ValueError(f"start is between 0 and steps={steps}, got {start}")
 
     def __len__(self) -> int:
-        """Number of batches that are left from ``start`` on."""
+        """Number of batches that are left from `start` on."""
         return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        """Lists of (data set, pass, index) for :class:`~sam2v.data.ClipMix`."""
+        """Lists of (data set, pass, index) for `sam2v.data.ClipMix`."""
         sources = self._sources()
         uses = [int((sources[: self.start] == source).sum()) for source in range(len(self.lengths))]
         orders: dict[int, tuple[int, np.ndarray]] = {}  # per data set, the pass and its order
@@ -163,7 +163,7 @@ class MixedBatches:
 
 
 def _bounce(place: int, count: int) -> int:
-    """Position of the place-th step of a walk to and fro over ``count`` positions."""
+    """Position of the place-th step of a walk to and fro over `count` positions."""
     if count == 1:
         return 0
     place %= 2 * (count - 1)

@@ -13,9 +13,9 @@ Record = TypeVar("Record", VideoRecord, ImageRecord)
 
 
 def select_names(names: Sequence[str], only: Sequence[str] = (), without: Sequence[str] = ()) -> list[str]:
-    """The names that match a pattern of ``only`` (all, if there is none) and no pattern of ``without``, in order.
+    """The names that match a pattern of `only` (all, if there is none) and no pattern of `without`, in order.
 
-    Patterns are shell-style: ``bear``, ``mallard-*``, ``*7``.
+    Patterns are shell-style: `bear`, `mallard-*`, `*7`.
 
     Raises:
         ValueError: a pattern that matches nothing, or nothing is left.
@@ -35,12 +35,12 @@ def select_names(names: Sequence[str], only: Sequence[str] = (), without: Sequen
 
 
 def select_records(records: Records[Record], only: Sequence[str] = (), without: Sequence[str] = ()) -> Records[Record]:
-    """The records whose names :func:`select_names` keeps."""
+    """The records whose names `select_names` keeps."""
     return records.select(select_names(records.names, only, without)) if only or without else records
 
 
 def repeated_names(names: Sequence[str], weights: Mapping[str, float], shares: int = 8) -> list[str]:
-    """The names, each about as often as its weight says: ``shares`` times at weight 1, once at least.
+    """The names, each about as often as its weight says: `shares` times at weight 1, once at least.
 
     Args:
         names: of all records.

@@ -11,7 +11,7 @@ _BASE = 10000.0
 
 
 def _wavelengths(count: int, device: torch.device) -> Tensor:
-    """``count`` divisors growing geometrically from 1 towards 10000."""
+    """`count` divisors growing geometrically from 1 towards 10000."""
     return torch.pow(_BASE, torch.arange(count, device=device, dtype=torch.float32) / count)
 
 

@@ -36,7 +36,7 @@ def ambiguity_loss(
     Args:
         step: the answer to a single click, of several masks (of one mask nothing is asked).
         truth, other: n x H x W, the object that is meant and the other one; no loss where either is empty.
-        config: weights, ``ambiguity`` among them.
+        config: weights, `ambiguity` among them.
         objects: number of objects to divide by.
     """
     zero = step.masks.new_zeros(())

@@ -31,7 +31,7 @@ def save_state(path: Path, state: dict[str, Any], config: TrainConfig) -> None:
 
 
 def load_state(path: Path, config: TrainConfig) -> dict[str, Any]:
-    """Read the state of a run that is to be continued with ``config``.
+    """Read the state of a run that is to be continued with `config`.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,4 +1,4 @@
-"""Typed configuration of a training run (``configs/train/*.yaml``), read without touching Hydra's global state."""
+"""Typed configuration of a training run (`configs/train/*.yaml`), read without touching Hydra's global state."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class SourceConfig:
     """One source of clips.
 
     Attributes:
-        kind: ``synthetic``, or a data set of :func:`sam2v.data.open_dataset` (``davis2017``, ``mose``, ``sav``, ...).
+        kind: `synthetic`, or a data set of `sam2v.data.open_dataset` (`davis2017`, `mose`, `sav`, ...).
         root, split: where a data set is, and which part of it.
-        only, without: patterns of the names that take part, and of those that do not (``["bear", "mallard-*"]``).
+        only, without: patterns of the names that take part, and of those that do not (`["bear", "mallard-*"]`).
         weights: JSON file of names and how often they are drawn, relative to 1, e.g. by their errors, see
-            ``examples/mine_errors.py``.
+            `examples/mine_errors.py`.
         weight: how often a step draws from this source, relative to the others.
         images: clips of one frame, whatever the stage says.
         batch_scale: multiplies the stage's batch size (images are cheaper than clips).
         strides: smallest and largest step between frames of a data set, in annotated frames.
         reverse: probability that a clip runs backwards; its objects are those of the frame that then comes first.
         augment: apply the fine-tuning recipe's random changes to a data set's clips.
-        per_clip, per_frame: values of :class:`sam2v.data.Augment` that differ from that recipe's, by name.
-        edits: what else is done to a data set's clips, see :class:`sam2v.data.edits.EditConfig`.
+        per_clip, per_frame: values of `sam2v.data.Augment` that differ from that recipe's, by name.
+        edits: what else is done to a data set's clips, see `sam2v.data.edits.EditConfig`.
         lend: this data set's objects may be pasted into clips, those of other sources too.
         length: number of different synthetic clips.
         photographs: folder of pictures or videos from which synthetic clips take textures.
-        regions: folder of region maps (a PNG per picture in ``photographs``, values = regions) to cut objects out by,
+        regions: folder of region maps (a PNG per picture in `photographs`, values = regions) to cut objects out by,
             or of cut-outs themselves (PNG with transparency).
         motion, smallest, largest, bodies, limbs, clutter, look_alike, leaving, camouflage, cutouts: see
-            :class:`sam2v.data.synthetic.SyntheticConfig`.
+            `sam2v.data.synthetic.SyntheticConfig`.
     """
 
     kind: str = "synthetic"
@@ -129,7 +129,7 @@ class OptimConfig:
 
 @dataclass
 class LoraConfig:
-    """Low-rank updates (Hu et al. 2021) of linear layers; every other parameter is frozen unless ``also`` matches it.
+    """Low-rank updates (Hu et al. 2021) of linear layers; every other parameter is frozen unless `also` matches it.
 
     Attributes:
         rank: rank of the updates, 0: no LoRA. alpha: their scale is alpha / rank.
@@ -148,7 +148,7 @@ class ValidationConfig:
     """Measured while training; the first value of the first entry decides which checkpoint is the best.
 
     Attributes:
-        kind: ``synthetic`` (clips that training never sees) or a data set's name.
+        kind: `synthetic` (clips that training never sees) or a data set's name.
         root, split: where a data set is.
         only, without: patterns of the names that take part, and of those that do not.
         limit: videos (or synthetic clips) at most, 0: all.
@@ -173,16 +173,16 @@ class TrainConfig:
 
     Attributes:
         out: folder of checkpoints and logs.
-        model, overrides: the network, as for :func:`sam2v.load_model`.
-        checkpoint: weights to start from: ``auto``, a path, or null for random ones.
-        grow_from: overrides that make the network the shallower one in ``checkpoint``, where it is to grow; blocks that
+        model, overrides: the network, as for `sam2v.load_model`.
+        checkpoint: weights to start from: `auto`, a path, or null for random ones.
+        grow_from: overrides that make the network the shallower one in `checkpoint`, where it is to grow; blocks that
             it lacks start as identities.
         look_nearby: random weights start with memory attention that prefers the same place, this strongly; 0: not.
         seed: decides initial weights and every draw.
         stages: gone through in order. sources: where clips come from.
         prompts, loss, optim, lora, teacher: see there.
         freeze: patterns of parameter names that stay as they are.
-        precision: ``float32`` or ``bfloat16`` (autocast).
+        precision: `float32` or `bfloat16` (autocast).
         checkpointing: recompute activations in the backward pass, to save memory.
         ema: decay of an average of the weights, which is what gets exported; 0: none.
         repeat: uses of every batch, mirrored every second time, where drawing clips costs more than learning from them.
@@ -227,8 +227,8 @@ def load_train_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
     """Read a recipe.
 
     Args:
-        name_or_path: a recipe shipped with sam2v, or the path of a YAML file with a ``train:`` section.
-        overrides: ``key=value`` strings, e.g. ``["optim.lr=1e-4", "stages.0.steps=200"]``.
+        name_or_path: a recipe shipped with sam2v, or the path of a YAML file with a `train:` section.
+        overrides: `key=value` strings, e.g. `["optim.lr=1e-4", "stages.0.steps=200"]`.
 
     Raises:
         FileNotFoundError: no such recipe; the message lists those there are.
@@ -320,7 +320,7 @@ _FREE = ("out", "workers", "threads", "log_every", "save_every", "tensorboard", 
 
 
 def config_difference(old: dict[str, Any], new: TrainConfig) -> list[str]:
-    """``key: old -> new`` of every value that a continued run must not change, sorted."""
+    """`key: old -> new` of every value that a continued run must not change, sorted."""
     before, after = _flat(old), _flat(asdict(new))
     keys = sorted(key for key in before.keys() | after.keys() if key.split(".")[0] not in _FREE)
     gone = "(absent)"

@@ -37,7 +37,7 @@ _SPARE = 3  # objects read beyond those learnt from, so that some of them touch
 def open_source(
     source: SourceConfig, stage: StageConfig, seed: int, device: torch.device, pool: SpritePool | None = None
 ) -> SyntheticClips | ClipDataset:
-    """Clips of one source at a stage's size; ``pool`` holds the objects that may be pasted into them.
+    """Clips of one source at a stage's size; `pool` holds the objects that may be pasted into them.
 
     Raises:
         ValueError: an empty data set, or a source without what its kind needs. FileNotFoundError: no such folder.

@@ -24,7 +24,7 @@ class StepResult:
     """What a step gives.
 
     Attributes:
-        parts: losses, with gradients; already divided by ``objects``.
+        parts: losses, with gradients; already divided by `objects`.
         contrast: loss between frames' features, 0 where it has no weight.
         tracked: sum and number, as a tensor of 2, of the IoUs of visible objects on frames that were only tracked.
     """
@@ -59,13 +59,13 @@ class ClipLearner(nn.Module):
         self.prompts, self.loss, self.checkpointing, self.autocast = prompts, loss, checkpointing, autocast
 
     def forward(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> tuple[Tensor, ...]:
-        """Returns the total loss, its four parts, the contrast loss and ``StepResult.tracked``, as tensors."""
+        """Returns the total loss, its four parts, the contrast loss and `StepResult.tracked`, as tensors."""
         result = self.measure(batch, plan, draws, objects)
         total = result.parts.total(self.loss) + self.loss.contrast * result.contrast
         return (total, *vars(result.parts).values(), result.contrast, result.tracked)
 
     def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
-        """Losses of a batch, divided by ``objects``."""
+        """Losses of a batch, divided by `objects`."""
         with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=self.autocast):
             unrolled = unroll(self._stand_in[0], batch, plan, draws, self.prompts, self.checkpointing)
             taught = None if self.teacher is None else self.teacher.masks(batch, plan, draws, self.prompts)

@@ -17,9 +17,9 @@ class RunLog:
     """Rows of numbers, one file per kind; a continued run drops the rows after the step it continues from.
 
     Args:
-        folder: where ``train.csv`` and ``validation.csv`` go.
+        folder: where `train.csv` and `validation.csv` go.
         start: step the run starts from.
-        tensorboard: also write event files below ``folder``.
+        tensorboard: also write event files below `folder`.
 
     Raises:
         ImportError: TensorBoard is wanted and not installed.
@@ -41,7 +41,7 @@ class RunLog:
             self._writer = SummaryWriter(str(folder), purge_step=start)
 
     def add(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Append a row to ``KIND.csv``."""
+        """Append a row to `KIND.csv`."""
         row = {"step": step, **values}
         path = self.folder / f"{kind}.csv"
         known = read_rows(path)
@@ -58,7 +58,7 @@ class RunLog:
                 self._writer.add_scalar(f"{kind}/{name}", value, step)
 
     def plot(self) -> Path | None:
-        """Draw the curves logged so far into ``curves.png``; None if there is nothing to draw."""
+        """Draw the curves logged so far into `curves.png`; None if there is nothing to draw."""
         train, validation = read_rows(self.folder / "train.csv"), read_rows(self.folder / "validation.csv")
         panels: list[tuple[list[dict[str, float]], tuple[str, ...]]] = [(train, ("loss",)), (train, ("track_iou",))]
         if validation:
@@ -89,7 +89,7 @@ class RunLog:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Rows of a CSV file written by :class:`RunLog`; an absent value is NaN, a line cut off at the end left out."""
+    """Rows of a CSV file written by `RunLog`; an absent value is NaN, a line cut off at the end left out."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")

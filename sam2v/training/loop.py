@@ -65,16 +65,16 @@ def train(
     """Train a model by a recipe; under torchrun, all processes call this alike.
 
     Args:
-        config: the recipe, from :func:`sam2v.training.load_train_config`.
-        resume: continue from ``config.out``/state.pt, with numbers as if there had been no interruption.
+        config: the recipe, from `sam2v.training.load_train_config`.
+        resume: continue from `config.out`/state.pt, with numbers as if there had been no interruption.
         device: where to compute; None = GPU if there is one.
         stop_after: stop at this step, with the state saved, as if interrupted.
-        validate: measures the network every ``save_every`` steps, instead of ``config.validation``.
+        validate: measures the network every `save_every` steps, instead of `config.validation`.
         progress: show a bar when the output is a terminal.
 
     Raises:
         ValueError, OSError: a recipe that cannot work, data that cannot be read, a resume with another recipe.
-        FileExistsError: the folder holds a run already and ``resume`` is False.
+        FileExistsError: the folder holds a run already and `resume` is False.
         RuntimeError: the loss or its gradient is not finite; the batch is saved and named.
     """
     world = join_world(device)
@@ -88,7 +88,7 @@ class Trainer:
     """A run in progress.
 
     Args:
-        config: the recipe. world: this process among the others. resume: continue. validate: see :func:`train`.
+        config: the recipe. world: this process among the others. resume: continue. validate: see `train`.
     """
 
     def __init__(

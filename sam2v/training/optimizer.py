@@ -40,7 +40,7 @@ def parameter_groups(network: nn.Module, config: OptimConfig) -> list[dict[str, 
     """Groups of trainable parameters with equal peak learning rate and weight decay.
 
     Biases and normalisations (parameters of one dimension) are not decayed. Trunk block k of 1 to K has its rate
-    multiplied by ``layer_decay`` ** (K + 1 - k), the patch embedding counts as block 0; position tables are exempt.
+    multiplied by `layer_decay` ** (K + 1 - k), the patch embedding counts as block 0; position tables are exempt.
     """
     blocks = 1 + max(
         (int(found.group(1)) for name, _ in network.named_parameters() if (found := _BLOCK.match(name))), default=-1
@@ -71,13 +71,13 @@ def _layers_behind(name: str, blocks: int) -> int:
 
 
 def make_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over :func:`parameter_groups`."""
+    """AdamW over `parameter_groups`."""
     first, second = config.betas
     return torch.optim.AdamW(parameter_groups(network, config), betas=(first, second))
 
 
 def rate_at(step: int, total: int, config: OptimConfig) -> float:
-    """Factor on the peak learning rates at a step (from 0): linear growth, then a cosine down to ``final``."""
+    """Factor on the peak learning rates at a step (from 0): linear growth, then a cosine down to `final`."""
     if step < config.warmup:
         return (step + 1) / config.warmup
     progress = (step - config.warmup) / max(1, total - config.warmup)
@@ -113,7 +113,7 @@ class WeightAverage:
         return {"updates": self.updates, "state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state_dict`."""
+        """Continue from `state_dict`."""
         self.updates = int(state["updates"])
         for name, value in state["state"].items():
             self.state[name].copy_(value)

@@ -23,7 +23,7 @@ class PromptConfig:
         max_initial: initial conditioning frames at most: the first and random others.
         max_corrected: frames of a clip that starts from points which receive corrections, at most.
         corrections: extra clicks on such a frame, one after the other.
-        rounds: numbers of extra clicks that a step draws from instead, each at most ``corrections``; ``[0, 2, 4]``
+        rounds: numbers of extra clicks that a step draws from instead, each at most `corrections`; `[0, 2, 4]`
             shows the tracker masks of one, three and five clicks.
         truth_share: probability that a correction is clicked in the truth instead of the error.
         box_jitter, box_jitter_pixels: corners move by up to this share of the side, and this many pixels, at most.
@@ -77,10 +77,10 @@ def plan_clips(
     pretend_length: int = 0,
     max_lead: int = 0,
 ) -> ClipPlan:
-    """Draw a plan: ``rng`` decides what the batch has in common, a clip's own generator the kind of its prompts.
+    """Draw a plan: `rng` decides what the batch has in common, a clip's own generator the kind of its prompts.
 
-    Half of the time, frames are told to be up to ``pretend_stride`` frames apart; the video is told to have at least
-    ``pretend_length`` frames. Up to ``max_lead`` frames are a lead; frames - max_lead are learnt from, and the rest of
+    Half of the time, frames are told to be up to `pretend_stride` frames apart; the video is told to have at least
+    `pretend_length` frames. Up to `max_lead` frames are a lead; frames - max_lead are learnt from, and the rest of
     the clip is left out. Frames of the lead get no prompts.
     """
     lead = int(rng.integers(0, max_lead + 1)) if max_lead else 0

@@ -25,7 +25,7 @@ class Teacher:
     """A frozen network that tracks batches of clips from their true first masks.
 
     Args:
-        network: the trained model; it is not changed. image_size: see ``TeacherConfig``. weight: of the loss.
+        network: the trained model; it is not changed. image_size: see `TeacherConfig`. weight: of the loss.
     """
 
     def __init__(self, network: Sam2Network, image_size: int, weight: float) -> None:
@@ -35,7 +35,7 @@ class Teacher:
 
     @torch.no_grad()
     def masks(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], prompts: PromptConfig) -> list[Tensor]:
-        """Logits N x 1 x h x w of every frame in ``plan``, in its order; the first frames' masks were given."""
+        """Logits N x 1 x h x w of every frame in `plan`, in its order; the first frames' masks were given."""
         plan = replace(plan, kinds=(MASK,) * len(plan.kinds), corrected=())
         return unroll(self.network, self._resized(batch), plan, draws, prompts).masks
 
@@ -53,7 +53,7 @@ class Teacher:
     def loss(
         self, mine: Sequence[Tensor], theirs: Sequence[Tensor], frames: Sequence[int], objects: float
     ) -> LossParts:
-        """Cross-entropy and dice against the teacher's soft masks on some frames, divided by ``objects``, weighted.
+        """Cross-entropy and dice against the teacher's soft masks on some frames, divided by `objects`, weighted.
 
         Frames on which either says that the object is absent are left out, object by object: a frame without an object
         is taught by the truth.

@@ -12,7 +12,7 @@ class TeacherConfig:
 
     Attributes:
         weight: of the loss against its masks, 0: no teacher.
-        model, overrides, checkpoint: the network, as for :func:`sam2v.load_model`.
+        model, overrides, checkpoint: the network, as for `sam2v.load_model`.
         image_size: side of the square frames that it sees, in pixels; 0: the size it is configured for.
     """
 

@@ -36,7 +36,7 @@ from sam2v.training.prompting import (
 
 @dataclass
 class UnrolledClips:
-    """The result of :func:`unroll`.
+    """The result of `unroll`.
 
     Attributes:
         steps: (answers, truth n x H x W) of every prompt step, for the objects n that took part; logits not gated.

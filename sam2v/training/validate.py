@@ -20,9 +20,9 @@ _OTHER_CLIPS = 9  # part of the seed that no training stage uses
 
 
 def make_validator(config: TrainConfig) -> Any:
-    """A function (network, step) -> values from a recipe's ``validation`` entries, in their order.
+    """A function (network, step) -> values from a recipe's `validation` entries, in their order.
 
-    It is called when a run is saved, every ``save_every`` steps; an entry is due at the first save in each of its
+    It is called when a run is saved, every `save_every` steps; an entry is due at the first save in each of its
     periods, and at the end. Entries that are not due are NaN; with none due, there are no values.
 
     Raises:

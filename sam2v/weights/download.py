@@ -1,6 +1,6 @@
 """Download files so that a broken transfer is resumed and a half-written file is never mistaken for a whole one.
 
-While a transfer runs its bytes are in ``NAME.part`` and the server's version tag in ``NAME.part.etag``; a lock file
+While a transfer runs its bytes are in `NAME.part` and the server's version tag in `NAME.part.etag`; a lock file
 keeps two processes from fetching the same file at once.
 """
 
@@ -34,13 +34,13 @@ def download_released(
     """Released weights of a configuration, from the cache or else the network.
 
     Args:
-        name: e.g. ``"sam2.1_hiera_tiny"``.
+        name: e.g. `"sam2.1_hiera_tiny"`.
         folder: where to keep the file, by default the cache.
-        sha256, quiet: as in :func:`download`.
+        sha256, quiet: as in `download`.
 
     Raises:
         KeyError: no weights were released under this name.
-        OSError, ValueError: as :func:`download`.
+        OSError, ValueError: as `download`.
     """
     path = cached_path(name, None if folder is None else Path(folder))
     return download(released_url(name), path, sha256, quiet)
@@ -54,7 +54,7 @@ def download_url(url: str, sha256: str | None = None, quiet: bool = False) -> Pa
 
 
 def download(url: str, path: Path, sha256: str | None = None, quiet: bool = False) -> Path:
-    """Fetch ``url`` into ``path`` unless it is there already.
+    """Fetch `url` into `path` unless it is there already.
 
     Args:
         url: http or https address.
@@ -64,7 +64,7 @@ def download(url: str, path: Path, sha256: str | None = None, quiet: bool = Fals
 
     Raises:
         ValueError: an address that is not http(s), or a file with another digest.
-        FileNotFoundError: the server has no such file, or ``SAM2V_OFFLINE`` is set and the file is not there.
+        FileNotFoundError: the server has no such file, or `SAM2V_OFFLINE` is set and the file is not there.
         OSError: no connection, or the transfer kept breaking; what arrived is kept and the next call resumes there.
     """
     if urlsplit(url).scheme not in ("http", "https"):

@@ -19,7 +19,7 @@ RELEASED: dict[str, str] = {
 
 
 def released_url(name: str) -> str:
-    """Address of a configuration's released weights; the variable ``SAM2V_WEIGHTS_URL`` names a mirror.
+    """Address of a configuration's released weights; the variable `SAM2V_WEIGHTS_URL` names a mirror.
 
     Raises:
         KeyError: no weights were released under this name.
@@ -30,14 +30,14 @@ def released_url(name: str) -> str:
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept: ``SAM2V_HOME``, or ``~/.cache/sam2v`` (``XDG_CACHE_HOME`` is respected)."""
+    """Where downloads are kept: `SAM2V_HOME`, or `~/.cache/sam2v` (`XDG_CACHE_HOME` is respected)."""
     if home := os.environ.get("SAM2V_HOME"):
         return Path(home).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sam2v"
 
 
 def cached_path(name: str, folder: Path | None = None) -> Path:
-    """Where the released weights of ``name`` are, or would be, after a download.
+    """Where the released weights of `name` are, or would be, after a download.
 
     Raises:
         KeyError: no weights were released under this name.
@@ -46,18 +46,18 @@ def cached_path(name: str, folder: Path | None = None) -> Path:
 
 
 def is_offline() -> bool:
-    """Whether ``SAM2V_OFFLINE`` forbids the network."""
+    """Whether `SAM2V_OFFLINE` forbids the network."""
     return os.environ.get("SAM2V_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text reads like a Hugging Face id, ``owner/name``, and is neither a file nor a file name."""
+    """Whether a text reads like a Hugging Face id, `owner/name`, and is neither a file nor a file name."""
     named_file = text.endswith((".pt", ".pth", ".ckpt", ".safetensors", ".yaml", ".yml"))
     return bool(re.fullmatch(r"[\w-]+/[\w.-]+", text)) and not named_file and not Path(text).exists()
 
 
 def hub_config(repo_id: str) -> str | None:
-    """Configuration of one of the released Hugging Face repositories (``facebook/sam2.1-hiera-tiny``), else None."""
+    """Configuration of one of the released Hugging Face repositories (`facebook/sam2.1-hiera-tiny`), else None."""
     owner, _, repo = repo_id.partition("/")
     name = repo.replace("-", "_")
     return name if owner == "facebook" and name in RELEASED else None

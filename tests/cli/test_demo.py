@@ -1,4 +1,4 @@
-"""``sam2v demo``."""
+"""`sam2v demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sam2v image``."""
+"""`sam2v image`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def photo(picture: np.ndarray, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def segment(nano: list[str], tmp_path: Path) -> Segment:
-    """Run ``sam2v image`` with the small network; results go to ``tmp_path / out``."""
+    """Run `sam2v image` with the small network; results go to `tmp_path / out`."""
 
     def run(image: Path, *arguments: str) -> int:
         return main(["image", str(image), "--out", str(tmp_path / "out"), *nano, *arguments])

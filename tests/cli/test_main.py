@@ -19,7 +19,7 @@ Install = Callable[[Callable[[argparse.Namespace], int]], None]
 
 @pytest.fixture
 def models_does(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Function that puts other work behind ``sam2v models``."""
+    """Function that puts other work behind `sam2v models`."""
 
     def install(work: Callable[[argparse.Namespace], int]) -> None:
         module = ModuleType("sam2v.cli.models")

@@ -1,4 +1,4 @@
-"""``sam2v track``, from the arguments to the files."""
+"""`sam2v track`, from the arguments to the files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pictures(clip: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def track(nano: list[str], tmp_path: Path) -> Track:
-    """Run ``sam2v track`` with the small network; results go to ``tmp_path / out``."""
+    """Run `sam2v track` with the small network; results go to `tmp_path / out`."""
 
     def run(video: Path, *arguments: str, out: str = "out", model: list[str] = nano) -> int:
         return main(["track", str(video), "--out", str(tmp_path / out), *model, *arguments])
@@ -64,7 +64,7 @@ def track(nano: list[str], tmp_path: Path) -> Track:
 
 
 def write_movie(path: Path, frames: np.ndarray, options: dict[str, str] | None = None) -> Path:
-    """An H.264 file with a key frame every fourth frame, its index in front when ``options`` ask for that."""
+    """An H.264 file with a key frame every fourth frame, its index in front when `options` ask for that."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "10", "g": "4"})
@@ -232,7 +232,7 @@ WAYS = [["--start", "2"], ["--start", "8", "--reverse"], ["--start", "6", "--bot
 
 
 def stop_writing(monkeypatch: pytest.MonkeyPatch, after: int, act: Callable[[], None]) -> None:
-    """Do something in place of the write that follows the first ``after`` ones."""
+    """Do something in place of the write that follows the first `after` ones."""
     write, count = MaskWriter.write, [0]
 
     def counted(writer: MaskWriter, result: object) -> None:

@@ -1,4 +1,4 @@
-"""``sam2v models`` and ``sam2v download``."""
+"""`sam2v models` and `sam2v download`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -23,7 +23,7 @@ RED, GREEN, BLUE = (torch.tensor(colour) for colour in ((255, 0, 0), (0, 255, 0)
 
 
 def discs(frames: int = 6, speed: float = 2.0, places: tuple[tuple[int, int], ...] = ((30, 32),)) -> Clip:
-    """Red discs of radius 11 on green, 64 x 96 pixels; they move right by ``speed`` pixels a frame."""
+    """Red discs of radius 11 on green, 64 x 96 pixels; they move right by `speed` pixels a frame."""
     y, x = np.mgrid[:64, :96]
     masks = np.stack(
         [

@@ -2,7 +2,7 @@
 
     python tests/golden/compact.py FOLDER_OF_FIXTURES
 
-Arrays of more than LIMIT numbers are sampled; ``meta["thinned"]`` holds the strides, so that a test samples alike.
+Arrays of more than LIMIT numbers are sampled; `meta["thinned"]` holds the strides, so that a test samples alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMIT = 900
 
 
 def strides(shape: tuple[int, ...], limit: int = LIMIT) -> list[int]:
-    """Sampling steps that leave at most ``limit`` entries, the longest dimension thinned first."""
+    """Sampling steps that leave at most `limit` entries, the longest dimension thinned first."""
     steps = [1] * len(shape)
 
     def left(dim: int) -> int:

@@ -7,7 +7,7 @@ import torch
 
 
 def noise(seed: int, *shape: int, scale: float = 1.0) -> torch.Tensor:
-    """Standard normal numbers of a Philox generator times ``scale``, in float32."""
+    """Standard normal numbers of a Philox generator times `scale`, in float32."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     return torch.from_numpy((generator.standard_normal(shape) * scale).astype(np.float32))
 

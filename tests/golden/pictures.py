@@ -9,7 +9,7 @@ import numpy as np
 
 
 def scene(t: int, height: int = 180, width: int = 320) -> np.ndarray:
-    """Frame ``t`` of an endless scene: three textured shapes that move and cross over a drifting background.
+    """Frame `t` of an endless scene: three textured shapes that move and cross over a drifting background.
 
     Returns:
         height x width x 3 uint8.
@@ -34,7 +34,7 @@ def photograph(height: int = 600, width: int = 800) -> np.ndarray:
 
 
 def ellipse(spec: dict[str, list[float]] | str, height: int, width: int) -> np.ndarray:
-    """A mask prompt as the recorded calls describe it: ``{"ellipse": [cx, cy, rx, ry]}`` or ``"empty"``."""
+    """A mask prompt as the recorded calls describe it: `{"ellipse": [cx, cy, rx, ry]}` or `"empty"`."""
     if isinstance(spec, str):
         return np.zeros((height, width), dtype=bool)
     cx, cy, rx, ry = spec["ellipse"]
@@ -48,7 +48,7 @@ def checksum(picture: np.ndarray) -> int:
 
 
 def _wave(phase: np.ndarray, period: int, height: int) -> np.ndarray:
-    """A triangle wave between 0 and ``height``."""
+    """A triangle wave between 0 and `height`."""
     half = period // 2
     return abs(phase % period - half) * height // half
 

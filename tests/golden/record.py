@@ -1,8 +1,8 @@
-"""Records the twins: what the reference (package ``sam2``, pip name rf-sam-2) answers on pictures drawn by rule.
+"""Records the twins: what the reference (package `sam2`, pip name rf-sam-2) answers on pictures drawn by rule.
 
     PYTHONPATH=tests python tests/golden/record.py [--only encoders images videos] [--cases ...] [--out DIR]
 
-One array per recorded quantity, sampled coarsely; a file's ``meta`` is JSON with everything needed to repeat it.
+One array per recorded quantity, sampled coarsely; a file's `meta` is JSON with everything needed to repeat it.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _score_range(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Record everything, or the kinds named by ``--only``."""
+    """Record everything, or the kinds named by `--only`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["encoders", "images", "videos"])
     parser.add_argument("--cases", nargs="+", help="of the videos, only these")

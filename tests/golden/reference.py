@@ -1,4 +1,4 @@
-"""Drives the reference implementation (package ``sam2``) the way the fixtures were recorded.
+"""Drives the reference implementation (package `sam2`) the way the fixtures were recorded.
 
 CPU, float32, no autocast, weights by rule. Two things are changed, from outside: memories stay in float32 where the
 reference rounds them to bfloat16, and its compiled component labelling is replaced by a plain search.
@@ -32,7 +32,7 @@ _MODEL_OPTIONS = (
 def build_reference(
     config: str, salt: str, image_size: int = 1024, video: bool = False, options: Mapping[str, Any] | None = None
 ) -> Any:
-    """The reference's model or, with ``video``, its video predictor, filled with weights by rule."""
+    """The reference's model or, with `video`, its video predictor, filled with weights by rule."""
     from sam2.build_sam import build_sam2, build_sam2_video_predictor
 
     options = dict(options or {})
@@ -56,7 +56,7 @@ def build_reference(
 
 
 def _keep_float32() -> None:
-    """Give the video predictor's module a ``torch`` whose bfloat16 is float32: it only uses it to store memories."""
+    """Give the video predictor's module a `torch` whose bfloat16 is float32: it only uses it to store memories."""
     import sam2.sam2_video_predictor as module
 
     names = {name: getattr(torch, name) for name in dir(torch) if not name.startswith("__")}

@@ -30,7 +30,7 @@ OPTIONS = (
 
 
 class Fixture:
-    """A recorded file: ``meta`` and arrays. Compact copies are thinned; ``meta["thinned"]`` says by which strides."""
+    """A recorded file: `meta` and arrays. Compact copies are thinned; `meta["thinned"]` says by which strides."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
@@ -47,7 +47,7 @@ class Fixture:
         """Compare an array that is sampled as the original fixture was.
 
         Raises:
-            AssertionError: another shape, or a difference above ``atol``.
+            AssertionError: another shape, or a difference above `atol`.
         """
         actual = actual.cpu().numpy() if isinstance(actual, torch.Tensor) else np.asarray(actual)
         thinned = self.meta.get("thinned", {}).get(name)
@@ -57,7 +57,7 @@ class Fixture:
 
 
 def assert_close(actual: Any, expected: Any, atol: float, name: str) -> None:
-    """Same shape, and no entry further than ``atol`` away; NaN in ``expected`` is not compared."""
+    """Same shape, and no entry further than `atol` away; NaN in `expected` is not compared."""
     actual = actual.cpu() if isinstance(actual, torch.Tensor) else actual
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     assert actual.shape == expected.shape, f"{name}: shape {actual.shape} instead of {expected.shape}"

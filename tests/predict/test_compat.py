@@ -1,4 +1,4 @@
-"""Scripts of the reference package run on ``sam2v.compat`` after a change of imports."""
+"""Scripts of the reference package run on `sam2v.compat` after a change of imports."""
 
 from __future__ import annotations
 

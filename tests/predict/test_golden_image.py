@@ -23,7 +23,7 @@ def predictor_of(config: str, salt: str) -> ImagePredictor:
 
 
 def arguments_of(case: dict[str, Any], low_res: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Arguments of ``predict``; a mask prompt is an earlier answer's low-resolution mask."""
+    """Arguments of `predict`; a mask prompt is an earlier answer's low-resolution mask."""
     names = ("point_coords", "point_labels", "box", "multimask_output", "normalize_coords")
     arguments = {name: case[name] for name in names if name in case}
     if "mask_input_from" in case:

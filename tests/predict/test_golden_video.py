@@ -114,7 +114,7 @@ def test_the_twins_cover_both_answers() -> None:
 
 
 def test_the_option_that_never_worked_is_refused() -> None:
-    """The reference takes ``clear_non_cond_mem_around_input`` and then fails with an AttributeError."""
+    """The reference takes `clear_non_cond_mem_around_input` and then fails with an AttributeError."""
     fixture = Fixture(TWINS[0])
     network = network_of(fixture.meta["config"], fixture.meta["salt"], 256)
     with pytest.raises(TypeError, match="clear_non_cond_mem_around_input"):

@@ -34,7 +34,7 @@ class _Image:
 
 
 class _Video:
-    """Carries masks along: the object that starts left moves right by 2 pixels a frame, ``lost`` goes astray."""
+    """Carries masks along: the object that starts left moves right by 2 pixels a frame, `lost` goes astray."""
 
     def __init__(self, lost: int | None = None) -> None:
         self.lost, self.ways = lost, 0

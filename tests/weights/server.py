@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Site:
     """What a server holds and how it behaves.
 
-    ``breaks_after``: bytes sent before the connection is cut, for each of the next answers; then it behaves.
-    ``claims_more``: how many bytes it announces but never sends. ``answers``: status codes of the next answers.
+    `breaks_after`: bytes sent before the connection is cut, for each of the next answers; then it behaves.
+    `claims_more`: how many bytes it announces but never sends. `answers`: status codes of the next answers.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Site:
 
 @contextmanager
 def serve(site: Site) -> Iterator[Site]:
-    """Serve ``site`` on a free port of 127.0.0.1 while the block runs."""
+    """Serve `site` on a free port of 127.0.0.1 while the block runs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(site))
     site.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -107,7 +107,7 @@ def _moved(
 
 
 def draw_motion(rng: np.random.Generator, frames: int, pivot: np.ndarray, half: float, speed: float) -> Motion:
-    """The motion of one object that starts at ``pivot`` with half extents ``half``; batch 1, one layer, tensors."""
+    """The motion of one object that starts at `pivot` with half extents `half`; batch 1, one layer, tensors."""
     centre, angle, scale = sample_body(rng, frames, speed, (3.0, 3.0), (1.0, 1.0), 0.0)
     growth = np.sqrt(scale.prod(axis=1))
     path = pivot + (centre - centre[0]) * rng.uniform(0.2, 1.2)

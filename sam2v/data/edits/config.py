@@ -13,7 +13,7 @@ class EditConfig:
         animate: a photograph that fills a clip of several frames is set in motion: its objects move and deform before a
             filled-in background, under a moving camera. Without, it is shown as it is.
         parallax: an object of an animated photograph moves by itself; otherwise the camera alone moves.
-        camera: a clip is seen by a moving camera: closer by up to ``zoom``, with drift, turn and shake.
+        camera: a clip is seen by a moving camera: closer by up to `zoom`, with drift, turn and shake.
         zoom: largest enlargement of such a view, a factor of at least 1.
         paste: objects of other videos and photographs are put into a clip.
         pasted: how many at most, a number.

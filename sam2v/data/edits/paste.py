@@ -19,7 +19,7 @@ _SIZES = (0.18, 0.8)  # half windows of pasted objects, in shorter half sides
 
 
 def paste(clip: Clip, config: EditConfig, pool: SpritePool, rng: np.random.Generator) -> Clip:
-    """Put up to ``config.pasted`` objects into a clip.
+    """Put up to `config.pasted` objects into a clip.
 
     Returns:
         The clip with their masks behind its own. Every mask holds what is visible: before and behind are known. The
@@ -80,7 +80,7 @@ def _draw(sprite: Sprite, size: float | None, clip: Clip, config: EditConfig, rn
 def _prepared(sprite: Sprite, pixels: float, clip: Clip | None, rng: np.random.Generator) -> Tensor:
     """T x 4 x S x S float in [0, 1], colours times coverage, at about the size it will have, mirrored half the time.
 
-    Its colours move towards those of ``clip`` in some draws.
+    Its colours move towards those of `clip` in some draws.
     """
     side = int(min(sprite.frames.shape[-1], max(8, pixels)))
     rgba = sprite.frames.float() / 255
@@ -98,7 +98,7 @@ def _prepared(sprite: Sprite, pixels: float, clip: Clip | None, rng: np.random.G
 
 
 def _merge(frames: Tensor, masks: Tensor, number: int, layer: Layer, own: Tensor | None) -> None:
-    """Draw a layer into frames T x 3 x H x W (0 to 255) and masks T x M x H x W, in place, as object ``number``.
+    """Draw a layer into frames T x 3 x H x W (0 to 255) and masks T x M x H x W, in place, as object `number`.
 
     Args:
         own: T x m x H x W masks of what it passes behind; None: it hides everything.

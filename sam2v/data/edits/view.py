@@ -60,7 +60,7 @@ def look_at(pictures: Tensor, lattice: Tensor, size: tuple[int, int], padding: s
         pictures: T x C x H x W, or one for all frames.
         lattice: T x n x n x 2 (x, y), -1 to 1 over the picture.
         size: (height, width) of the view.
-        padding: what lies outside, as in ``grid_sample``.
+        padding: what lies outside, as in `grid_sample`.
 
     Returns:
         T x C x height x width.
@@ -94,7 +94,7 @@ class Layer:
 
 
 def draw_layer(pictures: Tensor, lattice: Tensor, size: tuple[int, int]) -> Layer:
-    """See T (or one) RGBA pictures, colours times coverage, as :func:`look_at` does, with zeros outside."""
+    """See T (or one) RGBA pictures, colours times coverage, as `look_at` does, with zeros outside."""
     grid = full_grid(lattice, *size)
     inside = (grid.abs() < 1).all(dim=-1).any(dim=0)
     rows, columns = _span(inside.any(dim=1)), _span(inside.any(dim=0))

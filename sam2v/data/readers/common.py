@@ -85,7 +85,7 @@ def match_masks(video: Frames, masks: Path) -> dict[int, Path]:
 
 
 def match_objects(video: Frames, masks: Path) -> ObjectFolders:
-    """Masks in a folder per object, the folders' names numbers ("000"). Raises as :func:`match_masks`."""
+    """Masks in a folder per object, the folders' names numbers ("000"). Raises as `match_masks`."""
     objects: dict[int, str] = {}
     files: dict[int, str] = {}
     for folder in sorted((path for path in masks.iterdir() if path.is_dir()), key=_by_name):
@@ -108,7 +108,7 @@ def any_masks(video: Frames, masks: Path, style: Style) -> tuple[Annotations, tu
 
 
 def read_meta(*candidates: Path) -> dict[str, Any]:
-    """``videos`` of the first meta.json that exists, by video name; empty if none does."""
+    """`videos` of the first meta.json that exists, by video name; empty if none does."""
     for path in candidates:
         if path.is_file():
             videos = read_json(path, ("videos",))["videos"]

@@ -67,7 +67,7 @@ def split_names(split: str) -> tuple[str, ...]:
 
 
 def split_root(root: Path, split: str, tree: str, folder: str = "JPEGImages") -> Path:
-    """``root/split`` where that exists ("val" and "valid" mean the same), else root if it holds ``folder`` itself."""
+    """`root/split` where that exists ("val" and "valid" mean the same), else root if it holds `folder` itself."""
     for name in split_names(split):
         if (root / name).is_dir():
             return root / name

@@ -52,8 +52,8 @@ def mose(
 ) -> Records[VideoRecord]:
     """MOSE (Ding et al. 2023). In the valid split only the first frame is annotated.
 
-    The frame rate is no part of the release: ``fps`` is what the paper's counts of frames and seconds give.
-    Raises as :func:`davis`.
+    The frame rate is no part of the release: `fps` is what the paper's counts of frames and seconds give.
+    Raises as `davis`.
     """
     return _split_folders(root, split, fps, videos, "MOSE")
 
@@ -63,7 +63,7 @@ def lvos(
 ) -> Records[VideoRecord]:
     """LVOS v1 or v2 (Hong et al. 2023, 2024): videos of minutes at 6 fps, with objects that appear later.
 
-    Both releases have this layout. Raises as :func:`davis`.
+    Both releases have this layout. Raises as `davis`.
     """
     return _split_folders(root, split, fps, videos, "LVOS")
 

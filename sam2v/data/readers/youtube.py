@@ -20,8 +20,8 @@ def youtube_vos(
     """YouTube-VOS 2018 or 2019 (Xu et al. 2018).
 
     Every fifth frame is annotated (train) or has to be predicted (valid, test), objects from the frame on in
-    which meta.json first lists them. With ``all_frames`` the record holds all frames at 30 fps, else every
-    fifth, at 6 fps; ``scored`` are the frames that count in both cases, ``categories`` what meta.json calls
+    which meta.json first lists them. With `all_frames` the record holds all frames at 30 fps, else every
+    fifth, at 6 fps; `scored` are the frames that count in both cases, `categories` what meta.json calls
     the objects.
 
     Raises:

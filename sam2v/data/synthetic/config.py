@@ -15,7 +15,7 @@ class SyntheticConfig:
         max_objects: objects annotated per clip at most; every other body is an unannotated distractor or occluder.
         bodies: independent bodies drawn per clip at most (2 at least, unless this is 1).
         limbs: limbs in a clip at most; a limb hinges on a body, moves by itself and belongs to the body's mask.
-        clutter: static shapes painted into the background; half of the share ``cutouts`` of them are cut-outs.
+        clutter: static shapes painted into the background; half of the share `cutouts` of them are cut-outs.
         smallest, largest: half extents of bodies, as shares of the view's shorter half side.
         motion: multiplies every speed; 1 is about the motion between consecutive frames of 12 frames/s film.
         look_alike: probability that a body copies the shape and texture of another one.

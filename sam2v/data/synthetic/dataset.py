@@ -16,10 +16,10 @@ ATTEMPTS = 20
 
 
 class SyntheticClips:
-    """A map-style data set of procedural clips: clip ``i`` depends on the seed, the settings, the kind of device and
-    ``i`` alone.
+    """A map-style data set of procedural clips: clip `i` depends on the seed, the settings, the kind of device and
+    `i` alone.
 
-    Clips drawn together (``draw``) are rendered in one batch, on ``device``; the clips stay there.
+    Clips drawn together (`draw`) are rendered in one batch, on `device`; the clips stay there.
 
     Args:
         config: what clips look like.
@@ -98,7 +98,7 @@ class SyntheticClips:
 
 
 def _choose_objects(owners: Tensor, rng: np.random.Generator, config: SyntheticConfig) -> Tensor:
-    """T x M x H x W masks of up to ``max_objects`` bodies that are large enough in the first frame, in random order."""
+    """T x M x H x W masks of up to `max_objects` bodies that are large enough in the first frame, in random order."""
     order = torch.from_numpy(rng.permutation(config.bodies)).to(owners.device)
     areas = (owners[0, None] == order[:, None, None]).sum((1, 2))
     chosen = order[areas >= max(1, config.min_area * owners[0].numel())][: config.max_objects]

@@ -65,7 +65,7 @@ def apply_effects(canvas: Tensor, effects: Effects) -> Tensor:
 
 
 def _blur(canvas: Tensor, blur: Tensor) -> Tensor:
-    """Separable Gaussian blur of the clips that have one; ``blur`` B x T x 2 standard deviations in pixels."""
+    """Separable Gaussian blur of the clips that have one; `blur` B x T x 2 standard deviations in pixels."""
     rows = (blur.amax((1, 2)) > 0.05).nonzero().flatten()
     if len(rows) == 0:
         return canvas

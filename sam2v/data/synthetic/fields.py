@@ -13,10 +13,10 @@ FIELDS = SPECTRAL + PATTERNS
 
 
 def make_fields(rngs: list[np.random.Generator], size: int, device: torch.device) -> Tensor:
-    """Draw ``FIELDS`` fields for every generator.
+    """Draw `FIELDS` fields for every generator.
 
     Returns:
-        B x FIELDS x size x size float; each field has mean 0 and standard deviation about 1. The first ``SPECTRAL``
+        B x FIELDS x size x size float; each field has mean 0 and standard deviation about 1. The first `SPECTRAL`
         have power-law spectra, as natural images do (Field 1987); then come gratings or checkers, spots, and a mosaic.
     """
     white = torch.stack([_white(rng, size, device) for rng in rngs])

@@ -46,13 +46,13 @@ class Looks:
     photo_tint: Any
 
     def copy_row(self, source: int, target: int) -> None:
-        """Give row ``target`` the look of row ``source``."""
+        """Give row `target` the look of row `source`."""
         for field in fields(self):
             getattr(self, field.name)[target] = getattr(self, field.name)[source]
 
 
 def sample_colours(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Draw ``count`` RGB colours with the statistics of photographs: mostly grey and brown, blue against orange."""
+    """Draw `count` RGB colours with the statistics of photographs: mostly grey and brown, blue against orange."""
     light = rng.normal(0.45, 0.2, (count, 1))
     vivid = np.where(rng.uniform(size=(count, 1)) < 0.2, 3.5, 1.0)
     warm = rng.normal(0.02, 0.08, (count, 1)) * vivid
@@ -64,7 +64,7 @@ def sample_colours(rng: np.random.Generator, count: int) -> np.ndarray:
 def sample_looks(
     rng: np.random.Generator, count: int, photographs: int = 0, photo_share: float = 0.0, contrast: float = 1.0
 ) -> Looks:
-    """Draw ``count`` looks; a share ``photo_share`` of them comes from photographs 0 to ``photographs`` - 1."""
+    """Draw `count` looks; a share `photo_share` of them comes from photographs 0 to `photographs` - 1."""
     base = sample_colours(rng, 2 * count).reshape(count, 2, 3)
     near = rng.uniform(size=(count, 1)) < 0.5  # tones of one hue
     base[:, 1] = np.where(near, base[:, 0] * rng.uniform(0.5, 1.6, (count, 1)), base[:, 1]).clip(0.02, 0.98)
@@ -93,7 +93,7 @@ def draw_looks(looks: Looks, fields: Tensor, side: int, photographs: Tensor | No
 
     Args:
         looks: B x N looks as tensors.
-        fields: B x FIELDS x S x S, S >= ``side``.
+        fields: B x FIELDS x S x S, S >= `side`.
         side: side of the textures in pixels.
         photographs: K x 3 x P x P uint8, needed where a look names one.
 

@@ -58,7 +58,7 @@ def sample_body(
     sizes: tuple[float, float],
     leaving: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre (T x 2), angle (T) and scale (T x 2) of one body; with probability ``leaving`` it leaves and returns."""
+    """Centre (T x 2), angle (T) and scale (T x 2) of one body; with probability `leaving` it leaves and returns."""
     t = np.arange(frames, dtype=float)
     view = np.array(aspect)
     speed = motion * np.exp(rng.normal(math.log(0.03), 0.9))

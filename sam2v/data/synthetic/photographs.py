@@ -19,15 +19,15 @@ _FILL = 0.82  # share of its atlas that a cut-out's longer side takes
 def load_sources(
     photographs: str | Path, regions: str | Path | None = None, side: int = 256, limit: int = 600, seed: int = 0
 ) -> Sources:
-    """Read pictures for :class:`sam2v.data.synthetic.SyntheticClips`.
+    """Read pictures for `sam2v.data.synthetic.SyntheticClips`.
 
     Args:
         photographs: folder searched recursively for pictures and videos (eight frames are taken of each).
         regions: folder searched recursively for region maps: PNG files whose pixel values number the regions, named
-            like the picture, or like the picture with ``_`` and anything behind it. PNG files with transparency are
+            like the picture, or like the picture with `_` and anything behind it. PNG files with transparency are
             cut-outs by themselves. None: textures only.
         side: side in pixels at which textures and cut-outs are kept.
-        limit: textures, and cut-outs, at most; drawn at random by ``seed`` if there are more.
+        limit: textures, and cut-outs, at most; drawn at random by `seed` if there are more.
 
     Raises:
         FileNotFoundError: no such folder, or no picture in it; or no region map fits any picture.
@@ -50,7 +50,7 @@ def load_cutouts(photographs: Path, regions: Path, side: int, limit: int, rng: n
     """K x 4 x side x side uint8 RGBA: regions, or two regions that touch, cut out of their pictures; and RGBA pictures.
 
     Regions that are tiny, that cover most of the picture or that run along much of its border are left out.
-    Raises as :func:`load_sources`.
+    Raises as `load_sources`.
     """
     pictures = {path.stem: path for path in _files(photographs, _PICTURES, "pictures")}
     maps = [

@@ -55,7 +55,7 @@ def render_scenes(
 ) -> tuple[Tensor, Tensor]:
     """Render scenes that were drawn before; the generators give the noise of their textures.
 
-    Returns as :func:`render`.
+    Returns as `render`.
     """
     scenes = stack_scenes(drawn, device)
     fields = make_fields(rngs, max(config.height, config.width), device)
@@ -92,7 +92,7 @@ def _atlases(scene: Scene, fields: Tensor, ground: Tensor, config: SyntheticConf
 def _paste_cutouts(
     atlas: Tensor, cutout: Tensor, sources: Sources, blend: Tensor | None = None, like: Tensor | None = None
 ) -> None:
-    """Replace the layers that are cut-outs, in place; ``blend`` moves their mean colour towards ``like``."""
+    """Replace the layers that are cut-outs, in place; `blend` moves their mean colour towards `like`."""
     if sources.cutouts is None:
         return
     for b, n in (cutout >= 0).nonzero().tolist():

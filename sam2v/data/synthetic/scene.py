@@ -53,7 +53,7 @@ class Scene:
         division: 4 values that divide the background: slopes x and y, share of the field, sharpness.
         cutout: N, index of an annotated region that replaces silhouette and texture, -1 = none.
         blend: N x 2, how far a cut-out's mean colour moves to the background's (0 to 1), and in which of 16 places.
-        clutter_cutout: C, the same as ``cutout`` for the painted shapes.
+        clutter_cutout: C, the same as `cutout` for the painted shapes.
     """
 
     owner: Any

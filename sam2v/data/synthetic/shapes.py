@@ -21,7 +21,7 @@ class Silhouettes:
 
     Attributes:
         radius: N x ANGLES, distance of the contour from the centre, per angle.
-        capsules: N x CAPSULES x 5 as (x0, y0, x1, y1, radius); used where ``stick`` holds.
+        capsules: N x CAPSULES x 5 as (x0, y0, x1, y1, radius); used where `stick` holds.
         stick: N, whether the capsules count instead of the contour.
         bend: N x 2 x 5, two sine waves (frequency x and y, phase, amplitude x and y) that bend the plane.
         hole: N x 3, a disc (x, y, radius) taken out; radius 0: none.
@@ -39,7 +39,7 @@ class Silhouettes:
 
 
 def sample_silhouettes(rng: np.random.Generator, count: int, sticks: float = 0.3) -> Silhouettes:
-    """Draw ``count`` silhouettes, a share ``sticks`` of them stick figures (animals, people, branches)."""
+    """Draw `count` silhouettes, a share `sticks` of them stick figures (animals, people, branches)."""
     bend = np.concatenate(
         [
             rng.normal(0, 0.45, (count, 2, 2)),
