@@ -98,7 +98,8 @@ class Backend:
 
         def decode(rows: slice) -> Prediction:
             level, some = ImageFeatures(*_some(features, rows)), Prompts(*_some(prompts, rows))
-            return self.calls.decode_prompts(level, *_some([conditioned], rows), some, multimask, dynamic)
+            (read,) = _some([conditioned], rows)
+            return self.calls.decode_prompts(level, read, some, multimask, dynamic)
 
         parts = self._in_parts(decode, len(prompts.coords), features)
         return Prediction(*map(_joined, zip(*parts, strict=True)))
