@@ -137,7 +137,7 @@ def test_coco_opens_in_pycocotools(track: Track, movie: Path, tmp_path: Path) ->
     data = coco.COCO(str(tmp_path / "out" / "masks.json"))
     assert sorted(data.imgs) == list(range(2, FRAMES))
     for index, image in data.imgs.items():
-        assert (image["height"], image["width"], image["file_name"]) == (HEIGHT, WIDTH, f"{index:05d}")
+        assert (image["height"], image["width"], image["file_name"]) == (HEIGHT, WIDTH, f"{index:05d}.png")
         archive = np.load(tmp_path / "out" / f"{index:05d}.npz")
         masks = {a["track_id"]: data.annToMask(a) > 0 for a in data.imgToAnns[index]}
         for obj_id, mask in zip(archive["obj_ids"].tolist(), archive["masks"], strict=True):
@@ -354,7 +354,7 @@ def test_an_interruption_while_files_are_finished_is_no_finished_run(
     track: Track, movie: Path, tmp_path: Path, whole: dict[str, dict[str, bytes]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sam2v.output.coco.CocoWriter._finish", lambda writer: interrupt())
+        patch.setattr("sam2v.output.coco.CocoWriter._finish", lambda writer, finished: interrupt())
         assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 130
     assert not (tmp_path / "out" / "masks.json").exists()
     assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 0
