@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import Window, mask_window
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def draw_masks(
     Raises:
         ValueError: sizes or counts that do not fit together, alpha outside 0 to 1.
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
     if masks.shape != (len(obj_ids), *frame.shape[:2]):
@@ -69,10 +68,32 @@ def draw_masks(
             f"masks must be N x H x W with N = {len(obj_ids)} and the frame's size, "
             f"{frame.shape[0]} x {frame.shape[1]}; got shape {masks.shape}"
         )
+    found = [(mask[box], box, int(obj_id)) for mask, obj_id in zip(masks, obj_ids) if (box := mask_window(mask))]
+    return _drawn(frame, found, alpha, contour, labels)
+
+
+def draw_crops(
+    frame: np.ndarray,
+    crops: Sequence[MaskCrop | None],
+    obj_ids: Sequence[int],
+    alpha: float = 0.45,
+    contour: bool = True,
+    labels: bool = True,
+) -> np.ndarray:
+    """`draw_masks` of masks that are known by their crops."""
+    found = [(crop.mask, crop.window, int(obj_id)) for crop, obj_id in zip(crops, obj_ids) if crop is not None]
+    return _drawn(frame, found, alpha, contour, labels)
+
+
+def _drawn(
+    frame: np.ndarray, found: Sequence[tuple[np.ndarray, Window, int]], alpha: float, contour: bool, labels: bool
+) -> np.ndarray:
+    """A copy of the frame with objects drawn on it: (mask within its window, window, id)."""
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     picture = frame.copy()
     short = min(frame.shape[:2])
     thickness = max(1, round(short / 300)) if contour else 0
-    found = [(mask[box], box, int(obj_id)) for mask, obj_id in zip(masks, obj_ids) if (box := mask_window(mask))]
     for mask, box, obj_id in found:
         _tint(picture, mask, box, colour_of(obj_id), round(alpha * 256))
         if thickness:

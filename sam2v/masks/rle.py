@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sam2v.masks.window import mask_window
+from sam2v.masks.crops import MaskCrop
+from sam2v.masks.window import Window, mask_window
 
 #: Pixels that a decoded mask may have: the size from which on Pillow refuses a picture. A mask of more pixels belongs
 #: to no frame that can be opened, and a hundred bytes of runs could ask for any amount of memory.
@@ -36,8 +37,16 @@ def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict
         TypeError: a floating mask (threshold logits first). ValueError: not two-dimensional, or empty.
     """
     array = _as_mask(mask)
-    counts = _runs(array)
-    return {"size": list(array.shape), "counts": _pack(counts) if compressed else counts.tolist()}
+    window = mask_window(array)
+    height, width = array.shape
+    counts = _runs((height, width), window, None if window is None else array[window])
+    return {"size": [height, width], "counts": _pack(counts) if compressed else counts.tolist()}
+
+
+def encode_crop(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its crop, on a frame of `size` = (height, width)."""
+    counts = _runs(size, None, None) if crop is None else _runs(size, crop.window, crop.mask)
+    return {"size": list(size), "counts": _pack(counts)}
 
 
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
@@ -57,14 +66,13 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(_parse(rle)[1][1::2].sum())
 
 
-def _runs(array: np.ndarray) -> np.ndarray:
-    """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
-    height = len(array)
-    window = mask_window(array)
-    if window is None:
-        return np.array([array.size])
+def _runs(size: tuple[int, int], window: Window | None, mask: np.ndarray | None) -> np.ndarray:
+    """int64 run lengths of a mask on a frame of `size`, from the part of it in the window; None for an empty one."""
+    height, pixels = size[0], size[0] * size[1]
+    if window is None or mask is None:
+        return np.array([pixels])
     rows, columns = window
-    part = array[window].T
+    part = mask.T
     padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
     padded[:, 1:-1] = part
     column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
@@ -72,7 +80,7 @@ def _runs(array: np.ndarray) -> np.ndarray:
     if part.shape[1] == height:  # a run that reaches the bottom may go on at the top of the next column
         apart = turns[1:-1:2] != turns[2::2]
         turns = turns[np.concatenate([[True], np.repeat(apart, 2), [True]])]
-    ends = turns if turns[-1] == array.size else np.append(turns, array.size)
+    ends = turns if turns[-1] == pixels else np.append(turns, pixels)
     return np.diff(ends, prepend=0)
 
 
