@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
@@ -53,20 +54,21 @@ def run(args: argparse.Namespace) -> int:
     """Track and write."""
     from sam2v.cli.prompts import gather_prompts
     from sam2v.cli.track_job import TrackJob
-    from sam2v.output.writers import FORMATS
-    from sam2v.predict.video import VideoPredictor
+    from sam2v.files import user_path
+    from sam2v.output.writers import checked_formats
+    from sam2v.predict.video import Direction, VideoPredictor
 
-    formats = [name.strip() for name in args.format.split(",") if name.strip()]
-    for name in formats or [""]:
-        if name not in FORMATS:
-            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    formats = checked_formats(args.format)
+    if args.fps is not None and not 0.001 <= args.fps < math.inf:
+        raise ValueError(f"--fps must be a number from 0.001 on, got {args.fps}")
     if args.max_frames is not None and args.max_frames < 0:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
     predictor = VideoPredictor(
         load_model_from(args), non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
     )
-    direction = "both" if args.both else "reverse" if args.reverse else "forward"
-    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats)
+    direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
+    video, out = user_path(args.video), user_path(args.out)
+    job = TrackJob(predictor, video, prompts, direction, args.start, args.max_frames, out, formats)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0
