@@ -57,6 +57,19 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(_parse(rle)[1][1::2].sum())
 
 
+def rle_of_turns(turns: np.ndarray, size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its turns.
+
+    Args:
+        turns: where a run of the object starts, ends, starts, ... in the column-major order of pixels, never falling.
+            Runs may be empty, and may touch.
+        size: (height, width) of the mask.
+        compressed: as `encode_rle`.
+    """
+    counts = _counts(turns, size[0] * size[1])
+    return {"size": list(size), "counts": _pack(counts) if compressed else counts.tolist()}
+
+
 def _runs(array: np.ndarray) -> np.ndarray:
     """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
     height = len(array)
@@ -68,11 +81,15 @@ def _runs(array: np.ndarray) -> np.ndarray:
     padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
     padded[:, 1:-1] = part
     column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
-    turns = (column + columns.start) * height + row + rows.start  # where a run of the object starts, ends, starts, ...
-    if part.shape[1] == height:  # a run that reaches the bottom may go on at the top of the next column
-        apart = turns[1:-1:2] != turns[2::2]
-        turns = turns[np.concatenate([[True], np.repeat(apart, 2), [True]])]
-    ends = turns if turns[-1] == array.size else np.append(turns, array.size)
+    return _counts((column + columns.start) * height + row + rows.start, array.size)
+
+
+def _counts(turns: np.ndarray, pixels: int) -> np.ndarray:
+    """int64 run lengths of a mask of so many pixels, from its turns; see `rle_of_turns`."""
+    # a run that reaches the bottom may go on at the top of the next column: two turns at one place are none
+    first = np.flatnonzero(np.diff(turns, prepend=-1))
+    turns = turns[first[np.diff(first, append=len(turns)) % 2 == 1]]
+    ends = turns if len(turns) and turns[-1] == pixels else np.append(turns, pixels)
     return np.diff(ends, prepend=0)
 
 
