@@ -70,18 +70,26 @@ def rle_of_turns(turns: np.ndarray, size: tuple[int, int], compressed: bool = Tr
     return {"size": list(size), "counts": _pack(counts) if compressed else counts.tolist()}
 
 
+def turns_of(part: np.ndarray, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The turns, as `rle_of_turns` takes them, of a mask that is known in a part of its picture and empty elsewhere.
+
+    Args:
+        part: h x w bool.
+        size: (height, width) of the picture. corner: (column, row) of the part's first pixel in it.
+    """
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), bool)
+    padded[:, 1:-1] = part.T
+    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
+    return (column + corner[0]) * size[0] + row + corner[1]
+
+
 def _runs(array: np.ndarray) -> np.ndarray:
     """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
-    height = len(array)
     window = mask_window(array)
     if window is None:
         return np.array([array.size])
     rows, columns = window
-    part = array[window].T
-    padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
-    padded[:, 1:-1] = part
-    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
-    return _counts((column + columns.start) * height + row + rows.start, array.size)
+    return _counts(turns_of(array[window], array.shape, (columns.start, rows.start)), array.size)
 
 
 def _counts(turns: np.ndarray, pixels: int) -> np.ndarray:
