@@ -86,6 +86,8 @@ class CpuAttention(Attention):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C."""
+        if len(k) == 1 < len(q):  # queries of rows that look at the same are as good as those of one
+            return self.forward(q.flatten(0, 1)[None], k, v)[0].unflatten(0, (len(q), -1))
         inner, (short, long) = self.q_proj.out_features, sorted((q.shape[1], k.shape[1]))
         if not self.heads * short < inner < long:
             return super().forward(q, k, v)
@@ -103,13 +105,23 @@ class CpuAttention(Attention):
     def _few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The same the other way round: keys meet the queries' projection, values that of the output."""
         key = self.split_heads(self.k_proj(k)) * (self.q_proj.out_features // self.heads) ** -0.5
-        offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
-        key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
-        logits = products(key, q).add_(offset).unflatten(1, (self.heads, -1))
+        logits = self._logits_of_one(q, key) if len(q) == 1 < len(k) else self._logits(q, key)
         # keys before queries: a softmax over the last, short dimension takes ten times as long
         weights = logits.softmax(2).flatten(1, 2).transpose(1, 2)
         value = self.split_heads(self.v_proj(v)) @ self._of_heads(self.out_proj.weight.T)
         return products(weights, value.flatten(1, 2).transpose(1, 2)).add_(self.out_proj.bias)
+
+    def _logits(self, q: Tensor, key: Tensor) -> Tensor:
+        """Queries B x Lq x C and projected keys B x heads x Lk x channels of a head to B x heads x Lk x Lq."""
+        offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
+        key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
+        return products(key, q).add_(offset).unflatten(1, (self.heads, -1))
+
+    def _logits_of_one(self, q: Tensor, key: Tensor) -> Tensor:
+        """The same where the queries of all B rows are the same, 1 x Lq x C: they are projected once."""
+        query = self.split_heads(self.q_proj(q))[0]  # heads x Lq x channels of a head
+        logits = key.transpose(0, 1).flatten(1, 2) @ query.transpose(1, 2)  # heads x (B * Lk) x Lq
+        return logits.unflatten(1, (len(key), -1)).transpose(0, 1)
 
     def _of_heads(self, weight: Tensor) -> Tensor:
         """Cut inner x C into heads x channels of a head x C."""
