@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam2v.automatic.masklets import AutomaticMasklets as AutomaticMasklets
     from sam2v.backends.compiled import compile_network as compile_network
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutomaticMasklets": "sam2v.automatic.masklets",
     "ImagePredictor": "sam2v.predict.image",
     "MaskletFrame": "sam2v.masks.result",
     "NoPromptError": "sam2v.tracking.engine",
