@@ -128,6 +128,22 @@ class MaskletFrame:
         made.__dict__.update(self.__dict__, frame=frame)
         return made
 
+    def select(self, obj_ids: Sequence[int]) -> MaskletFrame:
+        """The same result with only some of the objects, in the order given.
+
+        Raises:
+            KeyError: an object that is not part of it; the known ids are listed.
+        """
+        rows = {obj_id: row for row, obj_id in enumerate(self.obj_ids)}
+        unknown = [obj_id for obj_id in obj_ids if obj_id not in rows]
+        if unknown:
+            raise KeyError(f"unknown object {unknown[0]}; known: {self.obj_ids}")
+        kept = torch.tensor([rows[obj_id] for obj_id in obj_ids], dtype=torch.long, device=self._raw.device)
+        parts = (self._raw[kept], self.iou[kept.to(self.iou.device)], self.object_score[kept.to(self.iou.device)])
+        made = type(self).from_low_res(self.frame_idx, obj_ids, *parts, self.size, self._finish)
+        made.frame = self.frame
+        return made
+
     def to_numpy(self) -> np.ndarray:
         """Mask logits, N x H x W float32."""
         return self.masks[:, 0].detach().float().cpu().numpy()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sam2v.masks.crops import MaskCrop
-from sam2v.masks.window import Window, mask_window
+from sam2v.masks.window import mask_window
 
 #: Pixels that a decoded mask may have: the size from which on Pillow refuses a picture. A mask of more pixels belongs
 #: to no frame that can be opened, and a hundred bytes of runs could ask for any amount of memory.
@@ -37,16 +37,16 @@ def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict
         TypeError: a floating mask (threshold logits first). ValueError: not two-dimensional, or empty.
     """
     array = _as_mask(mask)
-    window = mask_window(array)
-    height, width = array.shape
-    counts = _runs((height, width), window, None if window is None else array[window])
-    return {"size": [height, width], "counts": _pack(counts) if compressed else counts.tolist()}
+    counts = _runs(array)
+    return {"size": list(array.shape), "counts": _pack(counts) if compressed else counts.tolist()}
 
 
 def encode_crop(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
     """The COCO RLE of a mask that is known by its crop, on a frame of `size` = (height, width)."""
-    counts = _runs(size, None, None) if crop is None else _runs(size, crop.window, crop.mask)
-    return {"size": list(size), "counts": _pack(counts)}
+    if crop is None:
+        return rle_of_turns(np.zeros(0, np.int64), size)
+    rows, columns = crop.window
+    return rle_of_turns(turns_of(crop.mask, size, (columns.start, rows.start)), size)
 
 
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
@@ -66,21 +66,47 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(_parse(rle)[1][1::2].sum())
 
 
-def _runs(size: tuple[int, int], window: Window | None, mask: np.ndarray | None) -> np.ndarray:
-    """int64 run lengths of a mask on a frame of `size`, from the part of it in the window; None for an empty one."""
-    height, pixels = size[0], size[0] * size[1]
-    if window is None or mask is None:
-        return np.array([pixels])
-    rows, columns = window
-    part = mask.T
-    padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
-    padded[:, 1:-1] = part
+def rle_of_turns(turns: np.ndarray, size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its turns.
+
+    Args:
+        turns: where a run of the object starts, ends, starts, ... in the column-major order of pixels, never falling.
+            Runs may be empty, and may touch.
+        size: (height, width) of the mask.
+        compressed: as `encode_rle`.
+    """
+    counts = _counts(turns, size[0] * size[1])
+    return {"size": list(size), "counts": _pack(counts) if compressed else counts.tolist()}
+
+
+def turns_of(part: np.ndarray, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The turns, as `rle_of_turns` takes them, of a mask that is known in a part of its picture and empty elsewhere.
+
+    Args:
+        part: h x w bool.
+        size: (height, width) of the picture. corner: (column, row) of the part's first pixel in it.
+    """
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), bool)
+    padded[:, 1:-1] = part.T
     column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
-    turns = (column + columns.start) * height + row + rows.start  # where a run of the object starts, ends, starts, ...
-    if part.shape[1] == height:  # a run that reaches the bottom may go on at the top of the next column
-        apart = turns[1:-1:2] != turns[2::2]
-        turns = turns[np.concatenate([[True], np.repeat(apart, 2), [True]])]
-    ends = turns if turns[-1] == pixels else np.append(turns, pixels)
+    return (column + corner[0]) * size[0] + row + corner[1]
+
+
+def _runs(array: np.ndarray) -> np.ndarray:
+    """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
+    window = mask_window(array)
+    if window is None:
+        return np.array([array.size])
+    rows, columns = window
+    return _counts(turns_of(array[window], array.shape, (columns.start, rows.start)), array.size)
+
+
+def _counts(turns: np.ndarray, pixels: int) -> np.ndarray:
+    """int64 run lengths of a mask of so many pixels, from its turns; see `rle_of_turns`."""
+    # a run that reaches the bottom may go on at the top of the next column: two turns at one place are none
+    first = np.flatnonzero(np.diff(turns, prepend=-1))
+    turns = turns[first[np.diff(first, append=len(turns)) % 2 == 1]]
+    ends = turns if len(turns) and turns[-1] == pixels else np.append(turns, pixels)
     return np.diff(ends, prepend=0)
 
 
