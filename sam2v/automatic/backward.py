@@ -17,8 +17,8 @@ from sam2v.tracking.session import Session
 class BackwardPass:
     """Goes through a video once more, towards its beginning, with every object from the frame it was found on.
 
-    An object is followed until it has not been seen for a while, or shows what another object does. Then it began there,
-    or it is that other object, which had been lost.
+    An object is followed until it has not been seen for a while, or shows what another object does. Then it began
+    there, or it is that other object, which had been lost.
 
     Args:
         engine: of the tracker. session: after the forward pass, with everything that it tracked.
@@ -63,6 +63,6 @@ class BackwardPass:
     def _doubles(self, obj_id: int, shown: Shown) -> int | None:
         """An object that shows the same on a frame, and was there before this one."""
         overlaps = shown.overlaps[shown.row[obj_id]]
-        near = [shown.obj_ids[row] for row in np.flatnonzero(overlaps >= self._options.duplicate_iou)]
+        near = [shown.obj_ids[row] for row in np.flatnonzero(overlaps >= self._options.duplicate_iou).tolist()]
         before = [other for other in near if other != obj_id and (other not in self._failed or other < obj_id)]
         return min(before, default=None)

@@ -57,6 +57,32 @@ def match(
     return Matching(overlaps, free, _one_to_one(overlaps, shown, match_iou))
 
 
+def distinct(detections: Detections, new_share: float, match_iou: float, covered: MaskBits | None = None) -> list[int]:
+    """Candidates that are not the same as better ones, nor mostly covered by them, best first.
+
+    Args:
+        detections: the candidates.
+        new_share: least share of a candidate that better ones leave free.
+        match_iou: overlap from which two candidates are the same.
+        covered: one mask that is covered beside the better ones.
+    """
+    kept: list[int] = []
+    for row in np.argsort(-detections.scores, kind="stable").tolist():
+        if kept and detections.masks is None:
+            boxes = detections.outlines()
+            doubles = bool(box_iou(boxes[[row]], boxes[kept]).max() >= match_iou)
+        elif kept:
+            assert detections.masks is not None
+            mask, better = detections.masks[[row]], detections.masks[kept]
+            taken = MaskBits.joined(better, *([] if covered is None else [covered])).union()
+            doubles = bool(1 - mask.covered(taken)[0, 0] < new_share or mask.iou(better).max() >= match_iou)
+        else:
+            doubles = False
+        if not doubles:
+            kept.append(row)
+    return kept
+
+
 def _alike(detections: Detections, shown: Shown, labels: dict[int, str | None]) -> npt.NDArray[np.bool_]:
     """N x M, whether labels do not contradict each other."""
     alike = np.ones((len(detections), len(shown.obj_ids)), bool)
