@@ -45,7 +45,7 @@ class FoundMasks:
     def joined(cls, parts: Sequence[FoundMasks]) -> FoundMasks:
         """The masks of several parts of one picture, at least one, one after the other."""
         turns = tuple(turns for part in parts for turns in part.turns)
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        arrays: Any = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
         return replace(parts[0], turns=turns, **arrays)
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class FoundMasks:
 
     def __getitem__(self, rows: np.ndarray) -> FoundMasks:
         """Some of the masks, or all in another order, by an array of indices."""
-        arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        arrays: Any = {name: getattr(self, name)[rows] for name in _ARRAYS}
         return replace(self, turns=tuple(self.turns[row] for row in rows.tolist()), **arrays)
 
     def areas(self) -> list[int]:

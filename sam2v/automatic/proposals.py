@@ -136,7 +136,8 @@ def _decode(
 ) -> Proposals:
     """Decode P points."""
     prompts = _prompts(points, features)
-    answer = backend.decode_prompts(features, conditioned, prompts, options.multimask_output)
+    least = 0.0 if options.use_m2m else options.pred_iou_thresh
+    answer = backend.decode_prompts(features, conditioned, prompts, options.multimask_output, least_iou=least)
     points = points.repeat_interleave(answer.iou.shape[1], dim=0)
     if options.use_m2m:
         answer = _refined(backend, features, conditioned, points, answer, options)
@@ -165,7 +166,8 @@ def _refined(
     parts = []
     for some, masks in zip(*(x.split(options.points_per_batch) for x in (points, shown)), strict=True):
         prompts = _prompts(some, features)._replace(mask=masks)
-        parts.append(backend.decode_prompts(features, conditioned, prompts, False))
+        least = options.pred_iou_thresh
+        parts.append(backend.decode_prompts(features, conditioned, prompts, multimask=False, least_iou=least))
     return Prediction(*map(torch.cat, zip(*parts, strict=True)))
 
 
