@@ -110,7 +110,7 @@ class Association:
             taken: one mask in which nothing new may begin.
         """
         labels = {obj_id: track.label for obj_id, track in self.tracks.items()}
-        matching = match(detections, shown, labels, self.rules.match_iou, taken)
+        matching = match(detections, shown, labels, self.rules, taken)
         fresh = self._fresh(detections, matching, shown, taken)
         ended = self._make_room(frame_idx, len(fresh))
         room = self.rules.max_objects - len(self.tracks)
@@ -126,9 +126,7 @@ class Association:
         """Candidates that are new, best first."""
         new = (matching.best < self.rules.match_iou) & (matching.free >= self.rules.new_share)
         rows = np.flatnonzero(new).tolist()
-        covered = MaskBits.joined(shown.masks, *([] if taken is None else [taken])).union()
-        some = detections.select(rows)
-        return [rows[row] for row in distinct(some, self.rules.new_share, self.rules.match_iou, covered)]
+        return [rows[row] for row in distinct(detections.select(rows), self.rules, shown.masks, taken)]
 
     def _make_room(self, frame_idx: int, wanted: int) -> list[Ended]:
         """End tracks that were not seen for a while, longest first, as far as candidates need their places."""

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from sam2v.data.synthetic import SyntheticConfig
-
-#: Objects cross each other, and many leave and return. No limbs and nothing painted into the ground: what there is to
-#: be found is what is annotated.
-CLIPS = SyntheticConfig(
-    height=240,
-    width=320,
-    frames=48,
-    bodies=6,
-    fewest_bodies=6,
-    limbs=0,
-    clutter=0,
-    smallest=0.3,
-    largest=0.6,
-    leaving=0.5,
-    camouflage=0.0,
-)
-
 
 @dataclass(frozen=True)
 class DrawnVideo:
-    """A drawn clip as a data set's record has it.
+    """Six figures in a meadow that cross, leave and return (`sam2v.data.meadow.crowd`), as a data set's record has it.
 
     Attributes:
-        seed: a whole number, decides everything about it. config: what clips look like.
+        seed: a whole number, decides everything about it. frames: how many. size: (height, width).
     """
 
     seed: int
-    config: SyntheticConfig = CLIPS
+    frames: int = 48
+    size: tuple[int, int] = (240, 320)
 
     @property
     def name(self) -> str:
@@ -46,7 +29,7 @@ class DrawnVideo:
     @property
     def annotated(self) -> tuple[int, ...]:
         """Frames with annotation: all."""
-        return tuple(range(self.config.frames))
+        return tuple(range(self.frames))
 
     @property
     def source(self) -> np.ndarray:
@@ -55,25 +38,24 @@ class DrawnVideo:
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
         """Object id (from 1) -> H x W bool of the objects that are to be seen."""
-        owners = self._drawn[1][frame_idx]
-        return {int(i) + 1: owners == i for i in np.unique(owners) if i >= 0 and (objects is None or i + 1 in objects)}
+        found = {number: mask for number, mask in enumerate(self._drawn[1][frame_idx], 1) if mask.any()}
+        return {number: mask for number, mask in found.items() if objects is None or number in objects}
 
     @cached_property
     def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        from sam2v.data.synthetic.render import Sources, render
+        from sam2v.data.meadow.crowd import Crowd
 
         with torch.no_grad():
-            rng = np.random.default_rng([self.seed, 0])
-            frames, owners = render([rng], self.config, Sources(), torch.device("cpu"))
-        return frames[0].permute(0, 2, 3, 1).contiguous().numpy(), owners[0].numpy()
+            crowd = Crowd(self.size, self.frames, self.seed)
+            pictures, masks = zip(*(crowd.frame(number) for number in range(self.frames)), strict=True)
+        return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy(), torch.stack(masks).numpy()
 
-    def __reduce__(self) -> tuple[type[DrawnVideo], tuple[int, SyntheticConfig]]:
-        return type(self), (self.seed, self.config)
+    def __reduce__(self) -> tuple[type[DrawnVideo], tuple[int, int, tuple[int, int]]]:
+        return type(self), (self.seed, self.frames, self.size)
 
 
 def drawn_videos(count: int, first: int = 0, frames: int | None = None) -> list[DrawnVideo]:
     """Clips of the seeds `first`, `first` + 1, ...; frames: of each, by default 48."""
-    config = CLIPS if frames is None else replace(CLIPS, frames=frames)
-    return [DrawnVideo(seed, config) for seed in range(first, first + count)]
+    return [DrawnVideo(seed, frames or 48) for seed in range(first, first + count)]

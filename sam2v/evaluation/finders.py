@@ -54,11 +54,11 @@ def link_masks(model: Sam2Network | Backend, source: Any, options: MaskletOption
                 yield predictor.engine.result(state, position)
                 continue
             found, detections = proposed
-            rows = distinct(detections, options.new_share, options.match_iou)[: options.max_objects]
+            rows = distinct(detections, options.rules)[: options.max_objects]
             found, detections = found[rows], detections.select(rows)
             masks = [mask for _, mask in known.values()]
             before = Shown(list(known), MaskBits.joined(*masks) if masks else nothing.masks, nothing.quality)
-            row_of = match(detections, before, match_iou=options.match_iou).row_of
+            row_of = match(detections, before, rules=options.rules).row_of
             ids = {row: obj_id for obj_id, row in row_of.items()}
             for row in range(len(rows)):
                 if row not in ids:

@@ -6,7 +6,7 @@ together over what either covers, as in video instance segmentation (Yang et al.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,9 +16,13 @@ import numpy.typing as npt
 from sam2v.masks.bits import MaskBits
 
 Mask = npt.NDArray[np.bool_]
+#: Ids of masklets, ids of objects, and their IoU, on a frame.
+Overlaps = tuple[list[int], list[int], npt.NDArray[np.float64]]
 
 #: IoU from which a masklet is an object's on a frame.
 MATCHED = 0.5
+#: Share on objects below which a masklet is of the scenery: a tree, a hill, which are there but not annotated.
+SCENERY = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class TubeScores:
         frames: of every object on every frame that shows it, the best frame IoU with any masklet.
         switches: how often the masklet that is an object's changes. matched: frames on which an object has one, over
             all objects.
-        masklets: how many there are. hits: those that are an object, with a tube IoU from 0.5 on, each of another one.
+        masklets: how many there are. scenery: those that lie beside the objects, which are nobody's. hits: those that
+            are an object, with a tube IoU from 0.5 on, each of another one.
         hota: HOTA, DetA and AssA; empty where the annotation does not cover everything, or without trackeval.
     """
 
@@ -39,6 +44,7 @@ class TubeScores:
     switches: int
     matched: int
     masklets: int
+    scenery: int
     hits: int
     hota: Mapping[str, float] = field(default_factory=dict)
 
@@ -58,10 +64,11 @@ class Tubes:
     def __init__(self) -> None:
         self._common: dict[tuple[int, int], int] = {}  # (masklet, object) -> pixels in common
         self._areas: tuple[dict[int, int], dict[int, int]] = ({}, {})  # of masklets, of objects
+        self._inside: dict[int, int] = {}  # masklet -> its pixels on any object
         self._frames: list[float] = []
         self._holders: dict[int, int] = {}  # object -> the masklet that was its last
         self._switches = self._matched = 0
-        self._overlaps: list[tuple[list[int], list[int], npt.NDArray[np.float64]]] = []
+        self._overlaps: list[Overlaps] = []
 
     def add(self, masklets: Mapping[int, Mask], objects: Mapping[int, Mask]) -> None:
         """Take a frame: H x W bool masks by id. Empty ones count as not there."""
@@ -70,6 +77,8 @@ class Tubes:
         areas = first.areas if found else np.zeros(0, np.int64), second.areas if known else np.zeros(0, np.int64)
         for own, ids, amounts in zip(self._areas, (found, known), areas, strict=True):
             own.update({i: own.get(i, 0) + int(area) for i, area in zip(ids, amounts, strict=True)})
+        for row, inside in enumerate(first.common(second.union())[:, 0].tolist() if found and known else ()):
+            self._inside[found[row]] = self._inside.get(found[row], 0) + inside
         for row, column in zip(*np.nonzero(common), strict=True):
             pair = found[row], known[column]
             self._common[pair] = self._common.get(pair, 0) + int(common[row, column])
@@ -83,9 +92,11 @@ class Tubes:
         masklets, objects = self._areas
         overlaps = self._tube_overlaps()
         tubes = tuple(max((overlaps.get((m, o), 0.0) for m in masklets), default=0.0) for o in objects)
+        scenery = {m for m, area in masklets.items() if self._inside.get(m, 0) < SCENERY * area}
         hits = len(_one_to_one(overlaps, MATCHED))
-        hota = hota_of(self._overlaps) if complete else {}
-        return TubeScores(tubes, tuple(self._frames), self._switches, self._matched, len(masklets), hits, hota)
+        hota = hota_of([_without(scenery, *frame) for frame in self._overlaps]) if complete else {}
+        counts = (self._switches, self._matched, len(masklets), len(scenery), hits)
+        return TubeScores(tubes, tuple(self._frames), *counts, hota)
 
     def _tube_overlaps(self) -> dict[tuple[int, int], float]:
         masklets, objects = self._areas
@@ -104,11 +115,11 @@ class Tubes:
             self._holders[obj] = masklet
 
 
-def hota_of(frames: Sequence[tuple[Sequence[int], Sequence[int], npt.NDArray[np.float64]]]) -> dict[str, float]:
+def hota_of(frames: Sequence[Overlaps]) -> dict[str, float]:
     """HOTA, DetA and AssA (Luiten et al. 2021) by trackeval, means over its thresholds; empty without that package.
 
     Args:
-        frames: ids of masklets, ids of objects, and their IoU, by frame.
+        frames: what overlaps, by frame.
     """
     try:
         from trackeval.metrics import HOTA
@@ -129,6 +140,14 @@ def hota_of(frames: Sequence[tuple[Sequence[int], Sequence[int], npt.NDArray[np.
     }
     result = HOTA().eval_sequence(data)
     return {name: float(np.mean(result[name])) for name in ("HOTA", "DetA", "AssA")}
+
+
+def _without(
+    left_out: Collection[int], found: list[int], known: list[int], overlaps: npt.NDArray[np.float64]
+) -> Overlaps:
+    """A frame without some masklets."""
+    rows = [row for row, masklet in enumerate(found) if masklet not in left_out]
+    return [found[row] for row in rows], known, overlaps[rows]
 
 
 def _packed(masks: Mapping[int, Mask]) -> tuple[list[int], MaskBits]:
