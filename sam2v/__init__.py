@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from sam2v.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sam2v.automatic.masks import AutomaticMasks as AutomaticMasks
+    from sam2v.automatic.options import MaskOptions as MaskOptions
     from sam2v.backends.compiled import compile_network as compile_network
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "automatic.masks": ("AutomaticMasks",),
+    "automatic.options": ("MaskOptions",),
     "backends.compiled": ("compile_network",),
     "masks.result": ("MaskletFrame", "show"),
     "memory": ("Pool",),
