@@ -26,7 +26,7 @@ from sam2v.masks.png import read_label_map
 #: Files that this script writes, in the folder of pictures.
 PICTURES = ("demo.jpg", "refinement.jpg", "images.jpg")
 #: Seed and object of a clip of which one click does not tell enough.
-_HARD = (6, 1)
+_HARD = (4, 1)
 _GAP, _CAPTION = 6, 20
 _WIDTH = 1040  # pixels; keeps the files small
 Panel = tuple[np.ndarray, str]  # H x W x 3 uint8, and what is written below it

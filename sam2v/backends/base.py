@@ -62,7 +62,7 @@ class Backend:
         """The stand-in whose calls are made."""
         prepared = self._prepared
         if prepared is None or prepared[0] != self._state():
-            self._weights = list(self.network.parameters())
+            self._weights = [p for p in self.network.parameters() if not p.is_inference()]
             prepared = (self._state(), stand_in(self.network, kinds_for(self.device)).eval())
             self._prepared = prepared
         return prepared[1]
@@ -70,7 +70,7 @@ class Backend:
     def _state(self) -> tuple[Any, ...]:
         """What changes when the network is moved, converted or given other weights."""
         sample = (self.network.no_obj_ptr, self.network.memory_encoder.out_proj.weight)
-        versions = sum(0 if p.is_inference() else p._version for p in self._weights)
+        versions = sum(p._version for p in self._weights)
         return (*map(id, sample), self.device, self.dtype, versions)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sam2v.masks.boxes import mask_to_box
@@ -107,6 +108,22 @@ class MaskletFrame:
             raise ValueError(f"frame must be {self.size[0]} x {self.size[1]} x 3, got shape {frame.shape}")
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, frame=frame)
+        return made
+
+    def select(self, obj_ids: Sequence[int]) -> MaskletFrame:
+        """The same result with only some of the objects, in the order given.
+
+        Raises:
+            KeyError: an object that is not part of it; the known ids are listed.
+        """
+        rows = {obj_id: row for row, obj_id in enumerate(self.obj_ids)}
+        unknown = [obj_id for obj_id in obj_ids if obj_id not in rows]
+        if unknown:
+            raise KeyError(f"unknown object {unknown[0]}; known: {self.obj_ids}")
+        kept = torch.tensor([rows[obj_id] for obj_id in obj_ids], dtype=torch.long, device=self._raw.device)
+        parts = (self._raw[kept], self.iou[kept.to(self.iou.device)], self.object_score[kept.to(self.iou.device)])
+        made = type(self).from_low_res(self.frame_idx, obj_ids, *parts, self.size, self._finish)
+        made.frame = self.frame
         return made
 
     def to_numpy(self) -> np.ndarray:

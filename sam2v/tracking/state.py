@@ -154,6 +154,11 @@ class SessionState:
         """Forget an object and leave the others as they are; returns the frames where it had prompts."""
         return self.tracks.pop(obj_id).prompted_frames()
 
+    def forget_result(self, obj_id: int, position: int) -> None:
+        """Forget what an object was tracked to on a frame: it is absent there, and no memory of it is read. What it was
+        prompted to stays."""
+        self.tracks[obj_id].bank.drop(position)
+
     def entries(self, position: int) -> list[MemoryEntry | None]:
         """What is shown of every object on a frame."""
         return [track.entry(position) for track in self.tracks.values()]

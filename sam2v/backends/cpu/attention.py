@@ -14,6 +14,8 @@ from sam2v.nn.attention import Attention, attend
 _LARGE = 1 << 20
 #: More products of queries and keys than this are not kept at once.
 _KEPT = 1 << 23
+#: Up to so many queries plain products are faster than torch's kernel in float32 too (windows of the trunk).
+_SHORT = 64
 
 
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -29,8 +31,10 @@ def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, d
 
 def attend_by_products(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """`sam2v.nn.attention.attend`, by plain products in lower precision, in use and in training: they take a third of
-    the time of torch's kernel, as long as keeping all attention weights is no burden."""
-    if dropout or q.dtype == torch.float32 or q.shape[2] * k.shape[2] > _KEPT:
+    the time of torch's kernel (three fifths in float32, in short windows), as long as keeping all attention weights is
+    no burden."""
+    long = q.shape[2] > _SHORT if q.dtype == torch.float32 else q.shape[2] * k.shape[2] > _KEPT
+    if dropout or long:
         return attend(q, k, v, bias, dropout)
     logits = (q * q.shape[3] ** -0.5) @ k.transpose(2, 3)
     weights = (logits if bias is None else logits + bias.to(logits.dtype)).softmax(3)
