@@ -12,6 +12,7 @@ from sam2v.lazy import lazy_names
 if TYPE_CHECKING:
     from sam2v.automatic.masklets import AutomaticMasklets as AutomaticMasklets
     from sam2v.automatic.masks import AutomaticMasks as AutomaticMasks
+    from sam2v.automatic.options import MaskOptions as MaskOptions
     from sam2v.backends.compiled import compile_network as compile_network
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "automatic.masklets": ("AutomaticMasklets",),
     "automatic.masks": ("AutomaticMasks",),
+    "automatic.options": ("MaskOptions",),
     "backends.compiled": ("compile_network",),
     "masks.result": ("MaskletFrame", "show"),
     "memory": ("Pool",),

@@ -16,9 +16,9 @@ import numpy as np
 
 from sam2v.automatic.duplicates import Duplicates
 from sam2v.automatic.lifecycle import Reason, Track
-from sam2v.automatic.matching import Matching, match
+from sam2v.automatic.matching import Matching, distinct, match
 from sam2v.automatic.rules import AssociationRules
-from sam2v.automatic.sightings import Detections, Shown, box_iou
+from sam2v.automatic.sightings import Detections, Shown
 from sam2v.masks.bits import MaskBits
 
 
@@ -110,7 +110,7 @@ class Association:
             taken: one mask in which nothing new may begin.
         """
         labels = {obj_id: track.label for obj_id, track in self.tracks.items()}
-        matching = match(detections, shown, labels, self.rules.match_iou, taken)
+        matching = match(detections, shown, labels, self.rules, taken)
         fresh = self._fresh(detections, matching, shown, taken)
         ended = self._make_room(frame_idx, len(fresh))
         room = self.rules.max_objects - len(self.tracks)
@@ -124,31 +124,9 @@ class Association:
 
     def _fresh(self, detections: Detections, matching: Matching, shown: Shown, taken: MaskBits | None) -> list[int]:
         """Candidates that are new, best first."""
-        order = np.argsort(-detections.scores, kind="stable").tolist()
-        possible = [
-            row
-            for row in order
-            if matching.best[row] < self.rules.match_iou and matching.free[row] >= self.rules.new_share
-        ]
-        fresh: list[int] = []
-        for row in possible:
-            if not self._doubles(row, fresh, detections, shown, taken):
-                fresh.append(row)
-        return fresh
-
-    def _doubles(
-        self, row: int, fresh: list[int], detections: Detections, shown: Shown, taken: MaskBits | None
-    ) -> bool:
-        """Whether better candidates, and tracks with them, leave too little of a candidate."""
-        if not fresh:
-            return False
-        if detections.masks is None:
-            boxes = detections.outlines()
-            return bool(box_iou(boxes[[row]], boxes[fresh]).max() >= self.rules.match_iou)
-        mask, better = detections.masks[[row]], detections.masks[fresh]
-        covered = MaskBits.joined(better, shown.masks, *([] if taken is None else [taken])).union()
-        left = 1 - mask.covered(covered)[0, 0]
-        return bool(left < self.rules.new_share or mask.iou(better).max() >= self.rules.match_iou)
+        new = (matching.best < self.rules.match_iou) & (matching.free >= self.rules.new_share)
+        rows = np.flatnonzero(new).tolist()
+        return [rows[row] for row in distinct(detections.select(rows), self.rules, shown.masks, taken)]
 
     def _make_room(self, frame_idx: int, wanted: int) -> list[Ended]:
         """End tracks that were not seen for a while, longest first, as far as candidates need their places."""

@@ -40,8 +40,7 @@ class Finder:
         Args:
             position: the frame. shown: what is tracked there.
         """
-        covered = self.taken.planes()[0] | shown.masks.union().planes()[0]
-        points = self._free_points(covered)
+        points = self._free_points(shown.masks)
         if not len(points):
             return None
         features = self._engine.encoder.features(self._session, position)
@@ -87,8 +86,11 @@ class Finder:
         inside, names = masks.covered(self._kept), list(self._options.keep)
         return [names[row.argmax()] if row.max() >= 0.5 else "" for row in inside]
 
-    def _free_points(self, covered: np.ndarray) -> np.ndarray:
-        """Points of the grid where nothing is, P x 2 (x, y) in [0, 1]."""
+    def _free_points(self, masks: MaskBits) -> np.ndarray:
+        """Points of the grid where no object is, P x 2 (x, y) in [0, 1]. What fills much of the picture is one that
+        others lie on."""
+        objects = masks[masks.areas * self._options.backdrop <= self.size[0] * self.size[1]]
+        covered = MaskBits.joined(objects, self.taken).union().planes()[0]
         points = point_grid(self._options.points_per_side)
         x, y = (points * self.size[::-1]).astype(int).T
         return points[~covered[y, x]]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from sam2v.automatic.options import OutputMode
+from sam2v.masks.draw import draw_parts
 from sam2v.masks.rle import decode_rle, rle_of_turns
+from sam2v.masks.window import Window
 
 _ARRAYS = ("boxes", "iou", "stability", "points", "crops")
 
@@ -68,9 +70,24 @@ class FoundMasks:
         """A mask as H x W bool."""
         return decode_rle(self.rle(row, compressed=False))
 
-    def by_area(self) -> Iterator[int]:
-        """Numbers of the masks, from the largest to the smallest."""
-        return iter(np.argsort([-area for area in self.areas()], kind="stable").tolist())
+    def label_map(self) -> np.ndarray:
+        """The number of the mask at each pixel, from 1 on in their order and 0 where there is none; of several the
+        smallest. H x W uint8, or uint16 where there are 255 or more."""
+        labels = np.zeros(self.size, np.uint16 if len(self) >= 255 else np.uint8)
+        for row in np.argsort([-area for area in self.areas()], kind="stable").tolist():
+            labels[self.mask(row)] = row + 1
+        return labels
+
+    def overlay(self, frame: np.ndarray, alpha: float = 0.45, contour: bool = True) -> np.ndarray:
+        """The masks drawn over the picture, H x W x 3 uint8, as the label map shows them; see `draw_masks`."""
+        return draw_parts(frame, self._seen(), alpha, contour)
+
+    def _seen(self) -> Iterator[tuple[np.ndarray, Window, int]]:
+        """What the label map shows of each mask, in its box."""
+        labels = self.label_map()
+        for row, (x0, y0, x1, y1) in enumerate(self.boxes.tolist()):
+            window = slice(y0, y1 + 1), slice(x0, x1 + 1)
+            yield labels[window] == row + 1, window, row + 1
 
     def records(self, mode: OutputMode) -> list[dict[str, Any]]:
         """A dictionary for each mask, with SAM's keys.

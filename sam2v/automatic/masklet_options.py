@@ -18,7 +18,7 @@ _FRACTIONS = (
 )
 _LEAST = {
     **{"points_per_side": 1, "points_per_batch": 1, "propose_every": 0, "max_objects": 1},
-    **{"hot_start": 0, "keep_alive": 0, "merge_after": 1, "stability_score_offset": 0},
+    **{"hot_start": 0, "keep_alive": 0, "merge_after": 1, "backdrop": 1, "stability_score_offset": 0},
 }
 
 
@@ -37,6 +37,7 @@ class MaskletChanges(TypedDict, total=False):
     max_objects: int
     match_iou: float
     new_share: float
+    backdrop: float
     hot_start: int
     keep_alive: int
     duplicate_iou: float
@@ -67,6 +68,7 @@ class MaskletOptions:
         max_objects: objects that are tracked at a time. Of more proposals the best are kept.
         match_iou: a proposal that overlaps an object by this IoU is no new one.
         new_share: nor is one of which less than this share is free of objects.
+        backdrop: an object more than this many times as large as a proposal does not cover it: it lies on it.
         hot_start: frames that a new object has to prove itself in before it counts; results are given out as many
             frames later. One that is lost, or doubles another one, on more than half of them is dropped as if it had
             never been.
@@ -98,6 +100,7 @@ class MaskletOptions:
     max_objects: int = 50
     match_iou: float = 0.5
     new_share: float = 0.7
+    backdrop: float = 8.0
     hot_start: int = 8
     keep_alive: int = 120
     duplicate_iou: float = 0.7

@@ -110,7 +110,7 @@ class AutomaticMasklets:
         frames = open_source(source)
         if self.options.both and not frames.is_seekable:
             raise ValueError(
-                "both=True tracks backwards too: a stream goes forward only (give a file, folder or array)"
+                "both=True tracks backwards too, and a stream goes forward only: give a file, folder or array"
             )
         engine = self._predictor.engine
         state = self._predictor.init_state(frames, history="full" if self.options.both else "window")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sam2v.automatic.rules import AssociationRules
 from sam2v.automatic.sightings import Detections, Numbers, Shown, box_covered, box_iou
 from sam2v.masks.bits import MaskBits
 
@@ -35,7 +36,7 @@ def match(
     detections: Detections,
     shown: Shown,
     labels: dict[int, str | None] | None = None,
-    match_iou: float = 0.5,
+    rules: AssociationRules | None = None,
     taken: MaskBits | None = None,
 ) -> Matching:
     """Match candidates to tracks, the pair that overlaps most first.
@@ -43,18 +44,59 @@ def match(
     Args:
         detections: N candidates. shown: M tracks, as they are seen on the frame.
         labels: of tracks, by object id: a candidate with a label is no track's that has another.
-        match_iou: least overlap of a pair.
-        taken: one mask that counts as covered beside the tracks' (of regions that are left out).
+        rules: which overlaps make a pair, and what covers a candidate.
+        taken: one mask that covers everything in it (of regions that are left out).
     """
+    rules = rules or AssociationRules()
     if detections.masks is not None:
         overlaps = detections.masks.iou(shown.masks)
-        covered = shown.masks.union() if taken is None else MaskBits.joined(shown.masks, taken).union()
-        free = 1 - detections.masks.covered(covered)[:, 0]
+        free = _free(detections.masks, shown.masks, rules.backdrop, taken)
     else:
         overlaps = box_iou(detections.outlines(), shown.boxes)
         free = 1 - box_covered(detections.outlines(), shown.boxes).max(axis=1, initial=0.0)
     overlaps = np.where(_alike(detections, shown, labels or {}), overlaps, 0.0)
-    return Matching(overlaps, free, _one_to_one(overlaps, shown, match_iou))
+    return Matching(overlaps, free, _one_to_one(overlaps, shown, rules.match_iou))
+
+
+def distinct(
+    detections: Detections,
+    rules: AssociationRules,
+    shown: MaskBits | None = None,
+    taken: MaskBits | None = None,
+) -> list[int]:
+    """Candidates that are not the same as better ones, nor mostly covered by them, best first.
+
+    Args:
+        detections: the candidates. rules: what is the same, and what covers a candidate.
+        shown: masks that cover candidates beside the better ones. taken: as for `match`.
+    """
+    kept: list[int] = []
+    for row in np.argsort(-detections.scores, kind="stable").tolist():
+        if kept and detections.masks is None:
+            boxes = detections.outlines()
+            doubles = bool(box_iou(boxes[[row]], boxes[kept]).max() >= rules.match_iou)
+        elif kept:
+            assert detections.masks is not None
+            mask, better = detections.masks[[row]], detections.masks[kept]
+            around = better if shown is None else MaskBits.joined(better, shown)
+            free = _free(mask, around, rules.backdrop, taken)[0]
+            doubles = bool(free < rules.new_share or mask.iou(better).max() >= rules.match_iou)
+        else:
+            doubles = False
+        if not doubles:
+            kept.append(row)
+    return kept
+
+
+def _free(masks: MaskBits, others: MaskBits, backdrop: float, taken: MaskBits | None) -> Numbers:
+    """N shares of masks that others leave free; those that are so many times as large are what the mask lies on."""
+    free = np.ones(len(masks))
+    for row in range(len(masks)):
+        mask = masks[[row]]
+        near = others[others.areas <= backdrop * mask.areas[0]]
+        covering = near if taken is None else MaskBits.joined(near, taken)
+        free[row] -= mask.covered(covering.union())[0, 0]
+    return free
 
 
 def _alike(detections: Detections, shown: Shown, labels: dict[int, str | None]) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ class AssociationRules:
         max_objects: tracks at a time.
         match_iou: a candidate and a track that overlap by this IoU are the same object.
         new_share: a candidate is new where at least this share of it is covered by no track.
+        backdrop: a mask more than this many times as large covers nothing: a candidate lies on it.
         hot_start: frames in which a new track has to prove itself: one that is not seen, or doubles another one, on
             more than half of them is dropped as if it had never been. 0 takes every track at once.
         keep_alive: frames that a track may go without evidence before it ends. Every frame with evidence makes up for
@@ -26,6 +27,7 @@ class AssociationRules:
     max_objects: int = 50
     match_iou: float = 0.5
     new_share: float = 0.7
+    backdrop: float = 8.0
     hot_start: int = 8
     keep_alive: int = 120
     duplicate_iou: float = 0.7

@@ -70,6 +70,13 @@ class Detections:
         """What a candidate is."""
         return None if self.labels is None else self.labels[row]
 
+    def select(self, rows: Sequence[int]) -> Detections:
+        """Some of the candidates, in the order given."""
+        chosen = np.asarray(rows, np.int64)
+        boxes = None if self.boxes is None else self.boxes[chosen]
+        labels = None if self.labels is None else [self.labels[row] for row in chosen.tolist()]
+        return Detections(self.scores[chosen], None if self.masks is None else self.masks[chosen], boxes, labels)
+
     def outlines(self) -> Numbers:
         """N x 4 boxes: those given, else those of the masks."""
         if self.boxes is not None:

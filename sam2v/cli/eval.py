@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli import eval_protocols
+from sam2v.cli import eval_everything, eval_protocols
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report
 
 
@@ -17,6 +17,7 @@ def add_parser(subparsers: Any) -> None:
     _add_score(commands)
     _add_miou(commands)
     eval_protocols.add_parsers(commands)
+    eval_everything.add_parser(commands)
 
 
 def _add_score(commands: Any) -> None:

@@ -85,6 +85,16 @@ def test_a_part_of_a_track_and_a_double_of_a_candidate_are_not_new() -> None:
     assert admission.left_out == 0
 
 
+def test_what_lies_on_a_backdrop_is_new() -> None:
+    backdrop, small = (0, 0, 24, 32), (4, 4, 4, 4)
+    for times, new in ((60.0, False), (40.0, True)):
+        association = begun(AssociationRules(backdrop=times), backdrop)
+        admission = association.admit(1, found(small), shown({1: backdrop}))
+        assert bool(admission.begun) == new
+        both = Association(AssociationRules(backdrop=times)).admit(0, found(backdrop, small), shown({}))
+        assert len(both.begun) == 1 + new
+
+
 def test_nothing_begins_where_regions_are_left_out() -> None:
     admission = Association().admit(0, found(A, B), shown({}), taken=bits((0, 0, 24, 14)))
     assert admission.begun == {1: 1}
@@ -229,7 +239,7 @@ PLACES = st.tuples(st.integers(0, 16), st.integers(0, 24), st.integers(1, 8), st
 @given(st.lists(PLACES, max_size=6), st.lists(PLACES, max_size=6))
 def test_matching_is_one_to_one_and_mutual(candidates: list[Place], tracks: list[Place]) -> None:
     now = shown(dict(enumerate(tracks, 1)))
-    matching = match(found(*candidates), now, match_iou=0.5)
+    matching = match(found(*candidates), now)
     rows = list(matching.row_of.values())
     assert len(set(rows)) == len(rows)
     assert all(matching.overlaps[row, now.row[obj_id]] >= 0.5 for obj_id, row in matching.row_of.items())
