@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from sam2v.cli import auto_masks
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
 
+DESCRIPTION = "Segment everything without a prompt. Writes label maps, overlays, records and a COCO data set."
 
-def add_parser(subparsers: Any) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "auto",
-        help="segment everything in a picture, or in a folder of pictures",
-        description="Segment everything without a prompt. Writes label maps, overlays, records and a COCO data set.",
-    )
     parser.add_argument("source", metavar="SOURCE", help="a picture, or a folder of pictures")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_quiet_argument(parser)
     auto_masks.add_arguments(parser)
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

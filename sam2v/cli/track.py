@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
 
 from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
 
+DESCRIPTION = (
+    "Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
+    "Frames count from 0, coordinates are pixels of the video. An interrupted run goes on when started again."
+)
 
-def add_parser(subparsers: Any) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "track",
-        help="track prompted objects through a video",
-        description="Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
-        "Frames count from 0, coordinates are pixels of the video. An interrupted run goes on when started again.",
-    )
     parser.add_argument("video", metavar="VIDEO", help="a video file or a folder of frames")
     prompts = parser.add_argument_group("prompts", "F: frame, ID: number of the object; all may be repeated")
     prompts.add_argument(
@@ -47,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
     output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
     add_quiet_argument(output)
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
