@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sam2v.automatic.found import FoundMasks
 from sam2v.automatic.options import OutputMode
+from sam2v.closing import Closing
 from sam2v.files import inside, whole_file, write_text
 from sam2v.masks.png import write_label_map
 from sam2v.output.coco import CocoLines
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: Folders of the results, and how their files end.
 LABELS, OVERLAYS, RECORDS = ("labels", ".png"), ("overlays", ".jpg"), ("records", ".json")
 
 
-class PictureResults:
+class PictureResults(Closing):
     """Files of pictures in a folder; everything written stays valid if the program stops at any moment.
 
     For every picture `labels/NAME.png`, a label map in which small masks lie over large ones; `overlays/NAME.jpg`, the
@@ -73,14 +70,6 @@ class PictureResults:
     def _path(self, kind: tuple[str, str], name: str) -> Path:
         folder, ending = kind
         return inside(self.folder / folder, name + ending)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _object(found: FoundMasks, row: int, record: dict[str, Any]) -> dict[str, Any]:

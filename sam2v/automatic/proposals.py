@@ -17,7 +17,7 @@ from sam2v.automatic.options import MaskOptions, checked_points
 from sam2v.backends.base import Backend
 from sam2v.masks.boxes import mask_to_box
 from sam2v.masks.logits import packed
-from sam2v.model.values import ImageFeatures, Prediction, Prompts
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
 from sam2v.tracking.step import with_padding
 
 #: Logits are clamped to this before they are a prompt.
@@ -137,7 +137,7 @@ def _decode(
     """Decode P points."""
     prompts = _prompts(points, features)
     least = 0.0 if options.use_m2m else options.pred_iou_thresh
-    answer = backend.decode_prompts(features, conditioned, prompts, options.multimask_output, least_iou=least)
+    answer = backend.decode_prompts(features, conditioned, prompts, Wanted(options.multimask_output, least_iou=least))
     points = points.repeat_interleave(answer.iou.shape[1], dim=0)
     if options.use_m2m:
         answer = _refined(backend, features, conditioned, points, answer, options)
@@ -167,7 +167,7 @@ def _refined(
     for some, masks in zip(*(x.split(options.points_per_batch) for x in (points, shown)), strict=True):
         prompts = _prompts(some, features)._replace(mask=masks)
         least = options.pred_iou_thresh
-        parts.append(backend.decode_prompts(features, conditioned, prompts, multimask=False, least_iou=least))
+        parts.append(backend.decode_prompts(features, conditioned, prompts, Wanted(False, least_iou=least)))
     return Prediction(*map(torch.cat, zip(*parts, strict=True)))
 
 

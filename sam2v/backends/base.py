@@ -13,7 +13,7 @@ from sam2v.backends.joined import JOINED_KINDS
 from sam2v.backends.stand_in import Kinds, stand_in
 from sam2v.config import ModelConfig
 from sam2v.model.network import Sam2Network
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 #: Bytes that a call of many rows may hold at a time, on the CPU and on other devices; and how many tensors as large as
 #: a row's features it holds for every row.
@@ -95,20 +95,14 @@ class Backend:
 
     @torch.no_grad()
     def decode_prompts(
-        self,
-        features: ImageFeatures,
-        conditioned: Tensor,
-        prompts: Prompts,
-        multimask: bool,
-        dynamic: bool = True,
-        least_iou: float = 0.0,
+        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
 
         def decode(rows: slice) -> Prediction:
             level, some = ImageFeatures(*_some(features, rows)), Prompts(*_some(prompts, rows))
             (read,) = _some([conditioned], rows)
-            return self.calls.decode_prompts(level, read, some, multimask, dynamic, least_iou)
+            return self.calls.decode_prompts(level, read, some, wanted)
 
         parts = self._in_parts(decode, len(prompts.coords), features, _CPU_DECODE_BYTES)
         return Prediction(*map(_joined, zip(*parts, strict=True)))

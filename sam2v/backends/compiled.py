@@ -18,7 +18,7 @@ from torch import Tensor
 from sam2v.backends.base import Backend
 from sam2v.model.network import Sam2Network
 from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 Call = Literal["encode_image", "read_memory", "decode_prompts", "write_memory"]
 #: In the order of a frame.
@@ -110,22 +110,16 @@ class CompiledBackend(Backend):
 
     @torch.no_grad()
     def decode_prompts(
-        self,
-        features: ImageFeatures,
-        conditioned: Tensor,
-        prompts: Prompts,
-        multimask: bool,
-        dynamic: bool = True,
-        least_iou: float = 0.0,
+        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
-        tracked = multimask and prompts.mask is None and prompts.coords.shape[1] == _NO_POINTS
+        tracked = wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == _NO_POINTS
         known = "decode_prompts" in self._compiled and len(conditioned) == count and len(features.stride16) == 1
         if not (tracked and known):
-            return super().decode_prompts(features, conditioned, prompts, multimask, dynamic, least_iou)
+            return super().decode_prompts(features, conditioned, prompts, wanted)
         padded = [_repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
-        answer = self._run("decode_prompts", features, padded[0], Prompts(*padded[1:]), True, dynamic)
+        answer = self._run("decode_prompts", features, padded[0], Prompts(*padded[1:]), wanted._replace(least_iou=0.0))
         return Prediction(*(part[:count] for part in answer))
 
     @torch.no_grad()
@@ -195,7 +189,7 @@ def _warm_up(backend: CompiledBackend, objects: list[int], progress: bool) -> No
                 bar.update()
             coords = torch.zeros(count, _NO_POINTS, 2, device=device)
             labels = torch.full((count, _NO_POINTS), PADDING, device=device)
-            answer = backend.decode_prompts(features, conditioned, Prompts(coords, labels), multimask=True)
+            answer = backend.decode_prompts(features, conditioned, Prompts(coords, labels), Wanted(True))
             bar.update()
             backend.write_memory(features, answer.pick().mask, answer.object_score)
             bar.update()

@@ -38,7 +38,7 @@ def load_model_from(args: argparse.Namespace) -> Sam2Network:
     return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override, fast=args.fast)
 
 
-def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
+def add_quiet_argument(parser: argparse._ActionsContainer) -> None:
     """Whether progress bars are shown."""
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +24,7 @@ class Calls(Protocol):
         """Condition features on what N rows read."""
 
     def decode_prompts(
-        self,
-        features: ImageFeatures,
-        conditioned: Tensor,
-        prompts: Prompts,
-        multimask: bool,
-        dynamic: bool = True,
-        least_iou: float = 0.0,
+        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
     ) -> Prediction:
         """Turn N prompts into masks."""
 

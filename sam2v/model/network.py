@@ -18,7 +18,7 @@ from sam2v.model.mask_decoder import ABSENT_LOGIT, DecodedMasks, MaskDecoder, st
 from sam2v.model.memory_attention import MemoryAttention, MemoryTokens
 from sam2v.model.memory_encoder import MemoryEncoder
 from sam2v.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 from sam2v.nn.layers import MLP
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import Rotation, axial_rotation
@@ -163,13 +163,7 @@ class Sam2Network(nn.Module):
     # -- 3. decode prompts ---------------------------------------------------------------------------------------------
 
     def decode_prompts(
-        self,
-        features: ImageFeatures,
-        conditioned: Tensor,
-        prompts: Prompts,
-        multimask: bool,
-        dynamic: bool = True,
-        least_iou: float = 0.0,
+        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
     ) -> Prediction:
         """Turn N prompts on one image (or on N images) into masks.
 
@@ -177,9 +171,7 @@ class Sam2Network(nn.Module):
             features: for the finer levels, batch 1 or N.
             conditioned: stride-16 features after memory, batch 1 or N.
             prompts: points and masks.
-            multimask: offer the three masks of an ambiguous prompt instead of one.
-            dynamic: let the best of the three replace an unstable single mask.
-            least_iou: masks whose predicted IoU is not above it need not be painted, and may be ABSENT_LOGIT all over.
+            wanted: which masks.
         """
         coords, labels, mask = prompts
         grid = (conditioned.shape[-2], conditioned.shape[-1])
@@ -190,20 +182,20 @@ class Sam2Network(nn.Module):
         dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
         position = encoder.dense_position(*grid)
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
-        raw = self.sam_mask_decoder(*levels, sparse, dense, position, least_iou)
+        raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
-        masks, iou, tokens = self._offer_masks(raw, multimask, dynamic)
+        masks, iou, tokens = self._offer_masks(raw, wanted)
         pointers = self.obj_ptr_proj(tokens.to(self.no_obj_ptr.dtype)).float()
         pointers = torch.where(raw.object_score[..., None] > 0, pointers, self.no_obj_ptr.float())
         return Prediction(masks, iou, pointers, raw.object_score)
 
-    def _offer_masks(self, raw: DecodedMasks, multimask: bool, dynamic: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _offer_masks(self, raw: DecodedMasks, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
         """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of: those of the masks, but a single
         mask's own also where another one replaces it."""
-        if multimask:
+        if wanted.multimask:
             return raw.masks[:, 1:], raw.iou[:, 1:], raw.tokens[:, 1:]
         masks, iou, tokens = raw.masks[:, :1], raw.iou[:, :1], raw.tokens[:, :1]
-        if not dynamic:
+        if not wanted.dynamic:
             return masks, iou, tokens
         config = self.config.decoder
         stable = stability_score(masks, config.stability_delta) >= config.stability_thresh  # N x 1
@@ -225,7 +217,7 @@ class Sam2Network(nn.Module):
         prompt = torch.cat([self.mask_downsample(part) for part in shown])
         coords = prompt.new_zeros(len(mask), 2, 2)
         labels = torch.full_like(coords[..., 0], PADDING)
-        answer = self.decode_prompts(features, features.stride16, Prompts(coords, labels, prompt), multimask=False)
+        answer = self.decode_prompts(features, features.stride16, Prompts(coords, labels, prompt), Wanted(False))
         present = mask.flatten(1).any(dim=1, keepdim=True)
         pointer = torch.where(present, answer.pointers[:, 0], self.no_obj_ptr.float())
         return pointer, torch.where(present, 10.0, -10.0)

@@ -64,6 +64,20 @@ class Prompts(NamedTuple):
     mask: Tensor | None = None
 
 
+class Wanted(NamedTuple):
+    """Which masks are wanted of a prompt.
+
+    Attributes:
+        multimask: the three masks of an ambiguous prompt instead of one.
+        dynamic: let the best of the three replace an unstable single mask.
+        least_iou: masks whose predicted IoU is not above it need not be painted, and may be ABSENT_LOGIT all over.
+    """
+
+    multimask: bool
+    dynamic: bool = True
+    least_iou: float = 0.0
+
+
 class Prediction(NamedTuple):
     """The answer to N prompts: M candidate masks each (3 for an ambiguous prompt, else 1).
 

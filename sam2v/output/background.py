@@ -6,20 +6,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 from sam2v.masks.result import MaskletFrame
-from sam2v.output.base import MaskWriter
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from sam2v.output.base import Finishing, MaskWriter
 
 #: Results that may wait to be written; whoever brings another one waits too, so that memory is bounded.
 WAITING = 4
 
 
-class BackgroundWriter:
+class BackgroundWriter(Finishing):
     """Hands every result to several writers, in the order they come, in one thread.
 
     A result is complete when it is handed over: it may be kept, but its masks and picture must not be changed. What is
@@ -82,18 +77,6 @@ class BackgroundWriter:
         while self._pending and (len(self._pending) > most or self._pending[0].done()):
             done.append(self._pending.popleft().result)
         _all(done)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close(finished=error is None)
-        except OSError:
-            if error is None:  # otherwise the first error is the one to tell
-                raise
 
 
 def _all(calls: Sequence[Callable[[], object]]) -> None:

@@ -38,7 +38,27 @@ class Target:
     video_name: str = "video"
 
 
-class MaskWriter(ABC):
+class Finishing:
+    """Finished at the end of a `with` block; left to be continued where that ends with an error."""
+
+    def close(self, finished: bool = True) -> None:
+        """Finish, or with `finished=False` keep what a later run can continue from."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close(finished=error is None)
+        except OSError:
+            if error is None:  # otherwise the first error is the one to tell
+                raise
+
+
+class MaskWriter(Finishing, ABC):
     """Takes results frame by frame, in any order; a frame written again replaces the earlier one.
 
     Everything written stays valid if the program stops at any moment. Use as a context manager, or call `close`.
@@ -88,7 +108,7 @@ class MaskWriter(ABC):
     def done_frames(self) -> set[int]:
         """Frames that are on disk for good, those of the run that is being continued included."""
 
-    def flush(self) -> None:  # noqa: B027 - most writers hold nothing back
+    def flush(self) -> None:
         """Put everything written so far on disk for good, so that a run may go on from here.
 
         Raises:
@@ -110,15 +130,3 @@ class MaskWriter(ABC):
 
     @abstractmethod
     def _finish(self, finished: bool) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close(finished=error is None)
-        except OSError:
-            if error is None:  # otherwise the first error is the one to tell
-                raise

@@ -15,7 +15,7 @@ from sam2v.backends.base import Backend, backend_for
 from sam2v.masks.logits import Finish
 from sam2v.masks.result import MaskletFrame
 from sam2v.model.network import Sam2Network
-from sam2v.model.values import ImageFeatures, Prediction, Prompts
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
 from sam2v.predict.image_prompts import ImagePrompts, checked_prompts
 from sam2v.predict.loading import load_with_options
 from sam2v.tracking.prompts import ArrayLike
@@ -246,7 +246,9 @@ class ImagePredictor:
         """The network's answer to prompts that are on its device and in its coordinates, as it is: B x M logits at low
         resolution, predicted IoUs, object scores and pointers, on the device."""
         features = embedding.features
-        return self._backend.decode_prompts(features, self._backend.without_memory(features), prompts, multimask)
+        return self._backend.decode_prompts(
+            features, self._backend.without_memory(features), prompts, Wanted(multimask)
+        )
 
     def _predict(
         self,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sam2v.model.calls import Calls
 from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import ImageFeatures, Prediction, Prompts
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
 
 #: Previous mask logits are clamped to this before they serve as a prompt.
 PROMPT_LOGIT_LIMIT = 32.0
@@ -32,7 +32,9 @@ def track_objects(calls: Calls, features: ImageFeatures, conditioned: Tensor, dy
         dynamic: passed on.
     """
     # tracked frames are ambiguous: the released models take the best of the three masks there
-    return calls.decode_prompts(features, conditioned, no_points(len(conditioned), conditioned.device), True, dynamic)
+    return calls.decode_prompts(
+        features, conditioned, no_points(len(conditioned), conditioned.device), Wanted(True, dynamic)
+    )
 
 
 def prompt_with_points(
@@ -49,7 +51,7 @@ def prompt_with_points(
     """
     mask = None if points.mask is None else points.mask.clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
     prompts = with_padding(points.coords, points.labels)._replace(mask=mask)
-    return calls.decode_prompts(features, conditioned, prompts, points.labels.shape[1] <= 1, dynamic)
+    return calls.decode_prompts(features, conditioned, prompts, Wanted(points.labels.shape[1] <= 1, dynamic))
 
 
 def prompt_with_mask(calls: Calls, features: ImageFeatures, mask: Tensor) -> Prediction:

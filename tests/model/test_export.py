@@ -11,7 +11,7 @@ from models import pictures
 from torch import Tensor, nn
 
 from sam2v.model.network import Sam2Network
-from sam2v.model.values import ImageFeatures, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prompts, TokenGroup, Wanted
 
 
 class EncodeImage(nn.Module):
@@ -39,7 +39,7 @@ class DecodePrompts(EncodeImage):
         features = ImageFeatures(stride16, stride8, stride4)
         conditioned = self.network.without_memory(features)
         prompts = Prompts(coords, labels, mask)
-        return tuple(self.network.decode_prompts(features, conditioned, prompts, self.multimask))
+        return tuple(self.network.decode_prompts(features, conditioned, prompts, Wanted(self.multimask)))
 
 
 class DecodeTracked(DecodePrompts):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models import memory_groups, pictures
 
 from sam2v.model.network import ABSENT_LOGIT, MEAN, STD, Sam2Network, gate_by_score
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 TOLERANCE = 2e-5
 SIZES = [(96, 96), (160, 160), (256, 256), (64, 224), (192, 96)]
@@ -67,13 +67,13 @@ def test_any_multiple_of_32(nano: Sam2Network, height: int, width: int) -> None:
     assert conditioned.shape == features.stride16.shape
     coords = torch.tensor([[[width / 2, height / 3], [0.0, 0.0]]], device=nano.device)
     labels = torch.tensor([[1, -1]], device=nano.device)
-    answer = nano.decode_prompts(features, conditioned, Prompts(coords, labels), multimask=True)
+    answer = nano.decode_prompts(features, conditioned, Prompts(coords, labels), Wanted(True))
     best = answer.pick().mask
     assert answer.masks.shape == (1, 3, 4 * h, 4 * w) and best.shape == (1, 1, 4 * h, 4 * w)
     assert answer.pointers.shape == (1, 3, nano.config.hidden_dim)
     memory = nano.write_memory(features, best, answer.object_score)
     assert memory.shape == (1, h * w, nano.config.memory.mem_dim)
-    again = nano.decode_prompts(features, conditioned, Prompts(coords, labels, best), multimask=False)
+    again = nano.decode_prompts(features, conditioned, Prompts(coords, labels, best), Wanted(False))
     drawn = (best > 0).float().repeat_interleave(4, 2).repeat_interleave(4, 3)
     pointer, score = nano.point_to_mask(features, drawn)
     assert pointer.shape == (1, nano.config.hidden_dim) and score.shape == (1, 1)
@@ -87,7 +87,7 @@ def test_rows_and_columns_are_not_confused(nano: Sam2Network) -> None:
     conditioned = nano.without_memory(features)
     labels = torch.tensor([[1, -1]], device=nano.device).expand(2, 2)
     coords = torch.tensor([[[180.0, 40.0], [0, 0]], [[40.0, 40.0], [0, 0]]], device=nano.device)
-    answer = nano.decode_prompts(features, conditioned, Prompts(coords, labels), multimask=True)
+    answer = nano.decode_prompts(features, conditioned, Prompts(coords, labels), Wanted(True))
     assert (answer.masks[0] - answer.masks[1]).abs().max() > 1e-3
     position = nano.sam_prompt_encoder.dense_position(6, 12)
     centre = torch.tensor([[(11 + 0.5) / 12, (2 + 0.5) / 6]], device=nano.device)
@@ -165,7 +165,7 @@ def decode(network: Sam2Network, features: ImageFeatures, rows: slice, multimask
     memory = [TokenGroup(g.tokens[rows], g.time[rows], g.has_grid, g.bias[rows]) for g in memory]
     conditioned = network.read_memory(features, memory)
     prompts = Prompts(*(part[rows].to(network.device) for part in prompts))
-    return network.decode_prompts(features, conditioned, prompts, multimask)
+    return network.decode_prompts(features, conditioned, prompts, Wanted(multimask))
 
 
 @pytest.mark.parametrize("multimask", [True, False])

@@ -13,7 +13,7 @@ from golden.replay import Fixture
 
 from sam2v.model.memory_attention import MemoryTokens
 from sam2v.model.network import Sam2Network, gate_by_score
-from sam2v.model.values import ImageFeatures, Prompts, TokenGroup
+from sam2v.model.values import ImageFeatures, Prompts, TokenGroup, Wanted
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import axial_rotation
 from sam2v.tracking.step import prompt_with_mask
@@ -96,7 +96,7 @@ def test_mask_decoder(module_fixture: Load, name: str) -> None:
     position = network.sam_prompt_encoder.dense_position(side, side)
     inputs = (part.to(network.device) for part in (image, stride8, stride4, sparse, dense, position))
     raw = network.sam_mask_decoder(*inputs)
-    masks, ious, _ = network._offer_masks(raw, case["multimask_output"], case["dynamic"])
+    masks, ious, _ = network._offer_masks(raw, Wanted(case["multimask_output"], case["dynamic"]))
     step = case["mask_stride"]
     fixture.check(f"{name}/masks", masks[:, :, ::step, ::step], LOGITS)
     fixture.check(f"{name}/ious", ious, FEATURES)
@@ -212,7 +212,7 @@ def test_decode_prompts(module_fixture: Load, name: str, points: list[list[float
     prompt = torch.tensor([[*points, [0, 0, -1]]], dtype=torch.float32, device=device)
     mask = noise(25904 + seed_shift(fixture), 1, 1, 256, 256, scale=6).to(device) if "mask256" in name else None
     prompts = Prompts(prompt[..., :2], prompt[..., 2], mask)
-    prediction = gate_by_score(network.decode_prompts(features, features.stride16, prompts, multimask))
+    prediction = gate_by_score(network.decode_prompts(features, features.stride16, prompts, Wanted(multimask)))
     answer = prediction.pick()
     fixture.check(f"{name}/low_res", answer.mask[0, 0, ::2, ::2], LOGITS)
     if f"{name}/low_res_all" in fixture:
