@@ -62,7 +62,7 @@ class Backend:
         """The stand-in whose calls are made."""
         prepared = self._prepared
         if prepared is None or prepared[0] != self._state():
-            self._weights = [p for p in self.network.parameters() if not p.is_inference()]
+            self._weights = [p for p in self.network.parameters() if not p.is_inference()]  # those count no versions
             prepared = (self._state(), stand_in(self.network, kinds_for(self.device)).eval())
             self._prepared = prepared
         return prepared[1]

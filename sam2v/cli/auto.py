@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from sam2v.cli import auto_masklets, auto_masks
 from sam2v.cli.masklet_options import video_flags
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
 
+DESCRIPTION = (
+    "Segment everything without a prompt. Of pictures it writes label maps, overlays, records and a COCO data set; in"
+    " a video it tracks what it finds, and writes masklets."
+)
 
-def add_parser(subparsers: Any) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "auto",
-        help="segment everything in pictures, and track everything in a video",
-        description="Segment everything without a prompt. Of pictures it writes label maps, overlays, records and a"
-        " COCO data set; in a video it tracks what it finds, and writes masklets.",
-    )
     parser.add_argument("source", metavar="SOURCE", help="a picture, a folder of pictures, or a video")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_quiet_argument(parser)
     auto_masks.add_arguments(parser)
     auto_masklets.add_arguments(parser)
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,10 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder")
     is_video = args.video or not (source.is_dir() or is_image_name(source))
-    odd = auto_masks.picture_flags(args) if is_video else video_flags(args)
-    if odd:
-        what = (
-            "pictures, not of a video" if is_video else "a video (of a folder of frames: add --video), not of pictures"
-        )
-        raise ValueError(f"{odd[0]} is an option of {what}")
+    if is_video and (odd := auto_masks.picture_flags(args)):
+        raise ValueError(f"{odd[0]} is an option of pictures, not of videos")
+    if not is_video and (odd := video_flags(args)):
+        raise ValueError(f"{odd[0]} is an option of videos (a folder that holds a video's frames: add --video)")
     return (auto_masklets if is_video else auto_masks).run(args, source)

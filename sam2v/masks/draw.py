@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import Window, mask_window
 
 if TYPE_CHECKING:
@@ -60,18 +61,28 @@ def draw_masks(
     Raises:
         ValueError: sizes or counts that do not fit together, alpha outside 0 to 1.
     """
+    if frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
     if masks.shape != (len(obj_ids), *frame.shape[:2]):
         raise ValueError(
             f"masks must be N x H x W with N = {len(obj_ids)} and the frame's size, "
             f"{frame.shape[0]} x {frame.shape[1]}; got shape {masks.shape}"
         )
     found = [(mask[box], box, int(obj_id)) for mask, obj_id in zip(masks, obj_ids) if (box := mask_window(mask))]
-    picture = draw_parts(frame, found, alpha, contour)
-    if labels:
-        for mask, (rows, columns), obj_id in found:
-            y, x = _inner_point(mask)
-            _paste(picture, _plate(obj_id, max(11, min(frame.shape[:2]) // 32)), rows.start + y, columns.start + x)
-    return picture
+    return _labelled(draw_parts(frame, found, alpha, contour), found if labels else [])
+
+
+def draw_crops(
+    frame: np.ndarray,
+    crops: Sequence[MaskCrop | None],
+    obj_ids: Sequence[int],
+    alpha: float = 0.45,
+    contour: bool = True,
+    labels: bool = True,
+) -> np.ndarray:
+    """`draw_masks` of masks that are known by their crops."""
+    found = [(crop.mask, crop.window, int(obj_id)) for crop, obj_id in zip(crops, obj_ids) if crop is not None]
+    return _labelled(draw_parts(frame, found, alpha, contour), found if labels else [])
 
 
 def draw_parts(
@@ -93,6 +104,14 @@ def draw_parts(
         _tint(picture, mask, box, colour_of(obj_id), round(alpha * 256))
         if thickness:
             picture[box][mask & ~_eroded(mask, thickness)] = colour_of(obj_id)
+    return picture
+
+
+def _labelled(picture: np.ndarray, found: Iterable[tuple[np.ndarray, Window, int]]) -> np.ndarray:
+    """The picture with ids written on their objects, in place."""
+    for mask, (rows, columns), obj_id in found:
+        y, x = _inner_point(mask)
+        _paste(picture, _plate(obj_id, max(11, min(picture.shape[:2]) // 32)), rows.start + y, columns.start + x)
     return picture
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import mask_window
 
 #: Pixels that a decoded mask may have: the size from which on Pillow refuses a picture. A mask of more pixels belongs
@@ -38,6 +39,14 @@ def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict
     array = _as_mask(mask)
     counts = _runs(array)
     return {"size": list(array.shape), "counts": _pack(counts) if compressed else counts.tolist()}
+
+
+def encode_crop(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its crop, on a frame of `size` = (height, width)."""
+    if crop is None:
+        return rle_of_turns(np.zeros(0, np.int64), size)
+    rows, columns = crop.window
+    return rle_of_turns(turns_of(crop.mask, size, (columns.start, rows.start)), size)
 
 
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:

@@ -45,9 +45,11 @@ class MaskWriter(ABC):
 
     Attributes:
         path: the file or folder that holds the output after `close`.
+        draws: whether results must carry their picture.
     """
 
     path: Path
+    draws = False
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from sam2v.files import whole_file
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.result import MaskletFrame
-from sam2v.masks.rle import encode_rle
-from sam2v.masks.window import mask_window
+from sam2v.masks.rle import encode_crop
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.journal import Journal
 
@@ -46,8 +44,8 @@ class CocoWriter(MaskWriter):
         index = result.frame_idx
         scores = zip(result.obj_ids, result.iou.tolist(), result.object_score.tolist(), strict=True)
         objects = [
-            {"id": int(obj_id), **_shape(mask), "score": round(iou, 6), "object_score": round(presence, 6)}
-            for mask, (obj_id, iou, presence) in zip(result.binary(), scores, strict=True)
+            {"id": int(obj_id), **_shape(crop, result.size), "score": round(iou, 6), "object_score": round(presence, 6)}
+            for crop, (obj_id, iou, presence) in zip(result.crops, scores, strict=True)
         ]
         names = {"name": self.target.frame_name(index), "file_name": self.target.file_name(index)}
         self._lines.add({"frame_idx": index, **names, "objects": objects})
@@ -136,14 +134,14 @@ class CocoLines:
                     yield head | {"category_id": 1, "iscrowd": 0} | own
 
 
-def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Run lengths, area and box (x, y, width, height) of an H x W bool mask."""
-    rle, window = encode_rle(mask), mask_window(mask)
-    if window is None:
+def _shape(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
+    """Run lengths, area and box (x, y, width, height) of a mask on a frame of `size`."""
+    rle = encode_crop(crop, size)
+    if crop is None:
         return {"segmentation": rle, "area": 0, "bbox": [0, 0, 0, 0]}
-    rows, columns = window
+    rows, columns = crop.window
     box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-    return {"segmentation": rle, "area": int(np.count_nonzero(mask[window])), "bbox": box}
+    return {"segmentation": rle, "area": crop.area, "bbox": box}
 
 
 def _write_list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:

@@ -82,8 +82,7 @@ def open_writer(
         TypeError: style options for a format that draws nothing.
         OSError: the folder cannot be made.
     """
-    if format not in FORMATS:
-        raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
+    (format,) = checked_formats([format])
     size = size or (source.size if source is not None else None)
     if size is None:
         raise ValueError("a writer needs the video's size, or the video as source")
@@ -122,10 +121,9 @@ def open_writers(
         style: for those of the formats that draw.
         others: as `open_writer`, which also says what is raised.
     """
-    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
     writers = [
         open_writer(
-            cast(Format, name),
+            name,
             out_dir,
             source=source,
             size=size,
@@ -135,9 +133,22 @@ def open_writers(
             resume=resume,
             **(style if name not in _DATA_WRITERS else {}),
         )
-        for name in dict.fromkeys(names)
+        for name in checked_formats(formats)
     ]
     return BackgroundWriter(writers)
+
+
+def checked_formats(formats: str | Sequence[str]) -> list[Format]:
+    """Formats from a list, or from names separated by commas, each once.
+
+    Raises:
+        ValueError: an unknown one, or none; the accepted ones are listed.
+    """
+    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    for name in names or [""]:
+        if name not in FORMATS:
+            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    return cast(list[Format], list(dict.fromkeys(names)))
 
 
 def remove_results(format: str, folder: Path) -> None:
@@ -146,8 +157,7 @@ def remove_results(format: str, folder: Path) -> None:
     Raises:
         ValueError: no such format, or a record that is none or names files outside of the folder.
     """
-    if format not in FORMATS:
-        raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
+    (format,) = checked_formats([format])
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 

@@ -50,10 +50,12 @@ class HeldPrompt(NamedTuple):
 
 @dataclass
 class Features:
-    """What was encoded last, and what is to be encoded next (h x w x 3 uint8 at the network's size)."""
+    """What was encoded last, what is to be encoded next (h x w x 3 uint8 at the network's size), and the frame that is
+    being tracked, with its position, as it was read (H x W x 3 uint8)."""
 
     encoded: OrderedDict[int, ImageFeatures] = field(default_factory=OrderedDict)
     ready: dict[int, np.ndarray] = field(default_factory=dict)
+    picture: tuple[int, np.ndarray] | None = None
 
 
 class SessionState:
@@ -126,6 +128,11 @@ class SessionState:
             known = "" if self.num_frames is None else f" of {self.num_frames} frames (0 to {self.num_frames - 1})"
             raise ValueError(f"frame_idx {index} is outside the video{known}")
         return index
+
+    def picture(self, position: int) -> np.ndarray:
+        """A frame, H x W x 3 uint8; the one that is being tracked is not read again."""
+        known = self.features.picture
+        return known[1] if known is not None and known[0] == position else self.frames[position]
 
     def is_ahead(self, frame_idx: object) -> bool:
         """Whether a frame of a live stream has not come yet."""
