@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from typing_extensions import TypedDict
 
@@ -22,13 +22,25 @@ _LEAST = {
 }
 
 
+class Floors(NamedTuple):
+    """How good masks have to be. Scores of one model are no scores of another: those of a small one are lower."""
+
+    pred_iou_thresh: float = 0.7
+    stability_score_thresh: float = 0.9
+    min_quality: float = 0.4
+
+
+#: For models that are not judged as the released ones are.
+FLOORS = {"sam2v_nano": Floors(0.1, 0.7, 0.2)}
+
+
 class MaskletChanges(TypedDict, total=False):
     """The fields of `MaskletOptions` as keyword arguments."""
 
     points_per_side: int
     points_per_batch: int
-    pred_iou_thresh: float
-    stability_score_thresh: float
+    pred_iou_thresh: float | None
+    stability_score_thresh: float | None
     stability_score_offset: float
     box_nms_thresh: float
     min_area: float
@@ -42,7 +54,7 @@ class MaskletChanges(TypedDict, total=False):
     keep_alive: int
     duplicate_iou: float
     merge_after: int
-    min_quality: float
+    min_quality: float | None
     both: bool
     leave_out: Any
     keep: Mapping[str, Any] | None
@@ -56,9 +68,9 @@ class MaskletOptions:
     Attributes:
         points_per_side: masks are proposed at a grid of this many points a side, as far as no object is there.
         points_per_batch: points that are decoded together.
-        pred_iou_thresh: proposals with a lower predicted IoU are dropped.
+        pred_iou_thresh: proposals with a lower predicted IoU are dropped. None: what suits the model, see `FLOORS`.
         stability_score_thresh: likewise those that are less stable, by a cut `stability_score_offset` (in logits) above
-            and below the threshold.
+            and below the threshold. None: what suits the model.
         stability_score_offset: see above.
         box_nms_thresh: of two proposals whose boxes overlap by more than this IoU the better one stays.
         min_area: proposals that cover less than this share of the picture are dropped.
@@ -77,7 +89,8 @@ class MaskletOptions:
         duplicate_iou: of two objects whose masks overlap by this IoU on a frame the one that was lost or jumped last is
             hidden there.
         merge_after: frames after which two such objects are one.
-        min_quality: an object whose predicted IoU times stability is lower on average is given up.
+        min_quality: an object whose predicted IoU times stability is lower on average is given up. None: what suits the
+            model.
         both: track objects also backwards from where they were found, to where they began. Results then come after the
             last frame was seen, and are kept until then (beyond the pool's budget in a temporary file).
         leave_out: H x W mask of the picture in which no object is looked for.
@@ -90,8 +103,8 @@ class MaskletOptions:
 
     points_per_side: int = 16
     points_per_batch: int = 64
-    pred_iou_thresh: float = 0.7
-    stability_score_thresh: float = 0.85
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
     stability_score_offset: float = 1.0
     box_nms_thresh: float = 0.7
     min_area: float = 0.001
@@ -105,22 +118,25 @@ class MaskletOptions:
     keep_alive: int = 120
     duplicate_iou: float = 0.7
     merge_after: int = 12
-    min_quality: float = 0.5
+    min_quality: float | None = None
     both: bool = False
     leave_out: Any = None
     keep: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            value, kind = getattr(self, option.name), type(option.default)
+            value, by_model = getattr(self, option.name), option.name in Floors._fields
+            kind = float if by_model else type(option.default)
             if kind is float and type(value) is int:
                 value = float(value)
                 object.__setattr__(self, option.name, value)
-            if option.name not in ("leave_out", "keep") and type(value) is not kind:
+            known = (by_model and value is None) or option.name in ("leave_out", "keep")
+            if not known and type(value) is not kind:
                 raise TypeError(f"{option.name} must be {kind.__name__}, got {value!r}")
         for name in _FRACTIONS:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -143,13 +159,21 @@ class MaskletOptions:
             raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
         return MaskletOptions(**{**known, **changes})  # type: ignore[arg-type]
 
+    def suited(self, model: str) -> MaskletOptions:
+        """These options with numbers for what was left to the model of this name."""
+        floors = FLOORS.get(model, Floors())
+        open_ones = {name: value for name, value in floors._asdict().items() if getattr(self, name) is None}
+        return self.changed(**open_ones)
+
     @property
     def proposing(self) -> MaskOptions:
         """How masks are proposed at points."""
         shared = {f.name for f in fields(MaskOptions)} & {f.name for f in fields(self)}
-        return MaskOptions().changed(**{name: getattr(self, name) for name in shared})
+        given = {name: value for name in shared if (value := getattr(self, name)) is not None}
+        return MaskOptions().changed(**given)
 
     @property
     def rules(self) -> AssociationRules:
         """By which rules objects begin, live and end."""
-        return AssociationRules(**{f.name: getattr(self, f.name) for f in fields(AssociationRules)})
+        given = {f.name: value for f in fields(AssociationRules) if (value := getattr(self, f.name)) is not None}
+        return AssociationRules(**given)

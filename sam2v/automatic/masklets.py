@@ -76,8 +76,9 @@ class AutomaticMasklets:
         pool: Pool | None = None,
         **changes: Unpack[MaskletChanges],
     ) -> None:
-        self.options = (options or MaskletOptions()).changed(**changes)
+        chosen = (options or MaskletOptions()).changed(**changes)
         self._predictor = VideoPredictor(model, options=video, policy=policy, pool=pool)
+        self.options = chosen.suited(self.model.config.name)
 
     @classmethod
     def from_pretrained(cls, name: str = "sam2v_nano", **options: Any) -> AutomaticMasklets:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sam2v.cli.masklet_options import SHARED
 from sam2v.cli.options import load_model_from, no_progress
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output-mode", choices=("coco_rle", "uncompressed_rle"), help="run lengths in the records")
     group.add_argument("--use-m2m", action="store_true", default=None, help="refine every mask once more")
     group.add_argument("--single", action="store_false", default=None, dest="multimask_output", help="one mask a point")
+
+
+def picture_flags(args: argparse.Namespace) -> list[str]:
+    """The flags that were given and mean nothing for a video."""
+    names = [name for name in (*_FLAGS, "point_grids", "output_mode", "use_m2m") if name not in SHARED]
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]
+    return given + ["--single"] * (args.multimask_output is not None)
 
 
 def mask_options_from(args: argparse.Namespace) -> MaskOptions:

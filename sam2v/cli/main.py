@@ -18,7 +18,7 @@ COMMANDS: dict[str, str] = {
     "demo": "track an object in a video made on the spot and write what comes out",
     "track": "track prompted objects through a video",
     "image": "segment objects in a picture",
-    "auto": "segment everything in a picture, or in a folder of pictures",
+    "auto": "segment everything in pictures, and track everything in a video",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",

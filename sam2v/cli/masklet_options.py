@@ -46,6 +46,13 @@ def add_proposal_arguments(parser: Any) -> None:
     parser.add_argument("--stability-score-thresh", type=float, metavar="S", help="least stability of a mask")
 
 
+#: Options of the grid and the filters that videos have as pictures do.
+SHARED = (
+    *("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset"),
+    "box_nms_thresh",
+)
+
+
 def masklet_options_from(args: argparse.Namespace) -> MaskletOptions:
     """The options that the arguments name; the others are left as they are.
 
@@ -54,14 +61,19 @@ def masklet_options_from(args: argparse.Namespace) -> MaskletOptions:
     """
     from sam2v.automatic.masklet_options import MaskletOptions
 
-    names = (*_NUMBERS, "points_per_side", "pred_iou_thresh", "stability_score_thresh")
-    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    given = {name: value for name in (*_NUMBERS, *SHARED) if (value := getattr(args, name, None)) is not None}
     masks: dict[str, Any] = {}
     if args.leave_out is not None:
         masks["leave_out"] = _mask(args.leave_out)
     if args.keep:
         masks["keep"] = dict(map(_kept, args.keep))
     return MaskletOptions(**given, both=args.both, **masks)
+
+
+def video_flags(args: argparse.Namespace) -> list[str]:
+    """The flags of videos that were given."""
+    names = (*_NUMBERS, "both", "leave_out", "keep", "format", "fps")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, False, [])]
 
 
 def _kept(text: str) -> tuple[str, np.ndarray]:

@@ -33,7 +33,7 @@ def find_everything(
 ) -> Iterator[MaskletFrame]:
     """The frames of a video with what a method finds; all methods propose masks with the same options."""
     if method == "link":
-        return link_masks(model, source, options)
+        return link_masks(model, source, options.suited(backend_for(model).config.name))
     chosen = options.changed(propose_every=0) if method == "first" else options
     return AutomaticMasklets(model, options=chosen).track(source)
 

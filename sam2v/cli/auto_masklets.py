@@ -1,0 +1,97 @@
+"""`sam2v auto` of videos."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam2v.cli.masklet_options import add_masklet_arguments, masklet_options_from
+from sam2v.cli.options import load_model_from, no_progress
+
+if TYPE_CHECKING:
+    from sam2v.automatic.masklets import Masklets
+    from sam2v.output.writers import Format
+    from sam2v.video.base import FrameSource
+
+#: What is known of every object, beside what the writers leave.
+OBJECTS = "objects.json"
+_DRAWN = ("mp4", "webm", "gif")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `sam2v.AutomaticMasklets` that pictures do not have, and the output of videos."""
+    group = parser.add_argument_group("videos")
+    group.add_argument("--video", action="store_true", help="a folder of pictures is the frames of a video")
+    add_masklet_arguments(group)
+    group.add_argument(
+        "--format",
+        metavar="LIST",
+        help="of png, objects, coco, sav, npz, mp4, webm, gif (default: png,coco,sav,mp4)",
+    )
+    group.add_argument("--fps", type=float, help="frame rate of overlays (default: the video's, or 25)")
+
+
+def run(args: argparse.Namespace, source: Path) -> int:
+    """Find and track everything in a video, and write it as it comes."""
+    from tqdm import tqdm
+
+    from sam2v.automatic.masklets import AutomaticMasklets
+    from sam2v.output.writers import open_writers, remove_results
+    from sam2v.video.sources import open_source
+
+    options = masklet_options_from(args)
+    formats, out = _formats(args.format or "png,coco,sav,mp4"), Path(args.out)
+    frames = open_source(source)
+    _check_inputs_stay(frames, source, out, formats)
+    finder = AutomaticMasklets(load_model_from(args), options=options)
+    for name in formats:
+        remove_results(name, out)
+    length = frames.known_length()
+    with tqdm(total=length, unit="frame", disable=no_progress(args)) as bar:
+        found = finder.track(frames, step=bar.update)
+        with open_writers(formats, out, source=frames, fps=args.fps) as writer:
+            count, drawn = 0, bool(set(_DRAWN) & set(formats))
+            for result in found:
+                count += 1
+                bar.set_postfix(objects=len(result.obj_ids), refresh=False)
+                writer.write(result.with_frame(frames[result.frame_idx]) if drawn else result)
+    _say(found, count, formats, out, options.max_objects)
+    return 0
+
+
+def _say(found: Masklets, count: int, formats: Sequence[str], out: Path, most: int) -> None:
+    """Write what is known of the objects, and say how it went."""
+    from sam2v.files import write_text
+
+    known = [asdict(masklet) for masklet in found.masklets.values()]
+    write_text(out / OBJECTS, json.dumps({"objects": known, "left_out": found.left_out}, indent=1) + "\n")
+    objects = f"{len(known) or 'no'} object{'s' * (len(known) != 1)}"
+    print(f"{objects} in {count} frame{'s' * (count != 1)}: {', '.join(formats)} and {OBJECTS} in {out}")
+    if found.left_out:
+        print(f"proposals left out, there being {most} better objects at a time (--max-objects): {found.left_out}")
+
+
+def _formats(text: str) -> list[Format]:
+    from sam2v.output.writers import FORMATS
+
+    names: list[Any] = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names or [""]:
+        if name not in FORMATS:
+            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    return names
+
+
+def _check_inputs_stay(frames: FrameSource, source: Path, out: Path, formats: Sequence[str]) -> None:
+    """Raise ValueError if a result would replace the video or one of its frames."""
+    folder, video = out.resolve(), source.resolve()
+    if video == folder or (video.is_dir() and folder.parent == video and "objects" in formats):
+        raise ValueError(f"--out {out}: results would go between the frames of {source}; name another folder")
+    about_a_frame = video.parent == folder and video.suffix in (".png", ".npz")
+    if video in {folder / f"overlay.{name}" for name in formats} or (
+        about_a_frame and video.stem in map(frames.frame_name, range(frames.known_length() or 0))
+    ):
+        raise ValueError(f"--out {out}: results would replace {source}; name another folder")
