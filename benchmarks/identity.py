@@ -2,8 +2,8 @@
 
     python -m benchmarks.identity --policies recent robust --groups crossing return --seeds 0 20 --json identity.json
 
-Every object is prompted with its mask on the first frame and tracked forward. What the JSON file holds already, with the
-same model and length, is not run again, so that ranges of seeds can be run one after the other.
+The object is prompted with its mask on the first frame and tracked forward. What the JSON file holds already, with
+the same model and length, is not run again: ranges of seeds can be run one after the other.
 """
 
 from __future__ import annotations
