@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
-from sam2v.cli.options import add_model_arguments, add_quiet_argument
+from sam2v.cli.options import add_memory_argument, add_model_arguments, add_quiet_argument, memory_from
 
 if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
@@ -63,6 +63,7 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")
     parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+    add_memory_argument(parser)
     add_model_arguments(parser)
 
 
@@ -78,6 +79,7 @@ class PredictorSpec:
     fast: bool
     baseline: str | None
     threads: int | None = None
+    memory: str = "recent"
 
     def __call__(self) -> Predictor:
         """Load on the first call."""
@@ -97,7 +99,7 @@ class PredictorSpec:
         import sam2v
 
         options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
-        return sam2v.VideoPredictor(sam2v.load_model(*options))
+        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory)
 
 
 _LOADED: dict[PredictorSpec, Predictor] = {}
@@ -164,9 +166,8 @@ def _spec(args: argparse.Namespace) -> PredictorSpec:
     from sam2v.jobs.ranks import default_workers
 
     threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
-    return PredictorSpec(
-        args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast, args.baseline, threads
-    )
+    model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
+    return PredictorSpec(*model, args.baseline, threads, memory_from(args))
 
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
@@ -176,5 +177,6 @@ def _run(args: argparse.Namespace, parts: Path | None) -> Run:
 
     file = Path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
-    key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.baseline, args.dtype, args.fast)
+    how = (args.override, args.baseline, args.dtype, args.fast, memory_from(args))
+    key = fingerprint(args.model, args.checkpoint, stamp, *how)
     return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)

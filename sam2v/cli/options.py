@@ -38,6 +38,28 @@ def load_model_from(args: argparse.Namespace) -> Sam2Network:
     return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override, fast=args.fast)
 
 
+def add_memory_argument(group: argparse._ActionsContainer) -> None:
+    """Which memory policy."""
+    group.add_argument(
+        "--memory",
+        default="recent",
+        metavar="NAME",
+        help="memory policy: recent, quality, motion, distractor, tree or robust (default: %(default)s)",
+    )
+
+
+def memory_from(args: argparse.Namespace) -> str:
+    """The policy's name that `add_memory_argument`'s argument gives.
+
+    Raises:
+        ValueError: an unknown one; the known ones are listed.
+    """
+    from sam2v.memory import check_policy_name
+
+    check_policy_name(args.memory)
+    return str(args.memory)
+
+
 def add_quiet_argument(parser: argparse._ActionsContainer) -> None:
     """Whether progress bars are shown."""
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 
-from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
+from sam2v.cli.options import (
+    add_memory_argument,
+    add_model_arguments,
+    add_quiet_argument,
+    load_model_from,
+    memory_from,
+    no_progress,
+)
 
 DESCRIPTION = (
     "Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
@@ -33,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     span.add_argument(
         "--fill-holes", type=int, default=8, metavar="AREA", help="fill holes up to this area (default: 8)"
     )
+    add_memory_argument(span)
     output = parser.add_argument_group("output")
     output.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     output.add_argument(
@@ -61,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if args.max_frames is not None and args.max_frames < 0:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
+    memory = memory_from(args)
     predictor = VideoPredictor(
-        load_model_from(args), non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
+        load_model_from(args), policy=memory, non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
     )
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
     video, out = user_path(args.video), user_path(args.out)

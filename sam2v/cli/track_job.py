@@ -145,6 +145,7 @@ class TrackJob:
             "dtype": model.dtype,
             "weights": model.weights,
             "options": asdict(self.predictor.options),
+            "memory": model.policy,
             "direction": self.direction,
             "start": self.start,
             "max_frames": self.most,

@@ -95,13 +95,13 @@ class Commit(NamedTuple):
 class MemoryPolicy(Protocol):
     """Four questions that are asked for every object and tracked frame. A policy keeps nothing itself: what it has to
     remember about an object goes into the hypotheses' memos, which are saved with the session.
-
-    Attributes:
-        looks: whether `choose` and `commit` look at the candidates. They are then brought to the host on every frame,
-            where a policy that does not look leaves everything on the device.
     """
 
-    looks: bool
+    @property
+    def looks(self) -> bool:
+        """Whether `choose` and `commit` look at the candidates. They are then brought to the host on every frame, where
+        a policy that does not look leaves everything on the device."""
+        ...
 
     def start(self, earlier: Memo | None = None) -> Memo:
         """The memo of an object that was just prompted; `earlier` is the one it had before, if any."""

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sam2v.memory.bank import Reach
-from sam2v.memory.entry import MemoryEntry
+from sam2v.memory.past import Past, closest_conditioning
 from sam2v.memory.policy import Choice, Commit, Hypothesis, Memo, Moment, Read, Selection
 
 if TYPE_CHECKING:
     from sam2v.memory.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class RecentFrames:
+    """Short-term half: the latest tracked frames, whatever they show.
+
+    Attributes:
+        stride: distance between memories; the frame just before is always read.
+
+    Raises:
+        ValueError: a stride below 1.
+    """
+
+    stride: int = 1
+
+    looks = False
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"memory_temporal_stride_for_eval must be at least 1, got {self.stride}")
+
+    def note(self, candidates: Candidates, choice: Choice) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
+    def memories(self, past: Past, count: int) -> list[Read]:
+        """See `ShortTerm`."""
+        frames = ((self._frame(past.moment, steps), steps - 1) for steps in range(count, 0, -1))
+        return [Read(frame, entry, row) for frame, row in frames if (entry := past.get(frame)) is not None]
+
+    def pointers(self, past: Past) -> list[Read]:
+        """See `ShortTerm`."""
+        frames = ((past.moment.ago(distance), distance) for distance in range(1, past.moment.max_pointers))
+        return [Read(frame, entry, distance) for frame, distance in frames if (entry := past.get(frame)) is not None]
+
+    def _frame(self, moment: Moment, steps: int) -> int:
+        """Frame of the `steps`-th latest memory: the neighbour, then multiples of the stride beyond it."""
+        if steps == 1:
+            return moment.ago(1)
+        direction = -1 if moment.reverse else 1
+        # floor to a multiple of the stride in the direction of the past, on a mirrored axis in reverse
+        mirrored = direction * moment.frame_idx
+        return direction * (((mirrored - 2) // self.stride - (steps - 2)) * self.stride)
 
 
 @dataclass(frozen=True)
@@ -40,10 +83,8 @@ class RecentFramesPolicy:
     looks = False
 
     def __post_init__(self) -> None:
-        if self.max_cond_frames != -1 and self.max_cond_frames < 2:
-            raise ValueError(f"max_cond_frames_in_attn must be -1 (all) or at least 2, got {self.max_cond_frames}")
-        if self.stride < 1:
-            raise ValueError(f"memory_temporal_stride_for_eval must be at least 1, got {self.stride}")
+        check_cond_frames(self.max_cond_frames)
+        RecentFrames(self.stride)
 
     def start(self, earlier: Memo | None = None) -> Memo:
         """Nothing has to be kept."""
@@ -51,25 +92,12 @@ class RecentFramesPolicy:
 
     def select(self, hypothesis: Hypothesis, moment: Moment) -> Selection:
         """See `MemoryPolicy`."""
-        bank = hypothesis.bank
+        bank, short, last_row = hypothesis.bank, RecentFrames(self.stride), self.num_maskmem - 1
         chosen = self.closest_conditioning(list(bank.conditioning), moment.frame_idx)
-
-        def recent(frame: int) -> MemoryEntry | None:
-            # a conditioning frame that was not chosen may still serve as an ordinary recent one
-            return bank.tracked(frame) or (None if frame in chosen else bank.conditioning.get(frame))
-
-        last_row = self.num_maskmem - 1
-        selection = Selection([Read(frame, bank.conditioning[frame], last_row) for frame in chosen])
-        for steps in range(last_row, 0, -1):
-            frame = self._recent_frame(moment, steps)
-            if (entry := recent(frame)) is not None:
-                selection.memories.append(Read(frame, entry, steps - 1))
-        past = ((frame, moment.distance(frame)) for frame in chosen)
-        selection.pointers = [Read(f, bank.conditioning[f], distance) for f, distance in past if distance >= 0]
-        for distance in range(1, moment.max_pointers):
-            frame = moment.ago(distance)
-            if (entry := recent(frame)) is not None:
-                selection.pointers.append(Read(frame, entry, distance))
+        past = Past(hypothesis, moment, chosen)
+        selection = conditioning_reads(hypothesis, moment, chosen, last_row)
+        selection.memories += short.memories(past, last_row)
+        selection.pointers += short.pointers(past)
         return selection
 
     def choose(self, hypotheses: Sequence[Hypothesis], candidates: Candidates, moment: Moment) -> Sequence[Choice]:
@@ -89,22 +117,23 @@ class RecentFramesPolicy:
 
     def closest_conditioning(self, frames: list[int], frame_idx: int) -> list[int]:
         """The conditioning frames to read: the nearest before, the nearest at or after, then the closest others."""
-        if self.max_cond_frames == -1 or len(frames) <= self.max_cond_frames:
-            return frames
-        before = [f for f in frames if f < frame_idx]
-        after = [f for f in frames if f >= frame_idx]
-        chosen = ([max(before)] if before else []) + ([min(after)] if after else [])
-        others = sorted((f for f in frames if f not in chosen), key=lambda f: abs(f - frame_idx))
-        return chosen + others[: self.max_cond_frames - len(chosen)]
+        return closest_conditioning(frames, frame_idx, self.max_cond_frames)
 
-    def _recent_frame(self, moment: Moment, steps: int) -> int:
-        """Frame of the `steps`-th latest memory: the neighbour, then multiples of the stride beyond it."""
-        if steps == 1:
-            return moment.ago(1)
-        direction = -1 if moment.reverse else 1
-        # floor to a multiple of the stride in the direction of the past, on a mirrored axis in reverse
-        mirrored = direction * moment.frame_idx
-        return direction * (((mirrored - 2) // self.stride - (steps - 2)) * self.stride)
+
+def check_cond_frames(max_cond_frames: int) -> None:
+    """Raise ValueError unless it is -1 (all) or at least 2."""
+    if max_cond_frames != -1 and max_cond_frames < 2:
+        raise ValueError(f"max_cond_frames_in_attn must be -1 (all) or at least 2, got {max_cond_frames}")
+
+
+def conditioning_reads(hypothesis: Hypothesis, moment: Moment, chosen: list[int], last_row: int) -> Selection:
+    """The memories of conditioning frames, and the pointers of those in the past."""
+    known = hypothesis.bank.conditioning
+    past = ((frame, moment.distance(frame)) for frame in chosen)
+    return Selection(
+        [Read(frame, known[frame], last_row) for frame in chosen],
+        [Read(frame, known[frame], distance) for frame, distance in past if distance >= 0],
+    )
 
 
 def _around(frame_idx: int, distance: int) -> frozenset[int]:

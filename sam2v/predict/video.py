@@ -47,7 +47,8 @@ class VideoPredictor:
 
     Args:
         model: a network from `sam2v.load_model`, or what `sam2v.compile_network` makes of one.
-        policy: which memories a frame reads and what is remembered; None takes the reference's rule with the options.
+        policy: which memories a frame reads, which masks live on and what is remembered: one of the names in
+            `sam2v.memory.POLICIES` or a policy of your own. None is "recent", the reference's rule.
         frames_per_encoding: how many frames of a video (not of a live stream) are encoded in one batch while tracking:
             the same masks, sooner on a device that one frame does not fill, for the memory of so many frames' features.
         pool: keeps the results of all sessions within a budget; several predictors may share one. None makes one.
@@ -62,7 +63,7 @@ class VideoPredictor:
         self,
         model: Sam2Network | Backend,
         *,
-        policy: MemoryPolicy | None = None,
+        policy: MemoryPolicy | str | None = None,
         frames_per_encoding: int = 1,
         pool: Pool | None = None,
         options: VideoOptions | None = None,
@@ -76,7 +77,7 @@ class VideoPredictor:
             raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
         self.model = backend.network
         self.pool = pool or Pool()
-        self._engine = Engine(backend, self.options, policy, frames_per_encoding)
+        self._engine = Engine(backend, self.options, "recent" if policy is None else policy, frames_per_encoding)
         self.policy = self._engine.policy
 
     @classmethod

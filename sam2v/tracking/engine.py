@@ -35,16 +35,21 @@ class Engine:
     Args:
         backend: the network's calls.
         options: how masks and memories are handled.
-        policy: what is read from memory and remembered; None takes the reference's rule with `options`.
+        policy: what is read from memory and remembered; a name makes one with `options`.
         frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
     """
 
     def __init__(
-        self, backend: Backend, options: VideoOptions, policy: MemoryPolicy | None = None, frames_per_encoding: int = 1
+        self,
+        backend: Backend,
+        options: VideoOptions,
+        policy: MemoryPolicy | str = "recent",
+        frames_per_encoding: int = 1,
     ) -> None:
         memory = backend.config.memory
         self.backend, self.options, self.finish = backend, options, options.finish
-        self.policy = policy or options.default_policy(memory.num_maskmem, memory.max_obj_ptrs)
+        sizes = (memory.num_maskmem, memory.max_obj_ptrs)
+        self.policy = options.policy(policy, *sizes) if isinstance(policy, str) else policy
         self.encoder = FrameEncoder(backend, frames_per_encoding=frames_per_encoding)
 
     # -- prompts -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing_extensions import TypedDict
 
 from sam2v.masks.logits import Finish
-from sam2v.memory import RecentFramesPolicy
+from sam2v.memory import MemoryPolicy, named_policy
 
 
 class VideoChanges(TypedDict, total=False):
@@ -84,8 +84,11 @@ class VideoOptions:
         """What is done to masks before people see them."""
         return Finish(self.fill_hole_area, self.remove_speck_area, self.non_overlap_masks)
 
-    def default_policy(self, num_maskmem: int, max_obj_ptrs: int) -> RecentFramesPolicy:
-        """The reference's memory rule with these options."""
-        return RecentFramesPolicy(
-            num_maskmem, max_obj_ptrs, self.max_cond_frames_in_attn, self.memory_temporal_stride_for_eval
-        )
+    def policy(self, name: str, num_maskmem: int, max_obj_ptrs: int) -> MemoryPolicy:
+        """A memory policy by name with these options.
+
+        Raises:
+            ValueError: an unknown name; the known ones are listed.
+        """
+        stride = self.memory_temporal_stride_for_eval
+        return named_policy(name, num_maskmem, max_obj_ptrs, self.max_cond_frames_in_attn, stride)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +56,13 @@ class Origin:
 
 
 def describe_policy(policy: MemoryPolicy) -> dict[str, Any]:
-    """Name and values of a policy."""
-    values: dict[str, Any] = asdict(policy) if is_dataclass(policy) and not isinstance(policy, type) else {}
-    return {"name": type(policy).__name__, **values}
+    """Name and values of a policy, and of the parts that it is put together from."""
+    described: dict[str, Any] = _described(policy)
+    return described if isinstance(described, dict) else {"name": type(policy).__name__}
+
+
+def _described(part: Any) -> Any:
+    """Name and values of a dataclass' value; anything else as it is."""
+    if not is_dataclass(part) or isinstance(part, type):
+        return part
+    return {"name": type(part).__name__, **{f.name: _described(getattr(part, f.name)) for f in fields(part)}}

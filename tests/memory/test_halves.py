@@ -1,0 +1,196 @@
+"""The parts of policies by themselves: what they read, choose and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sam2v.memory import (
+    Candidates,
+    Choice,
+    DistractorAnchors,
+    Held,
+    Hypothesis,
+    KeyScaling,
+    MemoryBank,
+    MemoryEntry,
+    Moment,
+    MotionChoice,
+    Policy,
+    PresentFrames,
+    QualityFrames,
+    Read,
+    SureFrames,
+    TreeChoice,
+)
+from sam2v.memory.kalman import BoxFilter
+from sam2v.memory.past import Past
+
+
+def entry(**facts: float) -> MemoryEntry:
+    return MemoryEntry(Held(()), Held(()), facts=facts)
+
+
+def remembering(facts: dict[int, dict[str, float]]) -> Hypothesis:
+    bank = MemoryBank()
+    bank.conditioning[0] = entry()
+    for frame, known in facts.items():
+        bank.put(frame, entry(**known))
+    return Hypothesis(bank)
+
+
+def candidates(iou: list[list[float]], masks: np.ndarray | None = None, score: float = 5.0) -> Candidates:
+    rows, count = len(iou), len(iou[0])
+    logits = torch.zeros(rows, count, 8, 8) if masks is None else torch.from_numpy(np.where(masks, 1.0, -1.0))
+    found = SimpleNamespace(iou=torch.tensor(iou), masks=logits, object_score=torch.full((rows, 1), score))
+    return Candidates(found, slice(0, rows))  # type: ignore[arg-type]
+
+
+def square(x: int, y: int = 8, side: int = 6, size: int = 32) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[y : y + side, x : x + side] = True
+    return mask
+
+
+# -- short term --------------------------------------------------------------------------------------------------------
+
+
+def test_quality_reads_the_frame_before_and_good_ones() -> None:
+    facts = {f: {"iou": 0.9, "object_score": -3.0 if f in (3, 5, 9) else 4.0} for f in range(1, 10)}
+    past = Past(remembering(facts), Moment(10, False, 5), [0])
+    assert [(r.frame_idx, r.time) for r in QualityFrames().memories(past, 4)] == [(6, 3), (7, 2), (8, 1), (9, 0)]
+    assert [(r.frame_idx, r.time) for r in QualityFrames().pointers(past)] == [(9, 1), (8, 2), (7, 3), (6, 4)]
+
+
+def test_sure_frames_are_found_however_far_back() -> None:
+    facts = {f: {"iou": 0.9, "object_score": 4.0 if f == 2 else -1.0} for f in range(1, 500)}
+    past = Past(remembering(facts), Moment(500, False, 16), [0])
+    assert [r.frame_idx for r in SureFrames().memories(past, 6)] == [2, 499]
+
+
+def test_present_frames_skip_empty_ones() -> None:
+    facts = {f: {"area": 0.0 if f in (10, 18, 19) else 30.0} for f in range(1, 20)}
+    past = Past(remembering(facts), Moment(20, False, 16), [0])
+    assert [(r.frame_idx, r.time) for r in PresentFrames().memories(past, 6)] == [(5, 2), (15, 1), (17, 0)]
+    assert 18 not in [r.frame_idx for r in PresentFrames().pointers(past)]
+
+
+@given(
+    good=st.lists(st.booleans(), min_size=30, max_size=90),
+    short=st.sampled_from([QualityFrames(), SureFrames(), PresentFrames(), PresentFrames(2)]),
+    reverse=st.booleans(),
+)
+def test_pruning_to_the_reach_changes_nothing_that_is_read(good: list[bool], short: object, reverse: bool) -> None:
+    policy, end = Policy(short), len(good) + 1  # type: ignore[arg-type]
+    whole, pruned = remembering({}), remembering({})
+    for number, passes in enumerate(good, 1):
+        frame = -number if reverse else number
+        facts = {"iou": 0.9, "object_score": 3.0 if passes else -3.0, "area": float(passes)}
+        for hypothesis in (whole, pruned):
+            hypothesis.bank.put(frame, entry(**facts))
+        pruned.bank.prune(policy.reach(pruned, Moment(frame, reverse, 16)), forget=True)
+    moment = Moment(-end if reverse else end, reverse, 16)
+    read = [[[r[::2] for r in part] for part in vars(policy.select(h, moment)).values()] for h in (whole, pruned)]
+    assert read[0] == read[1]
+    assert len(pruned.bank.history) <= 40
+
+
+# -- long term ---------------------------------------------------------------------------------------------------------
+
+
+def test_anchors_are_frames_with_a_look_alike() -> None:
+    long, hypothesis = DistractorAnchors(count=2, gap=2), Hypothesis(MemoryBank())
+    memo, kept = long.start(), []
+    for frame in range(1, 16):
+        other = square(4) | square(22) if frame > 3 else square(5)  # a second object comes into the picture
+        seen = candidates([[0.9, 0.5]], np.stack([square(4), other])[None])
+        if long.keeps(hypothesis, memo, seen, Choice(0, 0), Moment(frame, False, 16)):
+            hypothesis.bank.put(frame, entry(), anchor=True)
+            kept.append(frame)
+    assert kept == [4, 7, 10, 13]
+    assert long.anchors(hypothesis, memo) == [13, 10] and set(hypothesis.bank.anchors) == {10, 13}
+
+
+@pytest.mark.parametrize(
+    ("iou", "mask"), [(0.7, square(4)), (0.9, square(4, side=9)), (0.9, np.zeros((32, 32), bool))], ids=str
+)
+def test_no_anchor_where_the_answer_is_not_sure(iou: float, mask: np.ndarray) -> None:
+    long, hypothesis = DistractorAnchors(), Hypothesis(MemoryBank())
+    memo = {**long.start(), "areas": [[f, 36] for f in range(10)]}
+    seen = candidates([[iou, 0.5]], np.stack([mask, square(22)])[None])
+    assert not long.keeps(hypothesis, memo, seen, Choice(0, 0), Moment(20, False, 16))
+
+
+# -- choices -----------------------------------------------------------------------------------------------------------
+
+
+def test_motion_prefers_the_candidate_where_the_object_can_be() -> None:
+    choice, hypothesis = MotionChoice(stable_frames=4), Hypothesis(MemoryBank())
+    memo = choice.start()
+    for frame in range(8):
+        seen = candidates([[0.9, 0.92]], np.stack([square(frame), square(24 - frame)])[None])
+        if frame >= 6:
+            assert choice.choose([hypothesis], [memo], seen, Moment(frame, False, 16))[0].mask == 0
+        facts = choice.follow(memo, seen, Choice(0, 0), Moment(frame, False, 16))
+    assert facts["motion"] > 0.5
+    jumped = Moment(3, False, 16)
+    assert choice.choose([hypothesis], [memo], seen, jumped)[0].mask == 1, "no motion is known after a jump"
+    empty = candidates([[0.9]], np.zeros((1, 1, 32, 32), bool))
+    choice.follow(memo, empty, Choice(0, 0), Moment(8, False, 16))
+    assert not memo, "an empty mask is no measurement"
+
+
+@given(speed=st.floats(-3, 3), height=st.floats(5, 40))
+def test_the_filter_learns_a_constant_velocity(speed: float, height: float) -> None:
+    box = np.array([50.0, 60.0, 50.0 + height, 60.0 + height])
+    known = BoxFilter.at(box)
+    for step in range(1, 60):
+        known = known.predicted().updated(box + step * speed)
+    np.testing.assert_allclose(known.predicted().box, box + 60 * speed, atol=0.05 * height)
+    assert (np.linalg.eigvalsh(known.covariance) > 0).all()
+
+
+def test_the_tree_keeps_the_best_when_sure_and_different_ones_when_not() -> None:
+    choice = TreeChoice(2)
+    ways = [Hypothesis(MemoryBank(), score=0.0), Hypothesis(MemoryBank(), score=-0.2)]
+    iou = [[0.9, 0.901, 0.2], [0.85, 0.1, 0.1]]
+    sure = choice.choose(ways, [{}, {}], candidates(iou, score=5.0), Moment(3, False, 16))
+    assert [(c.row, c.mask) for c in sure] == [(0, 1), (0, 0)] and sure[0].score == 0.0
+    unsure = choice.choose(ways, [{}, {}], candidates(iou, score=1.0), Moment(3, False, 16))
+    assert [(c.row, c.mask) for c in unsure] == [(0, 1), (1, 0)] and unsure[1].score < 0
+
+
+def test_keys_are_scaled_by_object_score() -> None:
+    reads = [Read(0, entry(), 6), Read(3, entry(object_score=-2.0), 1), Read(4, entry(object_score=5.0), 0)]
+    assert [r.scale for r in KeyScaling().scaled(reads)] == pytest.approx([1.05, 0.95, 1.0])
+    assert KeyScaling().scaled(reads[:1]) == reads[:1]
+
+
+# -- bad values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: QualityFrames(1.5), "min_quality"),
+        (lambda: SureFrames(-0.1), "min_iou"),
+        (lambda: PresentFrames(0), "stride"),
+        (lambda: MotionChoice(weight=float("nan")), "weight"),
+        (lambda: MotionChoice(stable_frames=0), "stable_frames"),
+        (lambda: DistractorAnchors(count=0), "count"),
+        (lambda: DistractorAnchors(max_overlap=2.0), "max_overlap"),
+        (lambda: TreeChoice(0), "hypotheses"),
+        (lambda: KeyScaling(1.2, 1.1), "high"),
+        (lambda: Policy(num_maskmem=1), "num_maskmem"),
+        (lambda: Policy(max_cond_frames=1), "max_cond_frames"),
+    ],
+)
+def test_values_out_of_range_are_named(make: Callable[[], object], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}\w* must be"):
+        make()
