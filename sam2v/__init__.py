@@ -5,10 +5,14 @@ Names are loaded when they are first used, so that importing the package stays q
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sam2v.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sam2v.automatic.masklets import AutomaticMasklets as AutomaticMasklets
+    from sam2v.automatic.masks import AutomaticMasks as AutomaticMasks
+    from sam2v.automatic.options import MaskOptions as MaskOptions
     from sam2v.backends.compiled import compile_network as compile_network
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
@@ -27,32 +31,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ImagePredictor": "sam2v.predict.image",
-    "MaskletFrame": "sam2v.masks.result",
-    "NoPromptError": "sam2v.tracking.engine",
-    "Pool": "sam2v.memory",
-    "Prompt": "sam2v.tracking.prompts",
-    "Session": "sam2v.tracking.session",
-    "VideoOptions": "sam2v.tracking.options",
-    "VideoPredictor": "sam2v.predict.video",
-    "compile_network": "sam2v.backends.compiled",
-    "list_models": "sam2v.weights.load",
-    "load_model": "sam2v.weights.load",
-    "open_writer": "sam2v.output.writers",
-    "save_checkpoint": "sam2v.weights.load",
-    "show": "sam2v.masks.result",
-    "track": "sam2v.predict.track",
+_MODULES = {
+    "automatic.masklets": ("AutomaticMasklets",),
+    "automatic.masks": ("AutomaticMasks",),
+    "automatic.options": ("MaskOptions",),
+    "backends.compiled": ("compile_network",),
+    "masks.result": ("MaskletFrame", "show"),
+    "memory": ("Pool",),
+    "output.writers": ("open_writer",),
+    "predict.image": ("ImagePredictor",),
+    "predict.track": ("track",),
+    "predict.video": ("VideoPredictor",),
+    "tracking.engine": ("NoPromptError",),
+    "tracking.options": ("VideoOptions",),
+    "tracking.prompts": ("Prompt",),
+    "tracking.session": ("Session",),
+    "weights.load": ("list_models", "load_model", "save_checkpoint"),
 }
-
-__all__ = [*_HOMES, "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'sam2v' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _MODULES)
+__all__ += ["__version__"]

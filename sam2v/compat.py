@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2v.automatic.masks import AutomaticMasks
+from sam2v.automatic.options import MaskOptions, OutputMode
 from sam2v.config import parse_overrides
 from sam2v.model.network import Sam2Network
 from sam2v.predict.image import ImagePredictor
@@ -122,6 +124,47 @@ class SAM2ImagePredictor(ImagePredictor):
         """As `sam2v.ImagePredictor.predict_batch`."""
         masks, *rest = super().predict_batch(*args, **kwargs)
         return ([m.astype(np.float32) for m in masks], *rest)
+
+
+class SAM2AutomaticMaskGenerator(AutomaticMasks):
+    """`sam2v.AutomaticMasks` with the reference's argument order, names and defaults; see `MaskOptions`."""
+
+    def __init__(
+        self,
+        model: Sam2Network,
+        points_per_side: int | None = 32,
+        points_per_batch: int = 64,
+        pred_iou_thresh: float = 0.8,
+        stability_score_thresh: float = 0.95,
+        stability_score_offset: float = 1.0,
+        mask_threshold: float = 0.0,
+        box_nms_thresh: float = 0.7,
+        crop_n_layers: int = 0,
+        crop_nms_thresh: float = 0.7,
+        crop_overlap_ratio: float = 512 / 1500,
+        crop_n_points_downscale_factor: int = 1,
+        point_grids: list[np.ndarray] | None = None,
+        min_mask_region_area: int = 0,
+        output_mode: OutputMode = "binary_mask",
+        use_m2m: bool = False,
+        multimask_output: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in MaskOptions.__dataclass_fields__}
+        if kwargs:
+            raise TypeError(f"SAM2AutomaticMaskGenerator takes no argument {next(iter(kwargs))!r}")
+        super().__init__(model, MaskOptions(**given))
+
+    @classmethod
+    def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2AutomaticMaskGenerator:  # type: ignore[override]
+        """Build with the weights of a Hugging Face repository; takes the arguments of `build_sam2` as well."""
+        own = {name: kwargs.pop(name) for name in MaskOptions.__dataclass_fields__ if name in kwargs}
+        MaskOptions(**own)  # a slip is not answered by a download
+        return cls(build_sam2_hf(model_id, **kwargs), **own)
+
+    def generate(self, image: Any, progress: bool = False) -> list[dict[str, Any]]:
+        """As `sam2v.AutomaticMasks.generate`, without a bar unless asked for."""
+        return super().generate(image, progress)
 
 
 class SAM2State(Session):

@@ -18,6 +18,9 @@ from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup
 #: Bytes that a call of many rows may hold at a time, on the CPU and on other devices; and how many tensors as large as
 #: a row's features it holds for every row.
 _CPU_BYTES, _DEVICE_BYTES, _HELD = 1 << 30, 4 << 30, 24
+#: Fewer at a time where the CPU decodes prompts, whose tensors are large and used once: with 3 rows of 64 x 64 x 256
+#: features they took two thirds of the time that 10 took.
+_CPU_DECODE_BYTES = 288 << 20
 
 
 def kinds_for(device: torch.device) -> Kinds:
@@ -59,7 +62,7 @@ class Backend:
         """The stand-in whose calls are made."""
         prepared = self._prepared
         if prepared is None or prepared[0] != self._state():
-            self._weights = list(self.network.parameters())
+            self._weights = [p for p in self.network.parameters() if not p.is_inference()]  # those count no versions
             prepared = (self._state(), stand_in(self.network, kinds_for(self.device)).eval())
             self._prepared = prepared
         return prepared[1]
@@ -67,7 +70,7 @@ class Backend:
     def _state(self) -> tuple[Any, ...]:
         """What changes when the network is moved, converted or given other weights."""
         sample = (self.network.no_obj_ptr, self.network.memory_encoder.out_proj.weight)
-        versions = sum(0 if p.is_inference() else p._version for p in self._weights)
+        versions = sum(p._version for p in self._weights)
         return (*map(id, sample), self.device, self.dtype, versions)
 
     @torch.no_grad()
@@ -92,15 +95,22 @@ class Backend:
 
     @torch.no_grad()
     def decode_prompts(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, multimask: bool, dynamic: bool = True
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        prompts: Prompts,
+        multimask: bool,
+        dynamic: bool = True,
+        least_iou: float = 0.0,
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
 
         def decode(rows: slice) -> Prediction:
             level, some = ImageFeatures(*_some(features, rows)), Prompts(*_some(prompts, rows))
-            return self.calls.decode_prompts(level, *_some([conditioned], rows), some, multimask, dynamic)
+            (read,) = _some([conditioned], rows)
+            return self.calls.decode_prompts(level, read, some, multimask, dynamic, least_iou)
 
-        parts = self._in_parts(decode, len(prompts.coords), features)
+        parts = self._in_parts(decode, len(prompts.coords), features, _CPU_DECODE_BYTES)
         return Prediction(*map(_joined, zip(*parts, strict=True)))
 
     @torch.no_grad()
@@ -125,10 +135,12 @@ class Backend:
 
         return _joined(self._in_parts(write, len(masks), features))
 
-    def _in_parts(self, call: Callable[[slice], Any], rows: int, features: ImageFeatures) -> list[Any]:
+    def _in_parts(
+        self, call: Callable[[slice], Any], rows: int, features: ImageFeatures, on_cpu: int | None = None
+    ) -> list[Any]:
         """A call's answers for some rows after the others: what it holds in between stays bounded."""
         each = _HELD * features.stride16[0].numel() * features.stride16.element_size()
-        most = max(1, (_CPU_BYTES if self.device.type == "cpu" else _DEVICE_BYTES) // each)
+        most = max(1, ((on_cpu or _CPU_BYTES) if self.device.type == "cpu" else _DEVICE_BYTES) // each)
         return [call(slice(start, start + most)) for start in range(0, max(1, rows), most)]
 
 

@@ -110,14 +110,20 @@ class CompiledBackend(Backend):
 
     @torch.no_grad()
     def decode_prompts(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, multimask: bool, dynamic: bool = True
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        prompts: Prompts,
+        multimask: bool,
+        dynamic: bool = True,
+        least_iou: float = 0.0,
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
         tracked = multimask and prompts.mask is None and prompts.coords.shape[1] == _NO_POINTS
         known = "decode_prompts" in self._compiled and len(conditioned) == count and len(features.stride16) == 1
         if not (tracked and known):
-            return super().decode_prompts(features, conditioned, prompts, multimask, dynamic)
+            return super().decode_prompts(features, conditioned, prompts, multimask, dynamic, least_iou)
         padded = [_repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
         answer = self._run("decode_prompts", features, padded[0], Prompts(*padded[1:]), True, dynamic)
         return Prediction(*(part[:count] for part in answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
 
@@ -20,14 +20,14 @@ _FPS = 12.0
 _PROMPTS = ("mask", "box", "click")
 
 
-def add_parser(subparsers: Any) -> None:
+DESCRIPTION = (
+    "Draw a short clip of textured objects that move, cross and leave, track two of them from a prompt "
+    "each on the first frame, write the overlay and compare the masks with the exact ones."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="track two objects in a clip drawn on the spot",
-        description="Draw a short clip of textured objects that move, cross and leave, track two of them from a prompt "
-        "each on the first frame, write the overlay and compare the masks with the exact ones.",
-    )
     parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="for the results (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=48, help="length of the clip (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2, help="which clip (default: %(default)s)")
@@ -37,7 +37,6 @@ def add_parser(subparsers: Any) -> None:
     )
     add_quiet_argument(parser)
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+DESCRIPTION = (
+    "Fetch released weights into the cache, or check that they are there. A broken transfer goes on "
+    "where it stopped. SAM2V_HOME moves the cache, SAM2V_WEIGHTS_URL names a mirror."
+)
 
 
-def add_parser(subparsers: Any) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "download",
-        help="fetch released weights",
-        description="Fetch released weights into the cache, or check that they are there. A broken transfer goes on "
-        "where it stopped. SAM2V_HOME moves the cache, SAM2V_WEIGHTS_URL names a mirror.",
-    )
     parser.add_argument("names", nargs="+", metavar="NAME", help="a name from 'sam2v models', or a Hugging Face id")
     parser.add_argument("--dir", type=Path, help="folder to put the files in instead of the cache")
     parser.add_argument("--sha256", help="digest the file must have (with one NAME)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

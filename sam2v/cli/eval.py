@@ -6,17 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli import eval_protocols
+from sam2v.cli import eval_everything, eval_protocols
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report
 
+DESCRIPTION = "Measure tracking quality on a data set"
 
-def add_parser(subparsers: Any) -> None:
-    """Add `eval` with its own subcommands."""
-    parser = subparsers.add_parser("eval", help="measure tracking quality on a data set")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the subcommand's arguments."""
     commands = parser.add_subparsers(dest="eval_command", required=True, metavar="COMMAND")
     _add_score(commands)
     _add_miou(commands)
     eval_protocols.add_parsers(commands)
+    eval_everything.add_parser(commands)
 
 
 def _add_score(commands: Any) -> None:

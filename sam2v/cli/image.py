@@ -11,14 +11,11 @@ from typing import Any
 from sam2v.cli.options import add_model_arguments, box, check_mask_size, click, few, load_model_from
 from sam2v.files import whole_file, write_text
 
+DESCRIPTION = "Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores."
 
-def add_parser(subparsers: Any) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "image",
-        help="segment objects in a picture",
-        description="Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores.",
-    )
     parser.add_argument("image", metavar="IMAGE", help="the picture")
     parser.add_argument("--point", action="append", default=[], metavar="X,Y[,LABEL]", help="a click; label 1 or 0")
     parser.add_argument("--box", action="append", default=[], metavar="X0,Y0,X1,Y1", help="a box; may be repeated")
@@ -26,7 +23,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,11 +12,13 @@ from typing import NoReturn
 
 import sam2v
 
-#: Subcommand -> what it does. Each is a module of this package with `add_parser(subparsers)` and `run(args)`.
+#: Subcommand -> what it does. Each is a module of this package with DESCRIPTION, `add_arguments(parser)` and
+#: `run(args)`, which returns the exit code.
 COMMANDS: dict[str, str] = {
     "demo": "track an object in a video made on the spot and write what comes out",
     "track": "track prompted objects through a video",
     "image": "segment objects in a picture",
+    "auto": "segment everything in a picture, or in a folder of pictures",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",
@@ -73,10 +75,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
     for command, summary in COMMANDS.items():
-        if command == asked:
-            importlib.import_module(f"sam2v.cli.{command}").add_parser(subparsers)
-        else:
-            subparsers.add_parser(command, help=summary)
+        module = importlib.import_module(f"sam2v.cli.{command}") if command == asked else None
+        subparser = subparsers.add_parser(command, help=summary, description=getattr(module, "DESCRIPTION", None))
+        if module is not None:
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=getattr(module, "run", None))  # where there are none, those below have theirs
     return parser.parse_args(argv)
 
 

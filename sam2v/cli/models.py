@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+DESCRIPTION = "List the models that ship as configurations: parameters, input size, and where their weights are."
 
 
-def add_parser(subparsers: Any) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "models",
-        help="list the models and where their weights are",
-        description="List the models that ship as configurations: parameters, input size, and where their weights are.",
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

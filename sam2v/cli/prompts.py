@@ -8,17 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import box, click
+import numpy as np
+
+from sam2v.cli.options import box, click, few
+from sam2v.files import read_text, user_path
+from sam2v.masks.png import read_objects
 from sam2v.tracking.prompts import check_index
 
-_POINT, _BOX, _MASK = "F:ID:X,Y[,LABEL]", "F:ID:X0,Y0,X1,Y1", "F:ID:FILE"
+_POINT, _BOX, _MASK = "F:ID:X,Y[,LABEL]", "F:ID:X0,Y0,X1,Y1", "F:ID:FILE or F:FILE"
 _ENTRY = {"frame", "object", "points", "labels", "box", "mask"}
 _JSON: dict[type, str] = {list: "list", str: "string"}
 
 
-@dataclass
+@dataclass(eq=False)
 class FramePrompt:
-    """Everything that one object is prompted with on one frame, in pixels of the video."""
+    """Everything that one object is prompted with on one frame, in pixels of the video.
+
+    `pixels` is what the mask file says of the object, H x W bool.
+    """
 
     frame_idx: int
     obj_id: int
@@ -26,6 +33,12 @@ class FramePrompt:
     labels: list[int] = field(default_factory=list)
     box: list[float] | None = None
     mask: Path | None = None
+    pixels: np.ndarray | None = None
+
+    def take_mask(self, path: Path, pixels: np.ndarray) -> None:
+        """Raise ValueError if there was a mask already."""
+        self.only("mask", self.mask)
+        self.mask, self.pixels = path, pixels
 
     def only(self, what: str, earlier: object) -> None:
         """Raise ValueError if there was one already."""
@@ -38,8 +51,12 @@ class FramePrompt:
             raise ValueError(f"frame {self.frame_idx}, object {self.obj_id}: no points, box or mask")
         if len(self.labels) != len(self.points):
             raise ValueError(f"frame {self.frame_idx}, object {self.obj_id}: one label per point is needed")
-        if self.mask is not None and not self.mask.is_file():
-            raise FileNotFoundError(f"no mask file {self.mask}")
+
+    def record(self) -> dict[str, Any]:
+        """The prompt as JSON holds it; of a mask its path."""
+        mask = None if self.mask is None else str(self.mask)
+        parts = {"points": self.points, "labels": self.labels, "box": self.box, "mask": mask}
+        return {"frame_idx": self.frame_idx, "obj_id": self.obj_id, **parts}
 
 
 def gather_prompts(
@@ -52,9 +69,12 @@ def gather_prompts(
     """
     found: dict[tuple[int, int], FramePrompt] = {}
 
+    def at_frame(frame_idx: int, obj_id: int) -> FramePrompt:
+        return found.setdefault((frame_idx, obj_id), FramePrompt(frame_idx, obj_id))
+
     def at(text: str, flag: str, form: str) -> tuple[FramePrompt, str]:
         frame_idx, obj_id, rest = _split(text, flag, form)
-        return found.setdefault((frame_idx, obj_id), FramePrompt(frame_idx, obj_id)), rest
+        return at_frame(frame_idx, obj_id), rest
 
     for text in points:
         prompt, rest = at(text, "--point", _POINT)
@@ -66,11 +86,11 @@ def gather_prompts(
         prompt.only("box", prompt.box)
         prompt.box = box(rest, "--box", _BOX)
     for text in masks:
-        prompt, rest = at(text, "--mask", _MASK)
-        prompt.only("mask", prompt.mask)
-        prompt.mask = Path(rest)
+        frame_idx, obj_id, path = _split_mask(text)
+        for found_id, pixels in _objects_of(path, obj_id).items():
+            at_frame(frame_idx, found_id).take_mask(path, pixels)
     for file in files:
-        for prompt in read_prompt_file(Path(file)):
+        for prompt in read_prompt_file(user_path(file)):
             prompt.only("prompt", found.get((prompt.frame_idx, prompt.obj_id)))
             found[prompt.frame_idx, prompt.obj_id] = prompt
     if not found:
@@ -83,21 +103,23 @@ def gather_prompts(
 def read_prompt_file(path: Path) -> list[FramePrompt]:
     """Prompts of a JSON file: a list of {"frame", "object", and "points" with "labels", "box" or "mask"}.
 
-    `mask` is an image file, relative to the JSON file; non-zero pixels are the object. `labels` default to 1.
+    `mask` is an image file, relative to the JSON file; without "object" every id in it is an object. `labels` default
+    to 1.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no prompt file {path}")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+        entries = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(entries, list):
         raise ValueError(f"{path}: expected a list of prompts")
-    return [_from_entry(entry, path, number) for number, entry in enumerate(entries)]
+    return [prompt for number, entry in enumerate(entries) for prompt in _from_entry(entry, path, number)]
 
 
-def _from_entry(entry: Any, path: Path, number: int) -> FramePrompt:
-    if not isinstance(entry, dict) or not {"frame", "object"} <= set(entry) or set(entry) - _ENTRY:
+def _from_entry(entry: Any, path: Path, number: int) -> list[FramePrompt]:
+    known = isinstance(entry, dict) and "frame" in entry and not set(entry) - _ENTRY
+    if not known or ("object" not in entry and set(entry) != {"frame", "mask"}):
         raise ValueError(f"{path}: prompt {number} must have frame and object, and points with labels, box or mask")
     points = entry.get("points") or []
     if not isinstance(points, list) or not all(
@@ -108,12 +130,48 @@ def _from_entry(entry: Any, path: Path, number: int) -> FramePrompt:
     for name, value, kind in (("labels", labels, list), ("box", box or [], list), ("mask", mask or "", str)):
         if not isinstance(value, kind):
             raise ValueError(f"{path}: prompt {number}: {name} must be a {_JSON[kind]}, got {value!r}")
-    frame_idx, obj_id = (check_index(entry[name], f"{path}: prompt {number}: {name}") for name in ("frame", "object"))
-    return FramePrompt(frame_idx, obj_id, points, labels, box, path.parent / mask if mask else None)
+    frame_idx = check_index(entry["frame"], f"{path}: prompt {number}: frame")
+    obj_id = check_index(entry["object"], f"{path}: prompt {number}: object") if "object" in entry else None
+    if not mask:
+        assert obj_id is not None
+        return [FramePrompt(frame_idx, obj_id, points, labels, box)]
+    mask = path.parent / user_path(mask)
+    found = _objects_of(mask, obj_id)
+    return [FramePrompt(frame_idx, i, points, labels, box, mask, pixels) for i, pixels in found.items()]
+
+
+def _objects_of(path: Path, obj_id: int | None) -> dict[int, np.ndarray]:
+    """The masks in a picture by object: by its own ids, or the only one as the object asked for."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no mask file {path}")
+    objects = read_objects(path)
+    if obj_id is None:
+        return objects
+    if len(objects) > 1:
+        raise ValueError(
+            f"{path}: holds {len(objects)} objects ({few(objects)}), and object {obj_id} is one; without an object "
+            "each of them is tracked under its own number"
+        )
+    return {obj_id: next(iter(objects.values()))}
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _split_mask(text: str) -> tuple[int, int | None, Path]:
+    """Frame, object and file of F:ID:FILE, or of F:FILE without an object."""
+    frame, _, rest = text.partition(":")
+    obj_id, colon, file = rest.partition(":")
+    if not colon or not obj_id.strip().isdecimal():
+        obj_id, file = "", rest
+    try:
+        frame_idx = int(frame)
+    except ValueError:
+        raise ValueError(f"{text!r}: expected --mask {_MASK} (F: frame from 0, ID: object number)") from None
+    if not file:
+        raise ValueError(f"{text!r}: expected --mask {_MASK}, and names no file")
+    return frame_idx, int(obj_id) if obj_id else None, user_path(file)
 
 
 def _split(text: str, flag: str, form: str) -> tuple[int, int, str]:

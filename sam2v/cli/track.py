@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import math
 
 from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
 
+DESCRIPTION = (
+    "Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
+    "Frames count from 0, coordinates are pixels of the video. An interrupted run goes on when started again."
+)
 
-def add_parser(subparsers: Any) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser = subparsers.add_parser(
-        "track",
-        help="track prompted objects through a video",
-        description="Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
-        "Frames count from 0, coordinates are pixels of the video. An interrupted run goes on when started again.",
-    )
     parser.add_argument("video", metavar="VIDEO", help="a video file or a folder of frames")
     prompts = parser.add_argument_group("prompts", "F: frame, ID: number of the object; all may be repeated")
     prompts.add_argument(
@@ -46,27 +45,27 @@ def add_parser(subparsers: Any) -> None:
     output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
     add_quiet_argument(output)
     add_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Track and write."""
     from sam2v.cli.prompts import gather_prompts
     from sam2v.cli.track_job import TrackJob
-    from sam2v.output.writers import FORMATS
-    from sam2v.predict.video import VideoPredictor
+    from sam2v.files import user_path
+    from sam2v.output.writers import checked_formats
+    from sam2v.predict.video import Direction, VideoPredictor
 
-    formats = [name.strip() for name in args.format.split(",") if name.strip()]
-    for name in formats or [""]:
-        if name not in FORMATS:
-            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    formats = checked_formats(args.format)
+    if args.fps is not None and not 0.001 <= args.fps < math.inf:
+        raise ValueError(f"--fps must be a number from 0.001 on, got {args.fps}")
     if args.max_frames is not None and args.max_frames < 0:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
     predictor = VideoPredictor(
         load_model_from(args), non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
     )
-    direction = "both" if args.both else "reverse" if args.reverse else "forward"
-    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats)
+    direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
+    video, out = user_path(args.video), user_path(args.out)
+    job = TrackJob(predictor, video, prompts, direction, args.start, args.max_frames, out, formats)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0

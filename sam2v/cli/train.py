@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+DESCRIPTION = (
+    "Train by a recipe: a name from configs/train or a YAML file. Several processes: "
+    "torchrun --nproc_per_node N -m sam2v.cli train --config RECIPE. "
+    "Stop at any time; --resume goes on with the same numbers."
+)
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `train`."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train or fine-tune a model",
-        description="Train by a recipe: a name from configs/train or a YAML file. Several processes: "
-        "torchrun --nproc_per_node N -m sam2v.cli train --config RECIPE. "
-        "Stop at any time; --resume goes on with the same numbers.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the subcommand's arguments."""
     parser.add_argument(
         "--config", required=True, metavar="RECIPE", help="name of a shipped recipe, or path of a YAML file"
     )
@@ -24,7 +23,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", help="where to compute (default: the GPU if there is one)")
     parser.add_argument("--stop-after", type=int, metavar="STEP", help="stop at this step with everything saved")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

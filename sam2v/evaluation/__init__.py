@@ -5,8 +5,9 @@ Names load on first use, so that scoring folders needs neither torch nor a plott
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sam2v.lazy import lazy_names
 
 # ruff: noqa: F401 - the imports tell type checkers what the names below are
 if TYPE_CHECKING:
@@ -52,16 +53,4 @@ _MODULES = {
     "vos": ("evaluate_vos",),
     "youtube": ("read_categories", "read_seen", "seen_unseen"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [*_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _MODULES)

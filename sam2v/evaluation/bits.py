@@ -13,8 +13,9 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
+from sam2v.masks.bits import bit_counts
+
 Words = npt.NDArray[np.uint64]
-_BYTE_COUNTS = np.array([bin(value).count("1") for value in range(256)], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ def pack(mask: npt.NDArray[np.bool_ | np.integer], pad: int) -> Packed:
 
 def count(words: Words) -> int:
     """Number of set bits."""
-    if hasattr(np, "bitwise_count"):
-        return int(np.bitwise_count(words).sum(dtype=np.int64))
-    return int(_BYTE_COUNTS[np.ascontiguousarray(words).view(np.uint8)].sum(dtype=np.int64))
+    return int(bit_counts(words).sum(dtype=np.int64))
 
 
 def crop(first: Packed, second: Packed, pad: int) -> tuple[Packed, Packed]:

@@ -6,12 +6,13 @@ Only the box of each object is touched, in bytes: drawing costs what the objects
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import Window, mask_window
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def draw_masks(
     Raises:
         ValueError: sizes or counts that do not fit together, alpha outside 0 to 1.
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
     if masks.shape != (len(obj_ids), *frame.shape[:2]):
@@ -69,18 +68,50 @@ def draw_masks(
             f"masks must be N x H x W with N = {len(obj_ids)} and the frame's size, "
             f"{frame.shape[0]} x {frame.shape[1]}; got shape {masks.shape}"
         )
-    picture = frame.copy()
-    short = min(frame.shape[:2])
-    thickness = max(1, round(short / 300)) if contour else 0
     found = [(mask[box], box, int(obj_id)) for mask, obj_id in zip(masks, obj_ids) if (box := mask_window(mask))]
-    for mask, box, obj_id in found:
+    return _labelled(draw_parts(frame, found, alpha, contour), found if labels else [])
+
+
+def draw_crops(
+    frame: np.ndarray,
+    crops: Sequence[MaskCrop | None],
+    obj_ids: Sequence[int],
+    alpha: float = 0.45,
+    contour: bool = True,
+    labels: bool = True,
+) -> np.ndarray:
+    """`draw_masks` of masks that are known by their crops."""
+    found = [(crop.mask, crop.window, int(obj_id)) for crop, obj_id in zip(crops, obj_ids) if crop is not None]
+    return _labelled(draw_parts(frame, found, alpha, contour), found if labels else [])
+
+
+def draw_parts(
+    frame: np.ndarray, parts: Iterable[tuple[np.ndarray, Window, int]], alpha: float = 0.45, contour: bool = True
+) -> np.ndarray:
+    """As `draw_masks`, one mask after the other and without labels.
+
+    Args:
+        parts: the mask in a window of the frame, h x w bool; the window; the id.
+        frame, alpha, contour: as for `draw_masks`, which also says what is raised.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
+    if frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
+    picture = frame.copy()
+    thickness = max(1, round(min(frame.shape[:2]) / 300)) if contour else 0
+    for mask, box, obj_id in parts:
         _tint(picture, mask, box, colour_of(obj_id), round(alpha * 256))
         if thickness:
             picture[box][mask & ~_eroded(mask, thickness)] = colour_of(obj_id)
-    if labels:
-        for mask, (rows, columns), obj_id in found:
-            y, x = _inner_point(mask)
-            _paste(picture, _plate(obj_id, max(11, short // 32)), rows.start + y, columns.start + x)
+    return picture
+
+
+def _labelled(picture: np.ndarray, found: Iterable[tuple[np.ndarray, Window, int]]) -> np.ndarray:
+    """The picture with ids written on their objects, in place."""
+    for mask, (rows, columns), obj_id in found:
+        y, x = _inner_point(mask)
+        _paste(picture, _plate(obj_id, max(11, min(picture.shape[:2]) // 32)), rows.start + y, columns.start + x)
     return picture
 
 

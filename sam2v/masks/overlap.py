@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import mask_window
 
 #: Object ids that a label map can hold.
@@ -50,12 +51,20 @@ def label_map(logits: np.ndarray, masks: np.ndarray, obj_ids: Sequence[int]) -> 
     Raises:
         ValueError: ids outside 1 to 65535.
     """
+    windows = map(mask_window, masks)
+    pairs = zip(logits, masks, windows, strict=True)
+    crops = [None if box is None else MaskCrop(box, mask[box], logit[box]) for logit, mask, box in pairs]
+    return paint_labels(crops, obj_ids, (masks.shape[1], masks.shape[2]))
+
+
+def paint_labels(crops: Iterable[MaskCrop | None], obj_ids: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The label map of N objects on a frame of `size` = (height, width); see `label_map`."""
     check_label_ids(obj_ids)
-    labels = np.zeros(masks.shape[1:], np.uint16 if max(obj_ids, default=0) >= 255 else np.uint8)
-    best = np.zeros(masks.shape[1:], logits.dtype)
-    for logit, mask, obj_id in zip(logits, masks, obj_ids, strict=True):
-        if (box := mask_window(mask)) is not None:
-            wins = mask[box] & (logit[box] > best[box])
-            np.copyto(best[box], logit[box], where=wins)
-            labels[box][wins] = obj_id
+    labels = np.zeros(size, np.uint16 if max(obj_ids, default=0) >= 255 else np.uint8)
+    best = np.zeros(size, np.float32)
+    for crop, obj_id in zip(crops, obj_ids, strict=True):
+        if crop is not None:
+            wins = crop.mask & (crop.logits > best[crop.window])
+            np.copyto(best[crop.window], crop.logits, where=wins)
+            labels[crop.window][wins] = obj_id
     return labels

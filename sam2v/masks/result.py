@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sam2v.masks.boxes import mask_to_box
-from sam2v.masks.draw import draw_masks, to_image
+from sam2v.masks.crops import MaskCrop, crop_mask
+from sam2v.masks.draw import draw_crops, to_image
 from sam2v.masks.logits import Finish, packed
-from sam2v.masks.overlap import label_map
-from sam2v.masks.rle import encode_rle
+from sam2v.masks.overlap import paint_labels
+from sam2v.masks.rle import encode_crop
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,6 +77,11 @@ class MaskletFrame:
         del made.__dict__["masks"], made.__dict__["low_res"]
         return made
 
+    @property
+    def device(self) -> torch.device:
+        """Where the masks are made."""
+        return self._raw.device
+
     @cached_property
     def low_res(self) -> Tensor:
         """N x 1 x h x w float logits before they are enlarged, small holes and specks gone."""
@@ -86,8 +93,20 @@ class MaskletFrame:
         return self._finish.enlarge(self.low_res, self.size)
 
     @cached_property
+    def crops(self) -> list[MaskCrop | None]:
+        """What each object covers, None where that is nothing; objects are enlarged one by one, and not kept whole."""
+        if self._finish.non_overlap or "masks" in self.__dict__:
+            return [crop_mask(mask[0]) for mask in self.masks]
+        rows = self.low_res.split(1) if len(self.low_res) else ()
+        return [crop_mask(self._finish.enlarge(row, self.size)[0, 0]) for row in rows]
+
+    @cached_property
     def _binary(self) -> np.ndarray:
-        return (self.masks[:, 0] > 0).cpu().numpy()
+        masks = np.zeros((len(self.obj_ids), *self.size), bool)
+        for mask, crop in zip(masks, self.crops, strict=True):
+            if crop is not None:
+                mask[crop.window] = crop.mask
+        return masks
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.frame_idx, self.obj_ids, self.masks))
@@ -107,6 +126,22 @@ class MaskletFrame:
             raise ValueError(f"frame must be {self.size[0]} x {self.size[1]} x 3, got shape {frame.shape}")
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, frame=frame)
+        return made
+
+    def select(self, obj_ids: Sequence[int]) -> MaskletFrame:
+        """The same result with only some of the objects, in the order given.
+
+        Raises:
+            KeyError: an object that is not part of it; the known ids are listed.
+        """
+        rows = {obj_id: row for row, obj_id in enumerate(self.obj_ids)}
+        unknown = [obj_id for obj_id in obj_ids if obj_id not in rows]
+        if unknown:
+            raise KeyError(f"unknown object {unknown[0]}; known: {self.obj_ids}")
+        kept = torch.tensor([rows[obj_id] for obj_id in obj_ids], dtype=torch.long, device=self._raw.device)
+        parts = (self._raw[kept], self.iou[kept.to(self.iou.device)], self.object_score[kept.to(self.iou.device)])
+        made = type(self).from_low_res(self.frame_idx, obj_ids, *parts, self.size, self._finish)
+        made.frame = self.frame
         return made
 
     def to_numpy(self) -> np.ndarray:
@@ -133,11 +168,11 @@ class MaskletFrame:
         Raises:
             ValueError: ids outside 1 to 65535.
         """
-        return label_map(self.to_numpy(), self.binary(), self.obj_ids)
+        return paint_labels(self.crops, self.obj_ids, self.size)
 
     def to_coco_rle(self) -> list[dict[str, Any]]:
         """One COCO RLE, {"size": [H, W], "counts": str}, per object."""
-        return [encode_rle(mask) for mask in self.binary()]
+        return [encode_crop(crop, self.size) for crop in self.crops]
 
     def to_supervision(self) -> Any:
         """`supervision.Detections` with xyxy, mask, confidence (predicted IoU) and tracker_id (object id).
@@ -172,7 +207,9 @@ class MaskletFrame:
         picture = self.frame if frame is None else _picture(frame)
         if picture is None:
             picture = np.zeros((*self.size, 3), np.uint8)
-        return draw_masks(picture, self.binary(), self.obj_ids, **style)
+        if picture.shape != (*self.size, 3):
+            raise ValueError(f"frame must be {self.size[0]} x {self.size[1]} x 3, got shape {picture.shape}")
+        return draw_crops(picture, self.crops, self.obj_ids, **style)
 
     def __repr__(self) -> str:
         height, width = self.size

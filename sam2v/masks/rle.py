@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import mask_window
 
 #: Pixels that a decoded mask may have: the size from which on Pillow refuses a picture. A mask of more pixels belongs
@@ -40,6 +41,14 @@ def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict
     return {"size": list(array.shape), "counts": _pack(counts) if compressed else counts.tolist()}
 
 
+def encode_crop(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its crop, on a frame of `size` = (height, width)."""
+    if crop is None:
+        return rle_of_turns(np.zeros(0, np.int64), size)
+    rows, columns = crop.window
+    return rle_of_turns(turns_of(crop.mask, size, (columns.start, rows.start)), size)
+
+
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
     """The H x W bool mask of a COCO RLE; `counts` may be str, bytes or a list of run lengths.
 
@@ -57,22 +66,47 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(_parse(rle)[1][1::2].sum())
 
 
+def rle_of_turns(turns: np.ndarray, size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
+    """The COCO RLE of a mask that is known by its turns.
+
+    Args:
+        turns: where a run of the object starts, ends, starts, ... in the column-major order of pixels, never falling.
+            Runs may be empty, and may touch.
+        size: (height, width) of the mask.
+        compressed: as `encode_rle`.
+    """
+    counts = _counts(turns, size[0] * size[1])
+    return {"size": list(size), "counts": _pack(counts) if compressed else counts.tolist()}
+
+
+def turns_of(part: np.ndarray, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The turns, as `rle_of_turns` takes them, of a mask that is known in a part of its picture and empty elsewhere.
+
+    Args:
+        part: h x w bool.
+        size: (height, width) of the picture. corner: (column, row) of the part's first pixel in it.
+    """
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), bool)
+    padded[:, 1:-1] = part.T
+    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
+    return (column + corner[0]) * size[0] + row + corner[1]
+
+
 def _runs(array: np.ndarray) -> np.ndarray:
     """int64 run lengths of an H x W bool mask. Only the part that holds the object is looked at."""
-    height = len(array)
     window = mask_window(array)
     if window is None:
         return np.array([array.size])
     rows, columns = window
-    part = array[window].T
-    padded = np.zeros((part.shape[0], part.shape[1] + 2), bool)
-    padded[:, 1:-1] = part
-    column, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), padded.shape[1] - 1)
-    turns = (column + columns.start) * height + row + rows.start  # where a run of the object starts, ends, starts, ...
-    if part.shape[1] == height:  # a run that reaches the bottom may go on at the top of the next column
-        apart = turns[1:-1:2] != turns[2::2]
-        turns = turns[np.concatenate([[True], np.repeat(apart, 2), [True]])]
-    ends = turns if turns[-1] == array.size else np.append(turns, array.size)
+    return _counts(turns_of(array[window], array.shape, (columns.start, rows.start)), array.size)
+
+
+def _counts(turns: np.ndarray, pixels: int) -> np.ndarray:
+    """int64 run lengths of a mask of so many pixels, from its turns; see `rle_of_turns`."""
+    # a run that reaches the bottom may go on at the top of the next column: two turns at one place are none
+    first = np.flatnonzero(np.diff(turns, prepend=-1))
+    turns = turns[first[np.diff(first, append=len(turns)) % 2 == 1]]
+    ends = turns if len(turns) and turns[-1] == pixels else np.append(turns, pixels)
     return np.diff(ends, prepend=0)
 
 

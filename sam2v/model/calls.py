@@ -24,7 +24,13 @@ class Calls(Protocol):
         """Condition features on what N rows read."""
 
     def decode_prompts(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, multimask: bool, dynamic: bool = True
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        prompts: Prompts,
+        multimask: bool,
+        dynamic: bool = True,
+        least_iou: float = 0.0,
     ) -> Prediction:
         """Turn N prompts into masks."""
 

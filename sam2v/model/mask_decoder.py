@@ -13,6 +13,9 @@ from sam2v.config import DecoderConfig
 from sam2v.nn.attention import Attention
 from sam2v.nn.layers import MLP, ChannelNorm
 
+#: Logits of masks that were not painted: those of an object that is not there.
+ABSENT_LOGIT = -1024.0
+
 
 class DecodedMasks(NamedTuple):
     """Raw output of the decoder: mask 0 answers a clear prompt, the others an ambiguous one.
@@ -119,14 +122,17 @@ class MaskDecoder(nn.Module):
         sparse: Tensor,
         dense: Tensor,
         image_pos: Tensor,
+        least_iou: float = 0.0,
     ) -> DecodedMasks:
         """Decode B prompts.
 
         Args:
             image: B (or 1) x C x h x w conditioned stride-16 features.
             stride8, stride4: B (or 1) x C/4 x 2h x 2w and B (or 1) x C/8 x 4h x 4w projected finer levels.
-            sparse: B x N x C prompt tokens, N may be 0. dense: B x C x h x w mask embedding.
+            sparse: B x N x C prompt tokens, N may be 0. dense: B (or 1) x C x h x w mask embedding.
             image_pos: 1 x C x h x w position code.
+            least_iou: if above 0, masks are painted only for prompts of which some mask's predicted IoU is above it;
+                the others' logits are ABSENT_LOGIT.
         """
         batch, (h, w) = len(sparse), image.shape[-2:]
         own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
@@ -136,9 +142,21 @@ class MaskDecoder(nn.Module):
         parts = tokens.split([1, 1, len(self.mask_tokens.weight), sparse.shape[1]], dim=1)
         score_token, iou_token, mask_tokens = parts[0][:, 0], parts[1][:, 0], parts[2]
         kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
-        masks = self.paint(cells.unflatten(1, (h, w)), stride8, stride4, kernels)
         iou = self.iou_prediction_head(iou_token).sigmoid()
+        cells = cells.unflatten(1, (h, w))
+        if least_iou > 0:
+            masks = self._paint_some((iou > least_iou).any(1), cells, stride8, stride4, kernels)
+        else:
+            masks = self.paint(cells, stride8, stride4, kernels)
         return DecodedMasks(masks, iou, mask_tokens, self.pred_obj_score_head(score_token))
+
+    def _paint_some(self, wanted: Tensor, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
+        """As `paint`, for the rows of B booleans."""
+        masks = kernels.new_full((*kernels.shape[:2], *stride4.shape[-2:]), ABSENT_LOGIT)
+        if wanted.any():
+            stride8, stride4 = (level[wanted] if len(level) > 1 else level for level in (stride8, stride4))
+            masks[wanted] = self.paint(cells[wanted], stride8, stride4, kernels[wanted])
+        return masks
 
     def paint(self, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
         """Masks B x M x 4h x 4w from cells B x h x w x C and a kernel B x M x C/8 for each mask."""

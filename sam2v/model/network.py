@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.image_encoder import ImageEncoder
-from sam2v.model.mask_decoder import DecodedMasks, MaskDecoder, stability_score
+from sam2v.model.mask_decoder import ABSENT_LOGIT, DecodedMasks, MaskDecoder, stability_score
 from sam2v.model.memory_attention import MemoryAttention, MemoryTokens
 from sam2v.model.memory_encoder import MemoryEncoder
 from sam2v.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
@@ -23,8 +23,6 @@ from sam2v.nn.layers import MLP
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import Rotation, axial_rotation
 
-#: Mask logits of an object that is not there.
-ABSENT_LOGIT = -1024.0
 #: Mean and deviation of RGB in [0, 1] that images are normalised with (ImageNet's).
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Given masks that are looked at together: at the network's size they are large.
@@ -165,7 +163,13 @@ class Sam2Network(nn.Module):
     # -- 3. decode prompts ---------------------------------------------------------------------------------------------
 
     def decode_prompts(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, multimask: bool, dynamic: bool = True
+        self,
+        features: ImageFeatures,
+        conditioned: Tensor,
+        prompts: Prompts,
+        multimask: bool,
+        dynamic: bool = True,
+        least_iou: float = 0.0,
     ) -> Prediction:
         """Turn N prompts on one image (or on N images) into masks.
 
@@ -175,15 +179,18 @@ class Sam2Network(nn.Module):
             prompts: points and masks.
             multimask: offer the three masks of an ambiguous prompt instead of one.
             dynamic: let the best of the three replace an unstable single mask.
+            least_iou: masks whose predicted IoU is not above it need not be painted, and may be ABSENT_LOGIT all over.
         """
         coords, labels, mask = prompts
         grid = (conditioned.shape[-2], conditioned.shape[-1])
         encoder = self.sam_prompt_encoder
         sparse = encoder.encode_points(coords, labels, (16 * grid[0], 16 * grid[1]))
-        dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), len(coords), grid)
+        # without masks the image's side is one for all rows, until it has met their tokens
+        rows = min(1, len(coords)) if mask is None else len(coords)
+        dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
         position = encoder.dense_position(*grid)
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
-        raw = self.sam_mask_decoder(*levels, sparse, dense, position)
+        raw = self.sam_mask_decoder(*levels, sparse, dense, position, least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
         masks, iou, tokens = self._offer_masks(raw, multimask, dynamic)
         pointers = self.obj_ptr_proj(tokens.to(self.no_obj_ptr.dtype)).float()

@@ -24,21 +24,26 @@ class BackgroundWriter:
 
     A result is complete when it is handed over: it may be kept, but its masks and picture must not be changed. What is
     wrong with a result is said at once. An error while writing is raised by the next call; the results that came after
-    it are written all the same.
+    it are written all the same, and `flush` goes on raising it until that frame has been written.
 
     Attributes:
         writers: what the results go to.
+        draws: whether results must carry their picture.
     """
 
     def __init__(self, writers: Sequence[MaskWriter]) -> None:
         self.writers = list(writers)
+        self.draws = any(writer.draws for writer in self.writers)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sam2v-writer")
         self._pending: deque[Future[None]] = deque()
+        self._failed: dict[int, BaseException] = {}
 
     def write(self, result: MaskletFrame) -> None:
         """Hand over one frame; raises as `MaskWriter.write`, and what went wrong with an earlier one."""
         for writer in self.writers:
             writer.check(result)
+        if result.device.type == "cpu":
+            result.crops  # noqa: B018 - torch's loops in a second thread would send the network's threads to sleep
         self._wait(WAITING - 1)
         self._pending.append(self._thread.submit(self._write, result))
 
@@ -54,6 +59,8 @@ class BackgroundWriter:
             OSError: it cannot be written, or an earlier frame could not.
         """
         self._wait(0)
+        for error in self._failed.values():
+            raise error
         _all([writer.flush for writer in self.writers])
 
     def close(self, finished: bool = True) -> None:
@@ -62,7 +69,12 @@ class BackgroundWriter:
         _all([partial(self._wait, 0), self._thread.shutdown, *closing])
 
     def _write(self, result: MaskletFrame) -> None:
-        _all([partial(writer.write, result) for writer in self.writers])
+        try:
+            _all([partial(writer.write, result) for writer in self.writers])
+        except BaseException as error:
+            self._failed[result.frame_idx] = error
+            raise
+        self._failed.pop(result.frame_idx, None)
 
     def _wait(self, most: int) -> None:
         """Wait until at most so many results are not written yet."""

@@ -26,6 +26,7 @@ class Target:
         frame_name: what files about a frame are called.
         file_name: the name, with its ending, of the picture that a frame is.
         resume: continue what an earlier writer of the same format left in the folder.
+        video_name: what the video is called.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class Target:
     frame_name: Callable[[int], str]
     file_name: Callable[[int], str]
     resume: bool
+    video_name: str = "video"
 
 
 class MaskWriter(ABC):
@@ -43,9 +45,11 @@ class MaskWriter(ABC):
 
     Attributes:
         path: the file or folder that holds the output after `close`.
+        draws: whether results must carry their picture.
     """
 
     path: Path
+    draws = False
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from sam2v.files import whole_file
+from sam2v.masks.crops import MaskCrop
 from sam2v.masks.result import MaskletFrame
-from sam2v.masks.rle import encode_rle
-from sam2v.masks.window import mask_window
+from sam2v.masks.rle import encode_crop
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.journal import Journal
 
@@ -29,13 +27,9 @@ class CocoWriter(MaskWriter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self.path = target.folder / _DATA_SET
-        self._journal = Journal(target.folder / _LINES, target.resume)
-        self._line_of: dict[int, int] = {}
-        for start, entry in self._journal.entries():
-            if not {"name", "objects"} <= set(entry):
-                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
-            self._line_of[entry["frame_idx"]] = start
+        about = {"description": "masklets made by sam2v", "fps": target.fps}
+        self._lines = CocoLines(target.folder, about, target.size, target.resume)
+        self.path = self._lines.path
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
@@ -44,34 +38,72 @@ class CocoWriter(MaskWriter):
                 (folder / name).unlink(missing_ok=True)
 
     def done_frames(self) -> set[int]:
-        return set(self._line_of)
+        return self._lines.done()
 
     def _write(self, result: MaskletFrame) -> None:
         index = result.frame_idx
         scores = zip(result.obj_ids, result.iou.tolist(), result.object_score.tolist(), strict=True)
         objects = [
-            {"id": int(obj_id), **_shape(mask), "score": round(iou, 6), "object_score": round(presence, 6)}
-            for mask, (obj_id, iou, presence) in zip(result.binary(), scores, strict=True)
+            {"id": int(obj_id), **_shape(crop, result.size), "score": round(iou, 6), "object_score": round(presence, 6)}
+            for crop, (obj_id, iou, presence) in zip(result.crops, scores, strict=True)
         ]
         names = {"name": self.target.frame_name(index), "file_name": self.target.file_name(index)}
-        self._line_of[index] = self._journal.append({"frame_idx": index, **names, "objects": objects})
+        self._lines.add({"frame_idx": index, **names, "objects": objects})
 
     def _finish(self, finished: bool) -> None:
+        self._lines.close()
+
+
+class CocoLines:
+    """The masks of many pictures: a line of masks.jsonl for each as it comes, and masks.json on closing.
+
+    Attributes:
+        path: of masks.json.
+
+    Args:
+        folder: where both are. about: the data set's `info`. resume: go on with the lines that are there.
+        size: (height, width) of the pictures whose line does not tell.
+
+    Raises:
+        ValueError: lines that hold no masks, or a link in their place.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], size: tuple[int, int], resume: bool) -> None:
+        self.path, self._about, self._size = folder / _DATA_SET, about, size
+        self._journal = Journal(folder / _LINES, resume)
+        self._line_of: dict[int, int] = {}
+        for start, entry in self._journal.entries():
+            if not {"name", "objects"} <= set(entry):
+                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
+            self._line_of[entry["frame_idx"]] = start
+
+    def done(self) -> set[int]:
+        """Numbers of the pictures that have a line."""
+        return set(self._line_of)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Write the line of a picture; a later one about the same picture counts.
+
+        Args:
+            line: `frame_idx`, its number; `name` and `file_name`; `height` and `width` if it has a size of its own;
+                `objects`, each with `segmentation`, `area`, `bbox`, and whatever else is known of it (`id` becomes
+                `track_id`).
+        """
+        self._line_of[line["frame_idx"]] = self._journal.append(line)
+
+    def close(self) -> None:
+        """Write masks.json."""
         self._journal.close()
         with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            self._write_data_set(file)
+            # line by line, so that memory does not grow with the number of pictures
+            file.write('{"info":' + json.dumps(self._about) + ',\n"categories":[{"id":1,"name":"object"}],\n"images":[')
+            _write_list(file, self._images())
+            file.write('],\n"annotations":[')
+            _write_list(file, self._annotations())
+            file.write("]}\n")
 
-    def _write_data_set(self, file: TextIO) -> None:
-        """Line by line, so that memory does not grow with the video."""
-        about = {"description": "masklets made by sam2v", "fps": self.target.fps}
-        file.write('{"info":' + json.dumps(about) + ',\n"categories":[{"id":1,"name":"object"}],\n"images":[')
-        _write_list(file, self._images())
-        file.write('],\n"annotations":[')
-        _write_list(file, self._annotations())
-        file.write("]}\n")
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        """The newest line of every frame, in the order of frames."""
+    def _newest(self) -> Iterator[dict[str, Any]]:
+        """The newest line of every picture, in order."""
         if not self._line_of:
             return
         with open(self._journal.path, "rb") as file:
@@ -80,36 +112,36 @@ class CocoWriter(MaskWriter):
                 yield json.loads(file.readline())
 
     def _images(self) -> Iterator[dict[str, Any]]:
-        height, width = self.target.size
-        for line in self._lines():
+        for line in self._newest():
             index = line["frame_idx"]
             yield {
                 "id": index,
                 "frame_idx": index,
                 "file_name": line.get("file_name", line["name"]),
-                "height": height,
-                "width": width,
+                "height": line.get("height", self._size[0]),
+                "width": line.get("width", self._size[1]),
             }
 
     def _annotations(self) -> Iterator[dict[str, Any]]:
         number = 0
-        for line in self._lines():
+        for line in self._newest():
             for item in line["objects"]:
                 if item["area"]:
                     number += 1
                     own = {key: value for key, value in item.items() if key != "id"}
-                    head = {"id": number, "image_id": line["frame_idx"], "track_id": item["id"]}
+                    track = {"track_id": item["id"]} if "id" in item else {}
+                    head = {"id": number, "image_id": line["frame_idx"], **track}
                     yield head | {"category_id": 1, "iscrowd": 0} | own
 
 
-def _shape(mask: np.ndarray) -> dict[str, Any]:
-    """Run lengths, area and box (x, y, width, height) of an H x W bool mask."""
-    rle, window = encode_rle(mask), mask_window(mask)
-    if window is None:
+def _shape(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:
+    """Run lengths, area and box (x, y, width, height) of a mask on a frame of `size`."""
+    rle = encode_crop(crop, size)
+    if crop is None:
         return {"segmentation": rle, "area": 0, "bbox": [0, 0, 0, 0]}
-    rows, columns = window
+    rows, columns = crop.window
     box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-    return {"segmentation": rle, "area": int(np.count_nonzero(mask[window])), "bbox": box}
+    return {"segmentation": rle, "area": crop.area, "bbox": box}
 
 
 def _write_list(file: TextIO, items: Iterable[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ VideoFormat = Literal["mp4", "webm", "gif"]
 # and refers to none that is still to come: so it is on disk when it is written, and films can be joined.
 ENCODERS: dict[VideoFormat, dict[str, dict[str, str]]] = {
     "mp4": {
-        "libx264": {"crf": "21", "preset": "veryfast", "tune": "zerolatency", "bf": "0", "g": "60"},
+        "libx264": {"crf": "22", "preset": "superfast", "tune": "zerolatency", "bf": "0", "g": "60"},
         "libopenh264": {"b": "4M", "g": "60"},
         "h264_videotoolbox": {"b": "4M", "g": "60", "realtime": "1"},
     },
@@ -115,7 +115,7 @@ class VideoEncoder:
         self._stream = stream
         self._stream.height, self._stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
         self._stream.pix_fmt = PIXELS[format]
-        self._stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
+        self._stream.codec_context.thread_count = max(1, min(4, (os.cpu_count() or 1) // 2))  # the rest is tracking's
         self._stream.codec_context.time_base = self._tick
         self._count = 0
 

@@ -34,6 +34,8 @@ DRAWING_OPTIONS = ("alpha", "contour", "labels")
 class OverlayWriter(MaskWriter):
     """overlay.mp4, overlay.webm or overlay.gif. Results must carry their picture (`MaskletFrame.with_frame`)."""
 
+    draws = True
+
     def __init__(self, target: Target, format: VideoFormat, style: Mapping[str, Any] | None = None) -> None:
         super().__init__(target)
         self.path = _film(target.folder, format, OVERLAY)

@@ -12,18 +12,20 @@ from sam2v.output.base import MaskWriter, Target
 from sam2v.output.coco import CocoWriter
 from sam2v.output.mask_files import LabelMapWriter, NpzWriter, ObjectWriter
 from sam2v.output.overlay import OverlayWriter
+from sam2v.output.sav import SavWriter
 from sam2v.video.base import FrameSource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Format = Literal["png", "objects", "coco", "npz", "mp4", "webm", "gif"]
+Format = Literal["png", "objects", "coco", "sav", "npz", "mp4", "webm", "gif"]
 Names = Sequence[str] | Callable[[int], str]
 
 FORMATS: dict[Format, str] = {
     "png": "one palette PNG per frame, a pixel's value is the object's id (DAVIS)",
     "objects": "one black and white PNG per object and frame, in a folder per object (SA-V)",
     "coco": "masks.json, a COCO data set with run-length masks, and masks.jsonl, its lines as they come",
+    "sav": "ID_auto.json, the masklets of every fourth frame (SA-V)",
     "npz": "one NumPy archive per frame with masks, ids and scores",
     "mp4": "overlay.mp4, the masks drawn over the video (H.264)",
     "webm": "overlay.webm, the masks drawn over the video (VP9)",
@@ -33,6 +35,7 @@ _DATA_WRITERS: dict[str, type[MaskWriter]] = {
     "png": LabelMapWriter,
     "objects": ObjectWriter,
     "coco": CocoWriter,
+    "sav": SavWriter,
     "npz": NpzWriter,
 }
 
@@ -62,7 +65,7 @@ def open_writer(
     Args:
         format: a key of `FORMATS`.
         out_dir: folder for the output, made if missing. Writers of different formats may share one.
-        source: the video (`Session.frames`), which knows the size, the rate and the names.
+        source: the video (`Session.frames`), which knows its name, the size, the rate and the names of frames.
         size: (height, width) of the video, needed without a source.
         fps: frame rate of overlays; None = the source's, or 25.
         frame_names: what files about a frame are called: a sequence, or a function of the frame's index; None = the
@@ -79,8 +82,7 @@ def open_writer(
         TypeError: style options for a format that draws nothing.
         OSError: the folder cannot be made.
     """
-    if format not in FORMATS:
-        raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
+    (format,) = checked_formats([format])
     size = size or (source.size if source is not None else None)
     if size is None:
         raise ValueError("a writer needs the video's size, or the video as source")
@@ -91,7 +93,8 @@ def open_writer(
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     rate = fps or (source.fps if source is not None else None) or 25.0
-    target = Target(folder, size, rate, name, file_name, resume)
+    video_name = source.path.stem if source is not None and source.path is not None else "video"
+    target = Target(folder, size, rate, name, file_name, resume, video_name)
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
     if style:
@@ -118,10 +121,9 @@ def open_writers(
         style: for those of the formats that draw.
         others: as `open_writer`, which also says what is raised.
     """
-    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
     writers = [
         open_writer(
-            cast(Format, name),
+            name,
             out_dir,
             source=source,
             size=size,
@@ -131,9 +133,22 @@ def open_writers(
             resume=resume,
             **(style if name not in _DATA_WRITERS else {}),
         )
-        for name in dict.fromkeys(names)
+        for name in checked_formats(formats)
     ]
     return BackgroundWriter(writers)
+
+
+def checked_formats(formats: str | Sequence[str]) -> list[Format]:
+    """Formats from a list, or from names separated by commas, each once.
+
+    Raises:
+        ValueError: an unknown one, or none; the accepted ones are listed.
+    """
+    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    for name in names or [""]:
+        if name not in FORMATS:
+            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
+    return cast(list[Format], list(dict.fromkeys(names)))
 
 
 def remove_results(format: str, folder: Path) -> None:
@@ -142,8 +157,7 @@ def remove_results(format: str, folder: Path) -> None:
     Raises:
         ValueError: no such format, or a record that is none or names files outside of the folder.
     """
-    if format not in FORMATS:
-        raise ValueError(f"unknown output format {format!r}; accepted: {', '.join(FORMATS)}")
+    (format,) = checked_formats([format])
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 

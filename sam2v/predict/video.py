@@ -96,6 +96,11 @@ class VideoPredictor:
             lambda: weights_checksum(self.model),
         )
 
+    @property
+    def engine(self) -> Engine:
+        """What steps its sessions."""
+        return self._engine
+
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def init_state(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -129,17 +129,23 @@ class Engine:
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def step(self, session: Session, position: int, reverse: bool) -> None:
-        """Track every object that has a prompt to a frame; objects prompted there keep their answer."""
+    def step(self, session: Session, position: int, reverse: bool, obj_ids: Collection[int] | None = None) -> None:
+        """Track every object that has a prompt to a frame; objects prompted there keep their answer.
+
+        Args:
+            reverse: whether tracking goes towards the beginning.
+            obj_ids: the objects that are tracked, the others staying as they are; None means all.
+        """
         session.pool.advance()
         moment = self._moment(session, position, reverse)
-        prompted = [track for track in session.tracks.values() if track.bank.conditioning]
+        chosen = [t for t in session.tracks.values() if obj_ids is None or t.obj_id in obj_ids]
+        prompted = [track for track in chosen if track.bank.conditioning]
         moving = [track for track in prompted if position not in track.bank.conditioning]
         if moving:
             self._track(session, moving, moment)
         for track in prompted:
             track.passed[position] = reverse
-        self._prune(session, moment)
+        self._prune(session, chosen, moment)
 
     def advance(self, session: Session, pixels: np.ndarray, number: int) -> int:
         """Take a live stream's next frame and track every object to it; returns its position."""
@@ -236,13 +242,13 @@ class Engine:
         length = session.announced_frames
         return Moment(position, reverse, limit if length is None else max(2, min(limit, length)))
 
-    def _prune(self, session: Session, moment: Moment) -> None:
-        """Let go what is not read any more."""
+    def _prune(self, session: Session, tracks: Sequence[ObjectTrack], moment: Moment) -> None:
+        """Let go what is not read any more of some objects."""
         if session.history == "full" and not session.frames.is_seekable:
             return  # what a stream has passed cannot be encoded again
         moments = [moment, *(self._moment(session, near, moment.reverse) for near in session.near)]
         window = session.history == "window"
-        for track in session.tracks.values():
+        for track in tracks:
             reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]
             reach = Reach(*(frozenset().union(*part) for part in zip(*reaches, strict=True)))
             for hypothesis in track.hypotheses:

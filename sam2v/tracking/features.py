@@ -4,7 +4,6 @@ known."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -61,11 +60,13 @@ class FrameEncoder:
         if session.frames.is_live:
             yield from positions
             return
-        ready = partial(fit, size=session.input_size)
-        with Prefetcher(session.frames, positions, ready, depth=1 + self.together) as ahead:
+        size = session.input_size
+        with Prefetcher(session.frames, positions, lambda f: (f, fit(f, size)), depth=1 + self.together) as ahead:
             for group in _in_groups(ahead, self.together):
-                session.features.ready = dict(group)
-                yield from (position for position, _ in group)
+                session.features.ready = {position: fitted for position, (_, fitted) in group}
+                for position, (frame, _) in group:
+                    session.features.picture = position, frame
+                    yield position
 
 
 def _in_groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from copy import deepcopy
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
+from sam2v.closing import Closing
 from sam2v.tracking.session_file import session_from_bytes, session_to_bytes
 from sam2v.tracking.state import Features, SessionState
 
 
-class Session(SessionState):
+class Session(SessionState, Closing):
     """The state of one video. Create it with `sam2v.VideoPredictor.init_state`; use it as a context manager, or close
     it, to give back its files and memory at once.
 
@@ -33,14 +33,6 @@ class Session(SessionState):
             self._users[0] -= 1
             if self._users[0] == 0:
                 self.frames.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A session of its own at the same point; the video, the pool and what is known so far are shared."""

@@ -50,10 +50,12 @@ class HeldPrompt(NamedTuple):
 
 @dataclass
 class Features:
-    """What was encoded last, and what is to be encoded next (h x w x 3 uint8 at the network's size)."""
+    """What was encoded last, what is to be encoded next (h x w x 3 uint8 at the network's size), and the frame that is
+    being tracked, with its position, as it was read (H x W x 3 uint8)."""
 
     encoded: OrderedDict[int, ImageFeatures] = field(default_factory=OrderedDict)
     ready: dict[int, np.ndarray] = field(default_factory=dict)
+    picture: tuple[int, np.ndarray] | None = None
 
 
 class SessionState:
@@ -127,6 +129,11 @@ class SessionState:
             raise ValueError(f"frame_idx {index} is outside the video{known}")
         return index
 
+    def picture(self, position: int) -> np.ndarray:
+        """A frame, H x W x 3 uint8; the one that is being tracked is not read again."""
+        known = self.features.picture
+        return known[1] if known is not None and known[0] == position else self.frames[position]
+
     def is_ahead(self, frame_idx: object) -> bool:
         """Whether a frame of a live stream has not come yet."""
         index = check_index(frame_idx, "frame_idx")
@@ -153,6 +160,11 @@ class SessionState:
     def remove_object(self, obj_id: int) -> list[int]:
         """Forget an object and leave the others as they are; returns the frames where it had prompts."""
         return self.tracks.pop(obj_id).prompted_frames()
+
+    def forget_result(self, obj_id: int, position: int) -> None:
+        """Forget what an object was tracked to on a frame: it is absent there, and no memory of it is read. What it was
+        prompted to stays."""
+        self.tracks[obj_id].bank.drop(position)
 
     def entries(self, position: int) -> list[MemoryEntry | None]:
         """What is shown of every object on a frame."""

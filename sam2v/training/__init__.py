@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from sam2v.lazy import lazy_names
 
-_HOME = {
-    "LossConfig": "losses",
-    "LossParts": "losses",
-    "PromptConfig": "prompting",
-    "PromptStep": "losses",
-    "TrainConfig": "config",
-    "TrainResult": "loop",
-    "clip_loss": "losses",
-    "load_train_config": "config",
-    "train": "loop",
-    "unroll": "unroll",
+_MODULES = {
+    "config": ("TrainConfig", "load_train_config"),
+    "loop": ("TrainResult", "train"),
+    "losses": ("LossConfig", "LossParts", "PromptStep", "clip_loss"),
+    "prompting": ("PromptConfig",),
+    "unroll": ("unroll",),
 }
-__all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME)
+__getattr__, __dir__, __all__ = lazy_names(__name__, _MODULES)

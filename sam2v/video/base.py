@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
-from typing_extensions import Self
+
+from sam2v.closing import Closing
 
 
 class EndOfVideo(IndexError, ValueError):
@@ -19,7 +19,7 @@ class FrameDropped(ValueError):
     """The frame was seen, but a stream keeps only its newest frames and this one is gone."""
 
 
-class FrameSource(ABC):
+class FrameSource(ABC, Closing):
     """A video as a lazy sequence of H x W x 3 uint8 RGB frames. Safe to use from several threads.
 
     A source can be copied (`copy.deepcopy`) and pickled. Files and folders are opened again by their path, at the first
@@ -87,16 +87,8 @@ class FrameSource(ABC):
         """`frame_name` of all frames. TypeError while the length is unknown."""
         return [self.frame_name(index) for index in range(len(self))]
 
-    def close(self) -> None:  # noqa: B027 - sources in memory hold nothing to give back
+    def close(self) -> None:
         """Give back files, decoders and frames. Closing twice is harmless; frames cannot be read afterwards."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def normal_index(index: int, source: FrameSource) -> int:

@@ -36,7 +36,7 @@ class ImageFolder(SequenceSource):
         self.path = user_path(path).absolute()
         files = _images_in(user_path(path))
         self._files = [file.name for file in files]
-        self._names = _names_of(files)
+        self._names = names_of(files)
         super().__init__([file.absolute() for file in files], fps, cache_bytes)
         for index in range(0, len(files), -(-len(files) // SIZE_CHECKS)):
             check_size(self, index, image_size(files[index]))
@@ -92,7 +92,7 @@ def _looks_like_image(file: Path) -> bool:
     return True
 
 
-def _names_of(files: list[Path]) -> list[str]:
-    """Stems, or whole names with the dot replaced where two files share a stem."""
+def names_of(files: list[Path]) -> list[str]:
+    """Names for what is made of pictures: stems, or whole names with the dot replaced where two files share a stem."""
     stems = [file.stem for file in files]
     return stems if len(set(stems)) == len(stems) else [file.name.replace(".", "_") for file in files]

@@ -6,19 +6,18 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Generic, TypeVar
 
 import numpy as np
-from typing_extensions import Self
 
+from sam2v.closing import Closing
 from sam2v.video.base import EndOfVideo, FrameSource
 
 T = TypeVar("T")
 _PATIENCE = 2.0  # seconds
 
 
-class Prefetcher(Generic[T]):
+class Prefetcher(Closing, Generic[T]):
     """Iterates over (frame index, prepared frame), a few frames ahead of the consumer.
 
     It ends when the indices do, or at the end of the video. An error while reading is raised where the
@@ -59,14 +58,6 @@ class Prefetcher(Generic[T]):
     def close(self) -> None:
         """Stop reading; frames that were waiting are dropped. Waits up to two seconds for the frame in work."""
         self._finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Channel(Generic[T]):

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 class _NoRandomValues(TorchFunctionMode):
-    """Skips drawing normal values: pointless here, and on the meta device torch imports its compiler for it (2 s)."""
+    """Skips drawing normal values: pointless here, and on the meta device torch imports its compiler for it (2 s), or
+    half of it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in (nn.init.normal_, torch.Tensor.normal_):
             return args[0] if args else kwargs["tensor"]
+        if func is torch.randn:
+            return torch.empty(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -23,7 +23,7 @@ def models_does(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def install(work: Callable[[argparse.Namespace], int]) -> None:
         module = ModuleType("sam2v.cli.models")
-        module.add_parser = lambda sub: sub.add_parser("models").set_defaults(run=work)  # type: ignore[attr-defined]
+        module.DESCRIPTION, module.add_arguments, module.run = "", lambda parser: None, work  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "sam2v.cli.models", module)
 
     return install
@@ -41,7 +41,9 @@ def test_commands_are_the_modules_of_the_package() -> None:
     modules = {
         name
         for _, name, _ in pkgutil.iter_modules(sam2v.cli.__path__)
-        if hasattr(importlib.import_module(f"sam2v.cli.{name}") if not name.startswith("_") else object(), "add_parser")
+        if hasattr(
+            importlib.import_module(f"sam2v.cli.{name}") if not name.startswith("_") else object(), "DESCRIPTION"
+        )
     }
     assert modules == set(COMMANDS)
 

@@ -25,7 +25,11 @@ from video.clips import write_sound
 from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
-from sam2v.output.writers import FORMATS, MaskWriter
+from sam2v.masks import MaskletFrame
+from sam2v.output.background import BackgroundWriter
+from sam2v.output.base import MaskWriter
+from sam2v.output.lock import FolderLock
+from sam2v.output.writers import FORMATS
 from sam2v.tracking.packed import PackedFile
 
 FRAMES, HEIGHT, WIDTH, FPS = 12, 48, 64, 12
@@ -137,7 +141,7 @@ def test_coco_opens_in_pycocotools(track: Track, movie: Path, tmp_path: Path) ->
     data = coco.COCO(str(tmp_path / "out" / "masks.json"))
     assert sorted(data.imgs) == list(range(2, FRAMES))
     for index, image in data.imgs.items():
-        assert (image["height"], image["width"], image["file_name"]) == (HEIGHT, WIDTH, f"{index:05d}")
+        assert (image["height"], image["width"], image["file_name"]) == (HEIGHT, WIDTH, f"{index:05d}.png")
         archive = np.load(tmp_path / "out" / f"{index:05d}.npz")
         masks = {a["track_id"]: data.annToMask(a) > 0 for a in data.imgToAnns[index]}
         for obj_id, mask in zip(archive["obj_ids"].tolist(), archive["masks"], strict=True):
@@ -248,7 +252,20 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("writes", [0, 9, 22])
+def interrupt_tracking(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Interrupt the run when it has tracked one frame more than the first `after` ones."""
+    write, count = BackgroundWriter.write, [0]
+
+    def counted(writer: BackgroundWriter, result: MaskletFrame) -> None:
+        count[0] += 1
+        if count[0] == after + 1:
+            interrupt()
+        write(writer, result)
+
+    monkeypatch.setattr(BackgroundWriter, "write", counted)
+
+
+@pytest.mark.parametrize("frames", [0, 2, 5])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way[-1])
 def test_an_interrupted_run_goes_on(
     track: Track,
@@ -256,19 +273,19 @@ def test_an_interrupted_run_goes_on(
     tmp_path: Path,
     whole: dict[str, dict[str, bytes]],
     way: list[str],
-    writes: int,
+    frames: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        stop_writing(patch, writes, interrupt)
+        interrupt_tracking(patch, frames)
         assert track(movie, *way, *PROMPTS, *ALL) == 130
     assert capsys.readouterr() == ("", "sam2v: interrupted\n")
     out = tmp_path / "out"
     written = {name: content for name, content in masks_in(out).items() if name.endswith(".png")}
-    assert len(written) == writes // 4 * 3 + min(2, writes % 4) + (writes % 4 > 1)  # a frame: one map, two objects
+    assert len(written) == 3 * frames  # one map, two objects
     assert all(content == whole[way[-1]][name] for name, content in written.items())
     steps = count_steps(track, movie, *way, *PROMPTS, *ALL)
-    assert steps == len([name for name in whole[way[-1]] if "/" not in name and name.endswith(".png")]) - writes // 4
+    assert steps == len([name for name in whole[way[-1]] if "/" not in name and name.endswith(".png")]) - frames
     assert masks_in(out) == whole[way[-1]]
     assert video_of(out / "overlay.mp4")[0] == len(list(out.glob("*.png")))
     assert not list(out.glob("*.session"))
@@ -313,7 +330,7 @@ def test_what_both_ways_save_does_not_grow_with_the_video(
     movie = write_movie(tmp_path / "long.mp4", frames)
     arguments = ["--point", "2:1:20,20", "--both", "--format", "npz"]
     with pytest.MonkeyPatch.context() as patch:
-        stop_writing(patch, 44, interrupt)
+        interrupt_tracking(patch, 44)
         assert track(movie, *arguments) == 130
     (session,) = (tmp_path / "out").glob("track.*.session")
     kept = {frame for frame, _ in PackedFile(session, "session").record["tracks"][0]["history"]}
@@ -325,6 +342,24 @@ def test_what_both_ways_save_does_not_grow_with_the_video(
     for result in predictor.propagate_in_video(state, direction="both"):
         written = np.load(tmp_path / "out" / f"{result.frame_idx:05d}.npz")["masks"]
         assert np.array_equal(written, result.binary()), result.frame_idx
+
+
+def test_a_frame_that_could_not_be_written_is_not_passed_over(
+    track: Track, movie: Path, tmp_path: Path, whole: dict[str, dict[str, bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames behind it are written meanwhile, and nothing else goes wrong."""
+
+    def fail() -> None:
+        raise OSError("no more of that")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(track_job, "_SAVE_EVERY", 3)
+        stop_writing(patch, 4 * 4 + 1, fail)
+        assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 2
+    assert "no more of that" in error_of(capsys)
+    assert json.loads((tmp_path / "out" / "track.json").read_text())["position"]["done"] == 3
+    assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 0
+    assert masks_in(tmp_path / "out") == whole["2"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
@@ -354,7 +389,7 @@ def test_an_interruption_while_files_are_finished_is_no_finished_run(
     track: Track, movie: Path, tmp_path: Path, whole: dict[str, dict[str, bytes]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sam2v.output.coco.CocoWriter._finish", lambda writer: interrupt())
+        patch.setattr("sam2v.output.coco.CocoWriter._finish", lambda writer, finished: interrupt())
         assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 130
     assert not (tmp_path / "out" / "masks.json").exists()
     assert track(movie, *WAYS[0], *PROMPTS, *ALL) == 0
@@ -383,7 +418,7 @@ def test_another_job_does_not_go_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        stop_writing(patch, 3, interrupt)
+        interrupt_tracking(patch, 3)
         assert track(movie, *PROMPTS, "--format", "png") == 130
     capsys.readouterr()
     others: list[tuple[list[object], str]] = [
@@ -412,9 +447,26 @@ def test_a_run_without_a_result_does_not_stand_in_the_way(
     assert track(movie, "--point", "0:0:20,20", "--format", "png") == 2
     assert "object ids 1 to 65535, got 0" in error_of(capsys) and not (tmp_path / "out").exists()
     with pytest.MonkeyPatch.context() as patch:
-        stop_writing(patch, 0, interrupt)
+        interrupt_tracking(patch, 0)
         assert track(movie, *PROMPTS, "--format", "png") == 130
     assert track(movie, *PROMPTS[:4], "--format", "png") == 0
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_in_use_is_refused(
+    track: Track, movie: Path, tmp_path: Path, exists: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    if exists:
+        assert track(movie, *PROMPTS, "--max-frames", "1", "--format", "png") == 0
+    with FolderLock(out):
+        before = {path: path.read_bytes() for path in out.rglob("*")}
+        capsys.readouterr()
+        assert track(movie, *PROMPTS, "--format", "png", "--fresh") == 2
+        assert error_of(capsys) == f"sam2v: error: {out}: in use by another run\n"
+        assert {path: path.read_bytes() for path in out.rglob("*")} == before
+    assert out.exists() == exists
+    assert track(movie, *PROMPTS, "--max-frames", "1", "--format", "png", "--fresh") == 0
 
 
 def test_a_fresh_run_leaves_nothing_of_the_earlier_one(track: Track, movie: Path, tmp_path: Path) -> None:
@@ -564,7 +616,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
         (["--point", "0:1:20,20", "--format", ""], "unknown output format ''"),
         (["--point", "0:1:20,20", "--start", "40"], "frame_idx 40 is outside the video"),
         (["--point", "0:1:20,20", "--max-frames", "-1"], "--max-frames must not be negative"),
-        (["--point", "0:1:20,20", "--fps", "0"], "fps at least 0.001"),
+        (["--point", "0:1:20,20", "--fps", "0"], "--fps must be a number from 0.001 on, got 0.0"),
         (["--point", "0:0:20,20"], "format png holds object ids 1 to 65535, got 0"),
         (["--point", "0:1:20,20", "--reverse", "--both"], "not allowed with argument"),
         (["--point", "0:1:20,20", "--fill-holes", "-3"], "fill_hole_area must not be negative"),

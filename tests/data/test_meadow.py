@@ -48,7 +48,7 @@ def test_masks_are_what_is_half_covered(number: int) -> None:
     """Against the same picture drawn six times as large."""
     low, high = (MeadowClip((96 * zoom, 160 * zoom), 16, 2).frame(number)[1] for zoom in (1, 6))
     share = torch.nn.functional.avg_pool2d(high.float(), 6)
-    clear = (share - 0.5).abs() > 0.12  # nearer to half, a straight edge through a pixel is an approximation
+    clear = (share - 0.5).abs() > 0.2  # nearer to half, blades of grass that cross in a pixel are an approximation
     assert (low == (share >= 0.5))[clear].all()
     assert clear[low].float().mean() > 0.8
 

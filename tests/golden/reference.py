@@ -6,7 +6,9 @@ reference rounds them to bfloat16, and its compiled component labelling is repla
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import unittest.mock
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +55,77 @@ def build_reference(
         _label_without_cuda()
         _note_decisions(model)
     return model
+
+
+def build_nano(weights: Mapping[str, torch.Tensor], image_size: int = 384) -> Any:
+    """The reference's image model with the sizes of sam2v_nano and given weights.
+
+    Two sizes of the decoder are no part of the reference's configuration; they are set while the model is built.
+    """
+    import sam2.modeling.sam2_base as base
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    if not GlobalHydra.instance().is_initialized():
+        initialize_config_module("sam2", version_base="1.2")
+    config = compose("configs/sam2.1/sam2.1_hiera_t.yaml")
+    OmegaConf.set_struct(config, False)
+    for name, value in _nano_sizes(image_size).items():
+        OmegaConf.update(config, f"model.{name}", value)
+    parts = {"TwoWayTransformer": {"mlp_dim": 512, "num_heads": 4}, "MaskDecoder": {"iou_head_hidden_dim": 128}}
+    with contextlib.ExitStack() as stack:
+        for name, sizes in parts.items():
+            kind = getattr(base, name)
+            made = lambda kind=kind, sizes=sizes, **given: kind(**{**given, **sizes})  # noqa: E731
+            stack.enter_context(unittest.mock.patch.object(base, name, made))
+        model = instantiate(config.model, _recursive_=True)
+    model.load_state_dict(dict(weights), strict=True)
+    return model.eval()
+
+
+def _nano_sizes(image_size: int) -> dict[str, Any]:
+    cells = [image_size // 16] * 2
+    trunk, neck, memory = "image_encoder.trunk", "image_encoder.neck", "memory_attention.layer"
+    return {
+        "image_size": image_size,
+        f"{trunk}.embed_dim": 32,
+        f"{trunk}.stages": [1, 1, 4, 1],
+        f"{trunk}.global_att_blocks": [3, 5],
+        f"{trunk}.window_spec": [8, 8, 8, 8],
+        f"{neck}.d_model": 128,
+        f"{neck}.backbone_channel_list": [256, 128, 64, 32],
+        f"{neck}.position_encoding.num_pos_feats": 128,
+        "memory_attention.d_model": 128,
+        "memory_attention.num_layers": 2,
+        f"{memory}.d_model": 128,
+        f"{memory}.dim_feedforward": 512,
+        f"{memory}.self_attention.embedding_dim": 128,
+        f"{memory}.self_attention.feat_sizes": cells,
+        f"{memory}.cross_attention.embedding_dim": 128,
+        f"{memory}.cross_attention.kv_in_dim": 32,
+        f"{memory}.cross_attention.feat_sizes": cells,
+        "memory_encoder.in_dim": 128,
+        "memory_encoder.out_dim": 32,
+        "memory_encoder.mask_downsampler.embed_dim": 128,
+        "memory_encoder.position_encoding.num_pos_feats": 32,
+        "memory_encoder.fuser.layer.dim": 128,
+        "sam_mask_decoder_extra_args": {
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        },
+    }
+
+
+def mask_generator(model: Any, **options: Any) -> Any:
+    """The reference's generator of automatic masks, for a model of any input size (it expects 1024)."""
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+
+    generator = SAM2AutomaticMaskGenerator(model, **options)
+    generator.predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+    return generator
 
 
 def _keep_float32() -> None:

@@ -66,11 +66,11 @@ def assert_close(actual: Any, expected: Any, atol: float, name: str) -> None:
     assert far.max(initial=0.0) <= atol, f"{name}: off by {far.max():.3g}, {atol:g} allowed"
 
 
-def golden_network(config: str, salt: str, image_size: int = 1024) -> Sam2Network:
+def golden_network(config: str, salt: str, image_size: int = 1024, device: torch.device | str = "cpu") -> Sam2Network:
     """A network with weights by rule, loaded strictly."""
     network = build_model(load_model_config(config, [f"model.image_size={image_size}"]), device="meta")
     network.load_state_dict(weights_by_rule(manifests()[config], salt), strict=True, assign=True)
-    return network.eval()
+    return network.eval().to(device)
 
 
 class VideoReplay:

@@ -48,6 +48,8 @@ def written(format: str, folder: Path) -> list[object]:
             return [number_of(frame) for frame in source]
     if format == "coco":
         return json.loads((folder / "masks.json").read_text())["annotations"]
+    if format == "sav":
+        return json.loads((folder / "video_auto.json").read_text())["masklet"]
     pattern = {"png": "*.png", "objects": "*/*.png", "npz": "*.npz"}[format]
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in sorted(folder.glob(pattern))]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from golden.pictures import checksum, photograph
 from golden.replay import Fixture, assert_close, golden_network
 
@@ -18,8 +19,8 @@ TWINS = Path(__file__).parent.parent / "golden" / "images"
 
 
 @lru_cache(maxsize=1)
-def predictor_of(config: str, salt: str) -> ImagePredictor:
-    return ImagePredictor(golden_network(config, salt))
+def predictor_of(config: str, salt: str, device: torch.device) -> ImagePredictor:
+    return ImagePredictor(golden_network(config, salt, device=device))
 
 
 def arguments_of(case: dict[str, Any], low_res: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -32,10 +33,10 @@ def arguments_of(case: dict[str, Any], low_res: dict[str, np.ndarray]) -> dict[s
     return arguments
 
 
-def replay(fixture: Fixture, picture: Any) -> None:
+def replay(fixture: Fixture, picture: Any, device: torch.device) -> None:
     """Make all recorded calls on one image."""
     meta = fixture.meta
-    predictor = predictor_of(meta["config"], meta["salt"])
+    predictor = predictor_of(meta["config"], meta["salt"], device)
     predictor.set_image(picture)
     low_res: dict[str, np.ndarray] = {}
     for case in meta["cases"]:
@@ -50,17 +51,17 @@ def replay(fixture: Fixture, picture: Any) -> None:
         assert_close((masks > 0).sum((-1, -2)), fixture[f"{name}/area"], 40e-6 * pixels, f"{name}: area")
 
 
-def test_twin() -> None:
+def test_twin(device: torch.device) -> None:
     fixture, picture = Fixture(TWINS / "sam2.1_hiera_tiny.npz"), photograph()
     assert checksum(picture) == fixture.meta["picture"], "the picture is drawn differently than when this was recorded"
-    replay(fixture, picture)
-    embedding = predictor_of(fixture.meta["config"], fixture.meta["salt"]).get_image_embedding()
+    replay(fixture, picture, device)
+    embedding = predictor_of(fixture.meta["config"], fixture.meta["salt"], device).get_image_embedding()
     assert_close(embedding[0, ::11, ::9, ::9], fixture["image_embed"], FEATURES, "embedding")
 
 
-def test_masks_are_the_logits_above_zero() -> None:
+def test_masks_are_the_logits_above_zero(device: torch.device) -> None:
     fixture = Fixture(TWINS / "sam2.1_hiera_tiny.npz")
-    predictor = predictor_of(fixture.meta["config"], fixture.meta["salt"])
+    predictor = predictor_of(fixture.meta["config"], fixture.meta["salt"], device)
     predictor.set_image(photograph())
     arguments = arguments_of(fixture.meta["cases"][0], {})
     masks, logits = predictor.predict(**arguments).masks, predictor.predict(return_logits=True, **arguments).masks
@@ -70,10 +71,10 @@ def test_masks_are_the_logits_above_zero() -> None:
 @pytest.mark.parametrize(
     "config", ["sam2.1_hiera_tiny", pytest.param("sam2.1_hiera_base_plus", marks=pytest.mark.full)]
 )
-def test_photograph(shared_dir: Path, config: str) -> None:
+def test_photograph(shared_dir: Path, config: str, device: torch.device) -> None:
     from PIL import Image
 
     fixture = Fixture(shared_dir / "golden" / "public" / f"image_{config}.npz")
-    replay(fixture, Image.open(shared_dir / "data" / "images" / fixture.meta["image"]))
-    embedding = predictor_of(config, fixture.meta["salt"]).get_image_embedding()
+    replay(fixture, Image.open(shared_dir / "data" / "images" / fixture.meta["image"]), device)
+    embedding = predictor_of(config, fixture.meta["salt"], device).get_image_embedding()
     assert_close(embedding[0, ::7, ::5, ::5], fixture["image_embed"], FEATURES, "embedding")

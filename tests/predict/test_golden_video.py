@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,18 @@ LOOSE = {"logits": 0.15, "scores": 0.01, "area": 3000}
 
 
 @lru_cache(maxsize=1)
-def network_of(config: str, salt: str, image_size: int) -> Sam2Network:
-    return golden_network(config, salt, image_size)
+def network_of(config: str, salt: str, image_size: int, device: torch.device | str = "cpu") -> Sam2Network:
+    return golden_network(config, salt, image_size, device)
+
+
+def answered(replay: VideoReplay, ops: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any], list]]:
+    """Make all recorded calls: the number, the call and the results of each that gave any."""
+    for k, op in enumerate(ops):
+        if "raised" in op:
+            with pytest.raises(RuntimeError):
+                list(replay.call(op))
+        else:
+            yield k, op, list(replay.call(op))
 
 
 # -- twins: drawn frames, kept with the tests --------------------------------------------------------------------------
@@ -40,18 +50,13 @@ REPEATED = [f"sam2_hiera_tiny_{case}" for case in ("iii_middle_reverse_forward",
     "path",
     [pytest.param(p, id=p.stem, marks=[pytest.mark.full] if p.stem in REPEATED else []) for p in TWINS],
 )
-def test_twin(path: Path) -> None:
+def test_twin(path: Path, device: torch.device) -> None:
     fixture = Fixture(path)
     meta, frames = fixture.meta, clip(fixture.meta["frames"])
     assert checksum(frames) == meta["pictures"], "the frames are drawn differently than when this was recorded"
-    replay = VideoReplay(fixture, network_of(meta["config"], meta["salt"], meta["image_size"]), frames)
+    replay = VideoReplay(fixture, network_of(meta["config"], meta["salt"], meta["image_size"], device), frames)
     stride = meta["video_stride"]
-    for k, op in enumerate(meta["ops"]):
-        if "raised" in op:
-            with pytest.raises(RuntimeError):
-                list(replay.call(op))
-            continue
-        results = list(replay.call(op))
+    for k, op, results in answered(replay, meta["ops"]):
         assert [[r.frame_idx, r.obj_ids] for r in results] == op["returned"], f"call {k}"
         for t, result in enumerate(results):
             recorded = {name: fixture[f"op{k}/{name}"][t] for name in ("video_masks", "area", "score", "iou")}
@@ -71,20 +76,16 @@ QUICK = ("i_one_click", "iv_mask_prompt", "x_stride_nonoverlap_addcond")
         for p in TWINS
     ],
 )
-def test_twin_in_bfloat16(path: Path) -> None:
+def test_twin_in_bfloat16(path: Path, device: torch.device) -> None:
     """Masks overlap those of float32 by 97 % at least. Which of two objects of nearly equal logits a pixel goes to,
     where they may not overlap, is left to rounding: their union counts there."""
     fixture = Fixture(path)
     meta, stride, both, any_of = fixture.meta, fixture.meta["video_stride"], 0, 0
-    network = golden_network(meta["config"], meta["salt"], meta["image_size"]).set_precision(torch.bfloat16)
-    replay = VideoReplay(fixture, network, clip(meta["frames"]))
-    for k, op in enumerate(meta["ops"]):
-        if "raised" in op:
-            with pytest.raises(RuntimeError):
-                list(replay.call(op))
-            continue
-        for t, result in enumerate(replay.call(op)):
-            found = result.masks[:, 0, ::stride, ::stride].numpy() > 0
+    network = golden_network(meta["config"], meta["salt"], meta["image_size"], device)
+    replay = VideoReplay(fixture, network.set_precision(torch.bfloat16), clip(meta["frames"]))
+    for k, _, results in answered(replay, meta["ops"]):
+        for t, result in enumerate(results):
+            found = result.to_numpy()[:, ::stride, ::stride] > 0
             expected = fixture[f"op{k}/video_masks"][t] > 0
             if meta["options"].get("non_overlap_masks"):
                 found, expected = found.any(0), expected.any(0)
@@ -144,18 +145,18 @@ TELLING = [
 
 
 @pytest.mark.parametrize("name", TELLING)
-def test_real_frames(shared_dir: Path, name: str) -> None:
-    replay_real(shared_dir, shared_dir / "golden" / "public" / f"{name}.npz")
+def test_real_frames(shared_dir: Path, name: str, device: torch.device) -> None:
+    replay_real(device, shared_dir, shared_dir / "golden" / "public" / f"{name}.npz")
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["video32_sam2", "video_sam2", "real_sam2"])
-def test_all_real_frames(shared_dir: Path, kind: str) -> None:
+def test_all_real_frames(shared_dir: Path, kind: str, device: torch.device) -> None:
     for path in sorted((shared_dir / "golden" / "public").glob(f"{kind}*.npz")):
-        replay_real(shared_dir, path)
+        replay_real(device, shared_dir, path)
 
 
-def replay_real(shared_dir: Path, path: Path) -> None:
+def replay_real(device: torch.device, shared_dir: Path, path: Path) -> None:
     """Replay a fixture whose frames are photographs."""
     from PIL import Image
 
@@ -165,14 +166,9 @@ def replay_real(shared_dir: Path, path: Path) -> None:
         return
     names = [shared_dir / "data" / "bedroom" / Path(name).name for name in meta["frames"]]
     frames = np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names])
-    replay = VideoReplay(fixture, network_of(meta["config"], meta["salt"], meta["image_size"]), frames)
+    replay = VideoReplay(fixture, network_of(meta["config"], meta["salt"], meta["image_size"], device), frames)
     allowed = TIGHT if meta["options"]["memory_stored_as"] == "float32" else LOOSE
-    for k, op in enumerate(meta["ops"]):
-        if "raised" in op:
-            with pytest.raises(RuntimeError):
-                list(replay.call(op))
-            continue
-        results = list(replay.call(op))
+    for k, op, results in answered(replay, meta["ops"]):
         recorded = list(recorded_results(fixture, k, op, results))
         assert len(results) == len(recorded), f"{path.stem}, call {k}"
         for t, (result, expected) in enumerate(zip(results, recorded)):
@@ -207,6 +203,6 @@ def recorded_results(
 
 def flips_are_rare(result: MaskletFrame, expected: dict[str, Any], stride: int) -> None:
     """Where two objects' logits are nearly equal the loser may change, so only the share of such samples counts."""
-    sampled = result.masks[:, 0, ::stride, ::stride].numpy()
+    sampled = result.to_numpy()[:, ::stride, ::stride]
     assert (abs(sampled - expected["video_masks"]) > LOOSE["logits"]).mean() < 0.02
     assert_close(result.object_score, expected["score"], LOOSE["scores"], "object score")

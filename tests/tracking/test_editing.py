@@ -8,22 +8,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from drawn import drawn_clip
-from models import nano_by_rule
 
 from sam2v import VideoPredictor
 from sam2v.memory import Hypothesis, Moment, Pool, RecentFramesPolicy, Selection
 from sam2v.tracking.engine import NoPromptError
 
-
-@pytest.fixture(scope="module")
-def predictor() -> VideoPredictor:
-    return VideoPredictor(nano_by_rule())
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(8)
+FRAMES = 8
 
 
 def masks(results: list) -> torch.Tensor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from drawn import drawn_clip
-from models import nano_by_rule
 
 from sam2v import Pool, Prompt, Session, VideoPredictor
 from sam2v.config import load_model_config
@@ -14,16 +12,6 @@ from sam2v.memory import MemoryBank
 from sam2v.model.network import Sam2Network
 
 FRAMES = 40
-
-
-@pytest.fixture(scope="module")
-def network() -> Sam2Network:
-    return nano_by_rule()
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(FRAMES)
 
 
 def tracked(video: VideoPredictor, source: object) -> Session:

@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn import drawn_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import nano_by_rule
 from PIL import Image
 
 from sam2v import MaskletFrame, VideoPredictor
@@ -22,16 +20,6 @@ from sam2v.backends.base import Backend
 from sam2v.memory import Pool
 
 FRAMES = 17  # at least as many as the pointer limit, see VideoPredictor.init_state: num_frames
-
-
-@pytest.fixture(scope="module")
-def predictor() -> VideoPredictor:
-    return VideoPredictor(nano_by_rule())
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(FRAMES)
 
 
 def close(a: MaskletFrame, b: MaskletFrame, tolerance: float = 1e-5) -> None:

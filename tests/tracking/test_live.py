@@ -7,22 +7,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from drawn import drawn_clip
-from models import nano_by_rule
 
 from sam2v import Prompt, VideoPredictor
 
 NUMBERS = [1, 2, 5, 9, 10, 11, 40, 41, 43]
-
-
-@pytest.fixture(scope="module")
-def predictor() -> VideoPredictor:
-    return VideoPredictor(nano_by_rule())
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(len(NUMBERS))
+FRAMES = len(NUMBERS)
 
 
 def stream(predictor: VideoPredictor, clip: np.ndarray, numbers: list[int]) -> list:

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn import drawn_clip
-from models import nano_by_rule
 
 from sam2v import Session, VideoPredictor
 from sam2v.backends.base import Backend
@@ -19,16 +17,6 @@ from sam2v.model.network import Sam2Network
 
 FRAMES = 14
 PART, MEET = 3, 8  # where hypotheses part in these toys, and where the second one wins
-
-
-@pytest.fixture(scope="module")
-def network() -> Sam2Network:
-    return nano_by_rule()
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(FRAMES)
 
 
 class Looking(RecentFramesPolicy):

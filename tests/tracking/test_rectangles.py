@@ -22,8 +22,8 @@ def tall_clip() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def rectangular() -> Sam2Network:
-    return nano_by_rule(overrides=["model.image_size=[64,96]"])
+def rectangular(device: torch.device) -> Sam2Network:
+    return nano_by_rule(overrides=["model.image_size=[64,96]"]).to(device)
 
 
 def results(video: VideoPredictor, clip: np.ndarray) -> torch.Tensor:

@@ -12,7 +12,6 @@ import torch
 from drawn import drawn_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import nano_by_rule
 from PIL import Image
 
 import sam2v
@@ -21,16 +20,6 @@ from sam2v.backends.base import Backend
 from sam2v.memory import Pool
 
 FRAMES = 9
-
-
-@pytest.fixture(scope="module")
-def predictor() -> VideoPredictor:
-    return VideoPredictor(nano_by_rule())
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    return drawn_clip(FRAMES)
 
 
 def begun(predictor: VideoPredictor, source: object, frames: int = 4) -> Session:

@@ -14,6 +14,8 @@ from sam2v.nn.attention import Attention, attend
 _LARGE = 1 << 20
 #: More products of queries and keys than this are not kept at once.
 _KEPT = 1 << 23
+#: Up to so many queries plain products are faster than torch's kernel in float32 too (windows of the trunk).
+_SHORT = 64
 
 
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
@@ -29,8 +31,10 @@ def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, d
 
 def attend_by_products(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """`sam2v.nn.attention.attend`, by plain products in lower precision, in use and in training: they take a third of
-    the time of torch's kernel, as long as keeping all attention weights is no burden."""
-    if dropout or q.dtype == torch.float32 or q.shape[2] * k.shape[2] > _KEPT:
+    the time of torch's kernel (three fifths in float32, in short windows), as long as keeping all attention weights is
+    no burden."""
+    long = q.shape[2] > _SHORT if q.dtype == torch.float32 else q.shape[2] * k.shape[2] > _KEPT
+    if dropout or long:
         return attend(q, k, v, bias, dropout)
     logits = (q * q.shape[3] ** -0.5) @ k.transpose(2, 3)
     weights = (logits if bias is None else logits + bias.to(logits.dtype)).softmax(3)
@@ -82,6 +86,8 @@ class CpuAttention(Attention):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries B x Lq x C, keys and values B x Lk x memory_channels; returns B x Lq x C."""
+        if len(k) == 1 < len(q):  # queries of rows that look at the same are as good as those of one
+            return self.forward(q.flatten(0, 1)[None], k, v)[0].unflatten(0, (len(q), -1))
         inner, (short, long) = self.q_proj.out_features, sorted((q.shape[1], k.shape[1]))
         if not self.heads * short < inner < long:
             return super().forward(q, k, v)
@@ -99,13 +105,23 @@ class CpuAttention(Attention):
     def _few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The same the other way round: keys meet the queries' projection, values that of the output."""
         key = self.split_heads(self.k_proj(k)) * (self.q_proj.out_features // self.heads) ** -0.5
-        offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
-        key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
-        logits = products(key, q).add_(offset).unflatten(1, (self.heads, -1))
+        logits = self._logits_of_one(q, key) if len(q) == 1 < len(k) else self._logits(q, key)
         # keys before queries: a softmax over the last, short dimension takes ten times as long
         weights = logits.softmax(2).flatten(1, 2).transpose(1, 2)
         value = self.split_heads(self.v_proj(v)) @ self._of_heads(self.out_proj.weight.T)
         return products(weights, value.flatten(1, 2).transpose(1, 2)).add_(self.out_proj.bias)
+
+    def _logits(self, q: Tensor, key: Tensor) -> Tensor:
+        """Queries B x Lq x C and projected keys B x heads x Lk x channels of a head to B x heads x Lk x Lq."""
+        offset = (key @ self.q_proj.bias.view(self.heads, -1, 1)).flatten(1, 2)  # B x (heads * Lk) x 1
+        key = (key @ self._of_heads(self.q_proj.weight)).flatten(1, 2)
+        return products(key, q).add_(offset).unflatten(1, (self.heads, -1))
+
+    def _logits_of_one(self, q: Tensor, key: Tensor) -> Tensor:
+        """The same where the queries of all B rows are the same, 1 x Lq x C: they are projected once."""
+        query = self.split_heads(self.q_proj(q))[0]  # heads x Lq x channels of a head
+        logits = key.transpose(0, 1).flatten(1, 2) @ query.transpose(1, 2)  # heads x (B * Lk) x Lq
+        return logits.unflatten(1, (len(key), -1)).transpose(0, 1)
 
     def _of_heads(self, weight: Tensor) -> Tensor:
         """Cut inner x C into heads x channels of a head x C."""

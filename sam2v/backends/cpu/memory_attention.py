@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -89,17 +89,13 @@ class CpuMemoryAttentionLayer(MemoryAttentionLayer):
 
     def _add(self, running: RunningAttention, group: MemoryTokens) -> None:
         """Add the slots of one row (T x L x Cm)."""
-        if group.rotation is None:
-            for k, v, bias in _slots(self._placed(group.keys, group).flatten(0, 1)[None], group, whole=True):
-                running.add(k, v, bias)
-            return
-        long_rows = len(group.keys) * group.rotation.columns >= _LONG_ROW
+        columns = 0 if group.rotation is None else group.rotation.columns
         narrow = 2 * group.keys.shape[-1] < self.cross_attn_image.k_proj.out_features
-        if long_rows and narrow and group.scale is None:
+        if group.rotation is not None and len(group.keys) * columns >= _LONG_ROW and narrow and group.scale is None:
             self._add_rows(running, group, group.rotation)
         else:
-            for k, v, bias in _slots(self._placed(group.keys, group), group):
-                running.add(k, v, bias)
+            bias = None if group.bias is None else group.bias.repeat_interleave(group.values.shape[1])[None]
+            running.add(self._placed(group.keys, group).flatten(0, 1), group.values.flatten(0, 1), bias)
 
     def _placed(self, keys: Tensor, group: MemoryTokens) -> Tensor:
         """Projected keys ... x L x C, turned where they have a place and scaled."""
@@ -144,14 +140,3 @@ def _visible(group: MemoryTokens, row: int) -> MemoryTokens:
             scale = None if scale is None else scale[seen]
         bias = bias if bool(bias.any()) else None
     return MemoryTokens(keys, values, group.rotation, bias, scale)
-
-
-def _slots(keys: Tensor, group: MemoryTokens, whole: bool = False) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """Keys L x C, values L x Cm and bias 1 x L of every slot; with `whole`, of all slots as one."""
-    values, bias = group.values, None
-    if group.bias is not None:
-        bias = group.bias[:, None].expand(-1, values.shape[1])
-    if whole:
-        values, bias = values.flatten(0, 1)[None], None if bias is None else bias.reshape(1, -1)
-    for slot in range(len(keys)):
-        yield keys[slot], values[slot], None if bias is None else bias[slot : slot + 1]

@@ -39,7 +39,7 @@ class RunningAttention:
     def add(self, k: Tensor, v: Tensor, bias: Tensor | None = None) -> None:
         """Take in keys Lk x C and values Lk x Cv; bias 1 x Lk is added to the logits."""
         for block in self._blocks:
-            block.expect(torch.zeros_like(block.total))
+            block.expect(None)
             self._add(block, block.q, k, v, bias)
 
     def add_sharing(self, k: Tensor, v: Tensor, shared: Tensor, bias: Tensor | None = None) -> None:
@@ -75,14 +75,17 @@ class _Block:
     def __init__(self, q: Tensor, value_channels: int) -> None:
         self.q = q
         self.total, self.sum = torch.zeros(len(q), 1), torch.zeros(len(q), value_channels)
-        self._term = torch.zeros(len(q), 1)  # the sums are relative to two to the power of it
+        self._term: Tensor | None = None  # the sums are relative to two to the power of it; None is zero
         self._top: Tensor | None = None  # what is subtracted from logits, known from the first ones
         self._first, self._reach_low = True, False
         self._own: Tensor | None = None
 
-    def expect(self, term: Tensor) -> None:
-        """From now on all logits have `term` (rows x 1) added: the sums are brought to its scale."""
-        scale = (self._term - term).exp2_()
+    def expect(self, term: Tensor | None) -> None:
+        """From now on all logits have `term` (rows x 1, None for nothing) added: the sums are brought to its scale."""
+        if term is None and self._term is None:
+            return
+        before, after = (torch.zeros(1) if x is None else x for x in (self._term, term))
+        scale = (before - after).exp2_()
         self.total *= scale
         self.sum *= scale
         self._term = term

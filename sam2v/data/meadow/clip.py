@@ -53,8 +53,9 @@ class MeadowClip:
         self.size, self.frames, self.mood = size, frames, MOODS[seed % len(MOODS)]
         self.landscape = Landscape(rng, self.mood)
         self.grain = cloudy(rng, 256, 256, 0.9, 0.4)[None]
-        self.noise = torch.from_numpy(rng.standard_normal((3, *size)).astype(np.float32))
         self.offsets = rng.uniform(0, 2 * math.pi, 8)
+        # drawn last: how many numbers it takes depends on the size
+        self.noise = torch.from_numpy(rng.standard_normal((3, *size)).astype(np.float32))
         turn = seed // 3  # of moods; each brings them with others
         self.coat, self.dress = FOXES[(seed + turn) % 3], DRESSES[(seed + 2 * turn) % 3]
         self.plumage = BIRDS[(seed + turn // 3) % 3]

@@ -13,7 +13,7 @@ class SyntheticConfig:
         height, width: frame size in pixels, both at least 32.
         frames: frames per clip; 1 gives image samples.
         max_objects: objects annotated per clip at most; every other body is an unannotated distractor or occluder.
-        bodies: independent bodies drawn per clip at most (2 at least, unless this is 1).
+        bodies: independent bodies drawn per clip at most. fewest_bodies: at least, as far as `bodies` allows.
         limbs: limbs in a clip at most; a limb hinges on a body, moves by itself and belongs to the body's mask.
         clutter: static shapes painted into the background; half of the share `cutouts` of them are cut-outs.
         smallest, largest: half extents of bodies, as shares of the view's shorter half side.
@@ -32,6 +32,7 @@ class SyntheticConfig:
     frames: int = 4
     max_objects: int = 3
     bodies: int = 4
+    fewest_bodies: int = 2
     limbs: int = 3
     clutter: int = 4
     smallest: float = 0.2
@@ -46,8 +47,8 @@ class SyntheticConfig:
     reverse: float = 0.0
 
     def __post_init__(self) -> None:
-        whole = {"height": 32, "width": 32, "frames": 1, "max_objects": 1, "bodies": 1, "limbs": 0, "clutter": 0}
-        for name, least in whole.items():
+        whole = {"height": 32, "width": 32, "frames": 1, "max_objects": 1, "limbs": 0, "clutter": 0}
+        for name, least in {**whole, "bodies": 1, "fewest_bodies": 1}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"synthetic.{name}={value!r}: must be a whole number of at least {least}")

@@ -74,7 +74,7 @@ class Scene:
 def sample_scene(rng: np.random.Generator, config: SyntheticConfig, photographs: int = 0, cutouts: int = 0) -> Scene:
     """Draw a scene; equal generators give equal scenes."""
     motion = config.motion * math.exp(rng.normal(0, 0.4))
-    bodies = int(rng.integers(min(2, config.bodies), config.bodies + 1))
+    bodies = int(rng.integers(min(config.fewest_bodies, config.bodies), config.bodies + 1))
     owner, is_limb = _order_layers(rng, config, bodies)
     count = len(owner)
     shapes, limbs = sample_silhouettes(rng, count), limb_silhouettes(rng, count)

@@ -1,0 +1,108 @@
+"""`sam2v eval everything`: automatic masklets against annotated objects, beside two baselines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sam2v.cli.eval_protocols import DATASETS, PredictorSpec
+from sam2v.cli.eval_report import parts_folder, say_written
+from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
+from sam2v.cli.options import add_model_arguments, add_quiet_argument
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "everything",
+        help="everything found without a prompt, against what is annotated",
+        description="Find and track everything in videos and score it against annotated objects, whatever they are"
+        " called: recall of tubes and frames, identity switches, and precision and HOTA where the annotation covers"
+        " everything. Beside automatic masklets stand the first frame's masks tracked, and every frame's linked.",
+    )
+    videos = parser.add_argument_group("videos")
+    videos.add_argument("--drawn", type=int, metavar="N", help="N drawn clips of six objects, all annotated")
+    videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
+    videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
+    videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
+    videos.add_argument("--root", type=Path, metavar="ROOT", help="the data set's folder")
+    videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
+    videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
+    parser.add_argument("--methods", default="masklets,first,link", help="which (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, also of every video")
+    parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+    how = parser.add_argument_group("how objects are found")
+    add_proposal_arguments(how)
+    add_masklet_arguments(how)
+    add_quiet_argument(parser)
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find, score and report."""
+    from sam2v.evaluation.everything import evaluate_everything, table, write_json
+    from sam2v.jobs.parts import Parts
+    from sam2v.jobs.ranks import rank_and_world
+
+    methods: Any = [name.strip() for name in args.methods.split(",")]
+    options = masklet_options_from(args)
+    videos, complete = _videos(args)
+    found = evaluate_everything(
+        _Network(_spec(args)), videos, options, methods=methods, complete=complete, run=_run(args)
+    )
+    if rank_and_world()[0] != 0:
+        return 0
+    print(table(found))
+    if args.json is not None:
+        write_json(found, args.json)
+        Parts(args.json.with_name(f"{args.json.name}.parts")).remove()
+        say_written(args.json)
+    return 0
+
+
+class _Network:
+    """Gives a process's one network."""
+
+    def __init__(self, spec: PredictorSpec) -> None:
+        self._spec = spec
+
+    def __call__(self) -> Any:
+        predictor: Any = self._spec()
+        return predictor.model
+
+
+def _videos(args: argparse.Namespace) -> tuple[Any, bool]:
+    """The videos, and whether everything in them is annotated."""
+    if (args.drawn is None) == (args.root is None):
+        raise ValueError("give either --drawn N, or --dataset and --root")
+    if args.drawn is not None:
+        from sam2v.evaluation.drawn import drawn_videos
+
+        if args.drawn < 1 or args.seed < 0 or (args.frames is not None and args.frames < 1):
+            raise ValueError("--drawn and --frames must be at least 1, and --seed at least 0")
+        return drawn_videos(args.drawn, args.seed, args.frames), True
+    if args.dataset is None:
+        raise ValueError("--root needs --dataset: how the folder is laid out")
+    from sam2v.data.readers import open_dataset
+    from sam2v.evaluation.folders import read_sequence_list
+
+    some = {"videos": read_sequence_list(args.sequences)} if args.sequences else {}
+    return open_dataset(args.dataset, args.root, args.split, **some), False
+
+
+def _spec(args: argparse.Namespace) -> PredictorSpec:
+    from sam2v.jobs.ranks import default_workers
+
+    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
+    model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
+    return PredictorSpec(*model, None, threads)
+
+
+def _run(args: argparse.Namespace) -> Any:
+    from sam2v.jobs.parts import fingerprint
+    from sam2v.jobs.run import Run
+
+    key = fingerprint(args.model, args.checkpoint, args.override, args.dtype, args.fast)
+    return Run(workers=args.workers, progress=not args.quiet, parts=parts_folder(args), key=key)

@@ -1,0 +1,95 @@
+"""The record of a tracking run: of what job it is, where it is, and the saved state that it goes on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sam2v.files import write_text
+from sam2v.output.writers import remove_results
+
+_RECORD = "track.json"
+
+
+@dataclass
+class Position:
+    """Where a run is: the way it goes, the frame that comes next, how many are done, and the file with the state."""
+
+    reverse: bool
+    frame_idx: int
+    done: int = 0
+    finished: bool = False
+    session: str = ""
+
+
+class TrackRecord:
+    """track.json in a folder of results, and the state's file that it names.
+
+    Args:
+        folder: with the results.
+        job: what is run, as JSON holds it; its key "formats" lists the formats of the results.
+    """
+
+    def __init__(self, folder: Path, job: Mapping[str, Any]) -> None:
+        self.folder, self.job = folder, job
+
+    def earlier(self) -> Position | None:
+        """Where an interrupted run of this job stopped; None if the folder holds no run, or one without a result.
+
+        Raises:
+            ValueError: a finished run, one of another job, or no record of a run.
+        """
+        path = self.folder / _RECORD
+        if not path.is_file():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            position, job = Position(**record["position"]), record["job"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
+        if position.done == 0 and not position.finished:
+            return None
+        changed = [key for key, value in self.job.items() if job.get(key) != value]
+        if changed:
+            raise ValueError(f"{self.folder} holds a run with other {', '.join(changed)}: use --fresh or another --out")
+        if position.finished:
+            raise ValueError(f"{self.folder} holds this run, finished: use --fresh to run it again")
+        return position
+
+    def save(self, position: Position, obj_ids: Sequence[int], save_state: Callable[[Path], object]) -> None:
+        """Write the state to a file of its own, then the record that names it: the two always belong together.
+
+        Args:
+            position: where the run is; it is told the state's file. A finished run has none.
+            obj_ids: the objects.
+            save_state: writes the state to a path.
+
+        Raises:
+            OSError: the disk refuses; the record and the state before are as they were.
+        """
+        before = position.session
+        position.session = "" if position.finished else f"track.{position.done}.session"
+        try:
+            if position.session not in ("", before):
+                save_state(self.folder / position.session)
+            record = {"job": self.job, "position": asdict(position), "objects": list(obj_ids)}
+            write_text(self.folder / _RECORD, json.dumps(record, indent=2) + "\n")
+        except BaseException:
+            position.session = before
+            raise
+        if before not in ("", position.session):
+            (self.folder / before).unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove an earlier run's state, and its results as far as its record tells them."""
+        try:
+            formats = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
+        except (OSError, ValueError, KeyError, TypeError):
+            formats = []
+        for name in formats:
+            remove_results(name, self.folder)
+        for old in (self.folder / _RECORD, *self.folder.glob("track.*.session")):
+            old.unlink(missing_ok=True)

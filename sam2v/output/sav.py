@@ -1,0 +1,159 @@
+"""ID_auto.json: masklets as the SA-V data set records those that were found automatically (Ravi et al. 2024)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from torch import Tensor
+
+from sam2v.files import whole_file
+from sam2v.masks.result import MaskletFrame
+from sam2v.masks.rle import encode_rle, rle_area
+from sam2v.output.base import MaskWriter, Target
+from sam2v.output.journal import Journal
+
+#: Frames from one that the record has to the next: 6 a second of 24.
+STEP = 4
+_LINES = ".sam2v-sav.jsonl"
+#: Pixels of the mean mask below which an object is small, or medium.
+_SMALL, _MEDIUM = 32**2, 96**2
+
+
+@dataclass
+class _Column:
+    """What the record tells of a masklet, added up over its rows."""
+
+    pixels: int = 0
+    visible: int = 0
+    changes: int = 0
+    first: int | None = None
+    was_visible: bool = False
+
+    def add(self, row: int, area: int) -> None:
+        """Take the next row."""
+        now = area > 0
+        self.changes += self.first is not None and self.was_visible != now
+        self.pixels, self.visible, self.was_visible = self.pixels + area, self.visible + now, now
+        if now and self.first is None:
+            self.first = row
+
+
+class SavWriter(MaskWriter):
+    """ID_auto.json on close, ID being the video's name; until then a hidden line per frame.
+
+    A row of its masklet table is every fourth frame of the video; objects are columns, in the order of their ids, from
+    the first row to the last: empty where they are not to be seen. `sam2v.data.sav` reads it.
+    """
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self.path = target.folder / f"{target.video_name}_auto.json"
+        self._journal = Journal(target.folder / _LINES, target.resume)
+        self._line_of: dict[int, int] = {}
+        self._ids: set[int] = set()
+        self._frames = 0
+        for start, entry in self._journal.entries():
+            if not isinstance(entry.get("objects"), list):
+                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
+            self._note(start, entry)
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        journal = Journal(folder / _LINES, resume=True)
+        for name in {entry.get("record") for _, entry in journal.entries()}:
+            if isinstance(name, str) and Path(name).name == name and name.endswith("_auto.json"):
+                (folder / name).unlink(missing_ok=True)
+        journal.path.unlink(missing_ok=True)
+
+    def done_frames(self) -> set[int]:
+        return set(self._line_of)
+
+    def _write(self, result: MaskletFrame) -> None:
+        objects = []
+        if result.frame_idx % STEP == 0:
+            stability = _stability(result.low_res).tolist()
+            for obj_id, mask, stable in zip(result.obj_ids, result.binary(), stability, strict=True):
+                objects.append({"id": int(obj_id), "rle": encode_rle(mask), "stability": round(stable, 6)})
+        entry = {"frame_idx": result.frame_idx, "record": self.path.name, "objects": objects}
+        self._note(self._journal.append(entry), entry)
+
+    def _note(self, start: int, entry: dict[str, Any]) -> None:
+        self._line_of[entry["frame_idx"]] = start
+        self._ids |= {item["id"] for item in entry["objects"]}
+        self._frames = max(self._frames, entry["frame_idx"] + 1)
+
+    def _finish(self, finished: bool) -> None:
+        self._journal.close()
+        with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            self._write_record(file)
+
+    def _write_record(self, file: TextIO) -> None:
+        """Row by row, so that memory does not grow with the video."""
+        height, width = self.target.size
+        about = {
+            "video_id": self.target.video_name,
+            "video_duration": self._frames / self.target.fps,
+            "video_frame_count": float(self._frames),
+            "video_height": float(height),
+            "video_width": float(width),
+            "video_resolution": float(height * width),
+            "video_environment": None,
+            "video_split": None,
+        }
+        ids = sorted(self._ids)
+        columns = {obj_id: _Column() for obj_id in ids}
+        empty = encode_rle(np.zeros((height, width), bool))
+        file.write(json.dumps(about)[:-1] + ',\n"masklet":[')
+        for number, row in enumerate(self._rows()):
+            masks = [row[i]["rle"] if i in row else empty for i in ids]
+            for obj_id, rle in zip(ids, masks, strict=True):
+                columns[obj_id].add(number, rle_area(rle))
+            file.write((",\n" if number else "\n") + json.dumps(masks, separators=(",", ":")))
+        file.write('],\n"masklet_stability_score":[')
+        for number, row in enumerate(self._rows()):
+            scores = [row[i]["stability"] if i in row else 1.0 for i in ids]
+            file.write((",\n" if number else "\n") + json.dumps(scores, separators=(",", ":")))
+        file.write("],\n" + json.dumps(self._summary(columns))[1:] + "\n")
+
+    def _rows(self) -> Iterator[dict[int, dict[str, Any]]]:
+        """The objects of every fourth frame, by id."""
+        if not self._line_of:
+            return
+        with open(self._journal.path, "rb") as lines:
+            for frame_idx in range(0, self._frames, STEP):
+                found: dict[int, dict[str, Any]] = {}
+                if frame_idx in self._line_of:
+                    lines.seek(self._line_of[frame_idx])
+                    found = {item["id"]: item for item in json.loads(lines.readline())["objects"]}
+                yield found
+
+    def _summary(self, columns: dict[int, _Column]) -> dict[str, Any]:
+        """What the record tells of every masklet."""
+        height, width = self.target.size
+        rows = len(range(0, self._frames, STEP))
+        means = [column.pixels / max(column.visible, 1) for column in columns.values()]
+        return {
+            "masklet_id": list(range(len(columns))),
+            "masklet_size_rel": [mean / (height * width) for mean in means],
+            "masklet_size_abs": means,
+            "masklet_size_bucket": [
+                "small" if mean < _SMALL else "medium" if mean < _MEDIUM else "large" for mean in means
+            ],
+            "masklet_visibility_changes": [column.changes for column in columns.values()],
+            "masklet_first_appeared_frame": [column.first or 0 for column in columns.values()],
+            "masklet_frame_count": [rows] * len(columns),
+            "masklet_edited_frame_count": [0] * len(columns),
+            "masklet_type": ["auto"] * len(columns),
+            "masklet_num": len(columns),
+        }
+
+
+def _stability(logits: Tensor, delta: float = 1.0) -> Tensor:
+    """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
+    inner, outer = ((logits > level).flatten(1).sum(1) for level in (delta, -delta))
+    return ((inner + (outer == 0)) / outer.clamp(min=1)).cpu()
