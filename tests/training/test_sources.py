@@ -69,3 +69,10 @@ def test_recipes_hold_edits(tmp_path: Path) -> None:
     assert config.sources[0].edits.paste == 0.25 and config.sources[0].edits.active
     with pytest.raises(ValueError, match=r"edits\.paste=7"):
         load_train_config("nano_real", ["sources.0.edits.paste=7"])
+
+
+def test_photographs_of_the_real_recipe_are_named_once() -> None:
+    config = load_train_config("nano_real", ["sources.0.root=V", "sources.1.root=P", "sources.2.root=Q"])
+    assert [source.root for source in config.sources] == ["V", "P", "Q", "P", "Q", None]
+    moved = load_train_config("nano_real", ["sources.1.root=P", "sources.3.root=R"])
+    assert [source.root for source in moved.sources] == [None, "P", None, "R", None, None]
