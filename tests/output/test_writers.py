@@ -48,8 +48,9 @@ def written(format: str, folder: Path) -> list[object]:
             return [number_of(frame) for frame in source]
     if format == "coco":
         return json.loads((folder / "masks.json").read_text())["annotations"]
-    if format == "sav":
-        return json.loads((folder / "video_auto.json").read_text())["masklet"]
+    if format == "sav":  # a row stands for four frames
+        rows = json.loads((folder / "video_auto.json").read_text())["masklet"]
+        return [row for row in rows for _ in range(4)]
     pattern = {"png": "*.png", "objects": "*/*.png", "npz": "*.npz"}[format]
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in sorted(folder.glob(pattern))]
 
