@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
-from sam2v.cli.options import add_memory_argument, add_model_arguments, add_quiet_argument, memory_from
+from sam2v.cli.options import (
+    add_aspect_argument,
+    add_memory_argument,
+    add_model_arguments,
+    add_quiet_argument,
+    memory_from,
+)
 
 if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
@@ -64,6 +70,7 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")
     parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
     add_memory_argument(parser)
+    add_aspect_argument(parser)
     add_model_arguments(parser)
 
 
@@ -80,6 +87,7 @@ class PredictorSpec:
     baseline: str | None
     threads: int | None = None
     memory: str = "recent"
+    keep_aspect: bool = False
 
     def __call__(self) -> Predictor:
         """Load on the first call."""
@@ -99,7 +107,7 @@ class PredictorSpec:
         import sam2v
 
         options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
-        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory)
+        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory, keep_aspect=self.keep_aspect)
 
 
 _LOADED: dict[PredictorSpec, Predictor] = {}
@@ -167,7 +175,7 @@ def _spec(args: argparse.Namespace) -> PredictorSpec:
 
     threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
     model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
-    return PredictorSpec(*model, args.baseline, threads, memory_from(args))
+    return PredictorSpec(*model, args.baseline, threads, memory_from(args), args.keep_aspect)
 
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
@@ -177,6 +185,6 @@ def _run(args: argparse.Namespace, parts: Path | None) -> Run:
 
     file = Path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
-    how = (args.override, args.baseline, args.dtype, args.fast, memory_from(args))
+    how = (args.override, args.baseline, args.dtype, args.fast, memory_from(args), args.keep_aspect)
     key = fingerprint(args.model, args.checkpoint, stamp, *how)
     return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)

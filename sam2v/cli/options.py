@@ -48,6 +48,13 @@ def add_memory_argument(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_aspect_argument(group: argparse._ActionsContainer) -> None:
+    """Whether frames keep their aspect."""
+    group.add_argument(
+        "--keep-aspect", action="store_true", help="bring frames to a rectangle of their aspect instead of a square"
+    )
+
+
 def memory_from(args: argparse.Namespace) -> str:
     """The policy's name that `add_memory_argument`'s argument gives.
 

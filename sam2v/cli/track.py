@@ -6,6 +6,7 @@ import argparse
 import math
 
 from sam2v.cli.options import (
+    add_aspect_argument,
     add_memory_argument,
     add_model_arguments,
     add_quiet_argument,
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fill-holes", type=int, default=8, metavar="AREA", help="fill holes up to this area (default: 8)"
     )
     add_memory_argument(span)
+    add_aspect_argument(span)
+    span.add_argument(
+        "--frames-per-encoding", type=int, default=1, metavar="N", help="frames encoded in one batch (default: 1)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     output.add_argument(
@@ -70,8 +75,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
     memory = memory_from(args)
+    if args.frames_per_encoding < 1:
+        raise ValueError(f"--frames-per-encoding must be at least 1, got {args.frames_per_encoding}")
     predictor = VideoPredictor(
-        load_model_from(args), policy=memory, non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes
+        load_model_from(args),
+        policy=memory,
+        frames_per_encoding=args.frames_per_encoding,
+        non_overlap_masks=args.non_overlap,
+        fill_hole_area=args.fill_holes,
+        keep_aspect=args.keep_aspect,
     )
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
     video, out = user_path(args.video), user_path(args.out)
