@@ -12,7 +12,7 @@ from sam2v.automatic.cleaning import without_small_parts
 from sam2v.automatic.found import FoundMasks
 from sam2v.automatic.grid import Crop, crops_of, point_grids
 from sam2v.automatic.options import MaskChanges, MaskOptions
-from sam2v.automatic.proposals import Proposals, decode_points, keep_distinct, stability_of
+from sam2v.automatic.proposals import Proposals, decode_points, keep_distinct
 from sam2v.backends.base import Backend, backend_for
 from sam2v.masks.enlarged import Enlarger, Runs
 from sam2v.model.network import Sam2Network
@@ -108,7 +108,7 @@ class AutomaticMasks:
         kept: list[tuple[int, float, Runs]] = []
         for row, logits in enumerate(batch.logits.cpu().numpy()):
             inner, outer = (runs.area for runs in enlarger.cut(logits, offset, -offset))
-            stability = float(stability_of(torch.tensor(inner), torch.tensor(outer)))
+            stability = float(np.float32(inner) / np.float32(max(outer, 1)))  # 0 where there is no mask
             if stability >= self.options.stability_score_thresh:
                 (runs,) = enlarger.cut(logits, 0.0)
                 if not _is_cut(runs.box(), crop, size):

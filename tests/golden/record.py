@@ -1,6 +1,6 @@
 """Records the twins: what the reference (package `sam2`, pip name rf-sam-2) answers on pictures drawn by rule.
 
-    PYTHONPATH=tests python tests/golden/record.py [--only encoders images videos] [--cases ...] [--out DIR]
+    PYTHONPATH=tests python tests/golden/record.py [--only encoders images automatic videos] [--cases ...] [--out DIR]
 
 One array per recorded quantity, sampled coarsely; a file's `meta` is JSON with everything needed to repeat it.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from golden.noise import block_noise
 from golden.pictures import checksum, clip, photograph
-from golden.reference import Arrays, ReferenceVideo, build_reference
+from golden.reference import Arrays, ReferenceVideo, build_nano, build_reference, mask_generator
 from golden.weights import manifests
 
 HERE = Path(__file__).parent
@@ -76,6 +76,26 @@ def record_images(config: str, out: Path) -> None:
     save(out / "images", config, meta, arrays)
 
 
+# -- automatic masks ---------------------------------------------------------------------------------------------------
+
+
+def record_automatic(out: Path) -> None:
+    """What the reference's generator finds on one drawn picture, with the sizes of sam2v_nano."""
+    from models import nano_by_rule
+
+    spec = json.loads((HERE / "automatic_cases.json").read_text())
+    side, picture = spec["image_size"], photograph(*spec["picture"])
+    for case in spec["cases"]:
+        weights = nano_by_rule(case["salt"], [f"model.image_size={side}"]).state_dict()
+        options = {"output_mode": "coco_rle", **case["options"]}
+        if options.get("point_grids"):
+            options["point_grids"] = [np.array(grid) for grid in options["point_grids"]]
+        case["masks"] = mask_generator(build_nano(weights, side), **options).generate(picture)
+        print(case["name"], len(case["masks"]), "areas", [mask["area"] for mask in case["masks"]])
+    spec["checksum"] = checksum(picture)
+    (out / "automatic.json").write_text(json.dumps(spec, separators=(",", ":")) + "\n")
+
+
 # -- videos ------------------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +149,7 @@ def _score_range(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Record everything, or the kinds named by `--only`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=["encoders", "images", "videos"])
+    parser.add_argument("--only", nargs="+", default=["encoders", "images", "automatic", "videos"])
     parser.add_argument("--cases", nargs="+", help="of the videos, only these")
     parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args(argv)
@@ -140,6 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 record_encoder(config, arguments.out)
         if "images" in arguments.only:
             record_images("sam2.1_hiera_tiny", arguments.out)
+        if "automatic" in arguments.only:
+            record_automatic(arguments.out)
         if "videos" in arguments.only:
             for case, spec in json.loads((HERE / "video_cases.json").read_text()).items():
                 for config in spec["salts"] if case in (arguments.cases or [case]) else ():
