@@ -18,7 +18,7 @@ from sam2v.data.meadow.solids import Body, Part
 from sam2v.data.synthetic import demo_clip
 
 SMALL = (96, 160)
-ANGLES = st.floats(-math.pi, math.pi)
+ANGLES = st.floats(-math.pi, math.pi, allow_subnormal=False)
 
 
 def test_the_story() -> None:
@@ -91,7 +91,11 @@ def test_there_is_one_of_each_for_every_hour() -> None:
     assert len(MOODS) == len(FOXES) == len(DRESSES) == len(BIRDS) == 3
 
 
-@given(phase=st.floats(0, 1), stride=st.floats(0.1, 1), standing=st.floats(0.3, 0.8))
+@given(
+    phase=st.floats(0, 1, allow_subnormal=False),
+    stride=st.floats(0.1, 1, allow_subnormal=False),
+    standing=st.floats(0.3, 0.8, allow_subnormal=False),
+)
 def test_a_foot_on_the_ground_does_not_slide(phase: float, stride: float, standing: float) -> None:
     x, up = step(phase, stride, 0.1, standing)
     first, _ = step(0, stride, 0.1, standing)
@@ -101,7 +105,12 @@ def test_a_foot_on_the_ground_does_not_slide(phase: float, stride: float, standi
         assert up >= 0 and abs(x) <= abs(first) + 1e-9
 
 
-@given(angle=ANGLES, share=st.floats(0.2, 0.98), upper=st.floats(0.1, 1), lower=st.floats(0.1, 1))
+@given(
+    angle=ANGLES,
+    share=st.floats(0.2, 0.98, allow_subnormal=False),
+    upper=st.floats(0.1, 1, allow_subnormal=False),
+    lower=st.floats(0.1, 1, allow_subnormal=False),
+)
 def test_bones_keep_their_length(angle: float, share: float, upper: float, lower: float) -> None:
     span = abs(upper - lower) + share * (upper + lower - abs(upper - lower))
     tip = (span * math.cos(angle), span * math.sin(angle), 0.2)
@@ -132,7 +141,12 @@ def test_figures_stand_on_the_ground_and_face_right() -> None:
     assert 0.3 < FOX_STRIDE < 1.2
 
 
-@given(x=st.floats(-2, 2), y=st.floats(-1, 2), roll=st.floats(-0.1, 0.1), side=st.sampled_from([-1, 1]))
+@given(
+    x=st.floats(-2, 2, allow_subnormal=False),
+    y=st.floats(-1, 2, allow_subnormal=False),
+    roll=st.floats(-0.1, 0.1, allow_subnormal=False),
+    side=st.sampled_from([-1, 1]),
+)
 def test_a_camera_sees_points_where_its_pixels_look(x: float, y: float, roll: float, side: int) -> None:
     camera = Camera((360, 640), 0.2, 0.9, 512.0, 160.0, roll)
     plane = camera.plane(0.5, 4.0, side, 0.3)
