@@ -147,7 +147,8 @@ class Association:
         return Ended(self.tracks.pop(obj_id), reason, same_as)
 
     def _overlap_before(self, shown: Shown, obj_id: int) -> float:
-        """IoU of a track's mask with the one on the frame before; 1 where it was not tracked there."""
-        if self._before is None or obj_id not in self._before.row:
+        """IoU of a track's mask with the one on the frame before; 1 where there was none."""
+        before = self._before
+        if before is None or obj_id not in before.row or not before.seen[before.row[obj_id]]:
             return 1.0
-        return float(shown.masks[[shown.row[obj_id]]].iou(self._before.masks[[self._before.row[obj_id]]])[0, 0])
+        return float(shown.masks[[shown.row[obj_id]]].iou(before.masks[[before.row[obj_id]]])[0, 0])

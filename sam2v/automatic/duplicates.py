@@ -66,12 +66,16 @@ class Duplicates:
             self.pairs.setdefault(pair, Pair()).add(both - union, union, self._rules.merge_after)
 
     def merged(self, tracks: Mapping[int, Track]) -> dict[int, int]:
-        """Tracks that have become one with another: the one that ends, with the one that stays."""
+        """Tracks that are the same as another one: the one that ends, with the one that stays.
+
+        A track that once had a place of its own for as long is hidden instead: it is an object that was lost, whose
+        track may find it again.
+        """
         found: dict[int, int] = {}
         for pair, state in sorted(self.pairs.items()):
             if state.frames >= self._rules.merge_after and state.iou >= self._rules.duplicate_iou:
                 first, second = sorted(pair, key=lambda obj_id: tracks[obj_id].rooted)
-                if first not in found:
+                if first not in found and tracks[second].stood < self._rules.merge_after:
                     found.setdefault(second, first)
         return found
 

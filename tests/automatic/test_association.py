@@ -209,6 +209,14 @@ def test_the_one_that_came_back_later_is_hidden() -> None:
     assert verdict.hidden == {} and verdict.ended == []
 
 
+def test_a_frame_out_of_sight_costs_nobody_its_place() -> None:
+    """The track that has come from elsewhere stays hidden, also when the rightful one was not seen for a frame."""
+    association = begun(AssociationRules(hot_start=0, merge_after=50), A, B)
+    run(association, [{1: A, 2: B}] * 8 + [{2: B}] * 2 + [{1: B, 2: B}] * 2 + [{1: B}])
+    (verdict,) = run(association, [{1: B, 2: B}], start=14)
+    assert verdict.hidden == {1: 2}
+
+
 def test_the_one_that_jumped_is_hidden() -> None:
     association = begun(AssociationRules(hot_start=0), A, B)
     run(association, [{1: A, 2: B}] * 3)
@@ -222,6 +230,14 @@ def test_tracks_that_stay_together_become_one() -> None:
     verdicts = run(association, [{1: A, 2: A}] * 7, start=3)
     ended = [(end.track.obj_id, end.reason, end.same_as) for verdict in verdicts for end in verdict.ended]
     assert ended == [(2, "duplicate", 1)]
+
+
+def test_a_track_that_had_a_place_of_its_own_is_hidden_until_it_finds_it_again() -> None:
+    association = begun(AssociationRules(hot_start=0, merge_after=6, keep_alive=40), A, B)
+    together = [{1: B, 2: B}] * 20
+    verdicts = run(association, [{1: A, 2: B}] * 6 + together + [{1: C, 2: B}])
+    assert [verdict.hidden for verdict in verdicts] == [{}] * 6 + [{1: 2}] * 20 + [{}]
+    assert not any(verdict.ended for verdict in verdicts)
 
 
 def test_parts_and_wholes_live_side_by_side() -> None:
