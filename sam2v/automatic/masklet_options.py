@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from sam2v.automatic.options import MaskOptions
 from sam2v.automatic.rules import AssociationRules
+from sam2v.options import Options
 from sam2v.tracking.prompts import check_mask
 
 _FRACTIONS = (
@@ -61,7 +62,7 @@ class MaskletChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class MaskletOptions:
+class MaskletOptions(Options):
     """How objects are found in a video, and which of them are kept. Names of the grid's options are those of
     `MaskOptions`.
 
@@ -133,31 +134,14 @@ class MaskletOptions:
             known = (by_model and value is None) or option.name in ("leave_out", "keep")
             if not known and type(value) is not kind:
                 raise TypeError(f"{option.name} must be {kind.__name__}, got {value!r}")
-        for name in _FRACTIONS:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
-        for name, least in _LEAST.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        self.check_fractions(_FRACTIONS)
+        self.check_least(_LEAST)
         if self.leave_out is not None:
             check_mask(self.leave_out)
         if self.keep is not None and (not isinstance(self.keep, Mapping) or not self.keep):
             raise TypeError("keep must map labels to masks, at least one")
         for mask in (self.keep or {}).values():
             check_mask(mask)
-
-    def changed(self, **changes: object) -> MaskletOptions:
-        """These options with some changed.
-
-        Raises:
-            TypeError: an unknown name (the known ones are listed) or a wrong type. ValueError: a value out of range.
-        """
-        known = {f.name: getattr(self, f.name) for f in fields(self)}
-        unknown = [name for name in changes if name not in known]
-        if unknown:
-            raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
-        return MaskletOptions(**{**known, **changes})  # type: ignore[arg-type]
 
     def suited(self, model: str) -> MaskletOptions:
         """These options with numbers for what was left to the model of this name."""

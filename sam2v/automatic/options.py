@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from typing_extensions import TypedDict
 
+from sam2v.options import Options
 from sam2v.tracking.prompts import as_numbers
 
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
@@ -48,7 +49,7 @@ class MaskChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class MaskOptions:
+class MaskOptions(Options):
     """Where masks are proposed and which of them are kept. Names and defaults are those of the reference's generator.
 
     Attributes:
@@ -98,12 +99,8 @@ class MaskOptions:
         for option in fields(self):
             if option.name not in ("points_per_side", "point_grids"):
                 object.__setattr__(self, option.name, _of_kind(option.name, getattr(self, option.name), option.default))
-        for name in _FRACTIONS:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        self.check_fractions(_FRACTIONS)
+        self.check_least(_LEAST)
         if self.crop_n_layers > _MOST_LAYERS:
             raise ValueError(f"crop_n_layers must be at most {_MOST_LAYERS}, got {self.crop_n_layers}")
         if self.output_mode not in get_args(OutputMode):
@@ -133,18 +130,6 @@ class MaskOptions:
                 f"layer of crops, got {got}"
             )
         object.__setattr__(self, "point_grids", [checked_points(g, f"point_grids[{i}]") for i, g in enumerate(grids)])
-
-    def changed(self, **changes: object) -> MaskOptions:
-        """These options with some changed.
-
-        Raises:
-            TypeError: an unknown name (the known ones are listed) or a wrong type. ValueError: a value out of range.
-        """
-        known = {f.name: getattr(self, f.name) for f in fields(self)}
-        unknown = [name for name in changes if name not in known]
-        if unknown:
-            raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
-        return MaskOptions(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def checked_points(points: Any, name: str) -> np.ndarray:

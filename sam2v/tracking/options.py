@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from sam2v.masks.logits import Finish
 from sam2v.memory import MemoryPolicy, named_policy
+from sam2v.options import Options
 
 
 class VideoChanges(TypedDict, total=False):
@@ -25,7 +26,7 @@ class VideoChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class VideoOptions:
+class VideoOptions(Options):
     """How masks and memories are handled. Names are those of the reference implementation where it has them.
 
     Attributes:
@@ -66,18 +67,6 @@ class VideoOptions:
         for name in ("fill_hole_area", "remove_speck_area"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-
-    def changed(self, **changes: object) -> VideoOptions:
-        """These options with some changed.
-
-        Raises:
-            TypeError: an unknown name (the known ones are listed) or a wrong type.
-        """
-        known = {f.name: getattr(self, f.name) for f in fields(self)}
-        unknown = [name for name in changes if name not in known]
-        if unknown:
-            raise TypeError(f"unknown option {unknown[0]!r}; known: {', '.join(known)}")
-        return VideoOptions(**{**known, **changes})  # type: ignore[arg-type]
 
     @property
     def finish(self) -> Finish:
