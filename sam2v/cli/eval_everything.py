@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.eval_protocols import DATASETS, PredictorSpec
 from sam2v.cli.eval_report import parts_folder, say_written
+from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
 
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
     methods: Any = [name.strip() for name in args.methods.split(",")]
     options = masklet_options_from(args)
     videos, complete = _videos(args)
-    found = evaluate_everything(
-        _Network(_spec(args)), videos, options, methods=methods, complete=complete, run=_run(args)
-    )
+    work = run_from(args, parts_folder(args))
+    network = _Network(spec_from(args))
+    found = evaluate_everything(network, videos, options, methods=methods, complete=complete, run=work)
     if rank_and_world()[0] != 0:
         return 0
     print(table(found))
@@ -85,24 +85,4 @@ def _videos(args: argparse.Namespace) -> tuple[Any, bool]:
         return drawn_videos(args.drawn, args.seed, args.frames), True
     if args.dataset is None:
         raise ValueError("--root needs --dataset: how the folder is laid out")
-    from sam2v.data.readers import open_dataset
-    from sam2v.evaluation.folders import read_sequence_list
-
-    some = {"videos": read_sequence_list(args.sequences)} if args.sequences else {}
-    return open_dataset(args.dataset, args.root, args.split, **some), False
-
-
-def _spec(args: argparse.Namespace) -> PredictorSpec:
-    from sam2v.jobs.ranks import default_workers
-
-    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
-    model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
-    return PredictorSpec(*model, None, threads)
-
-
-def _run(args: argparse.Namespace) -> Any:
-    from sam2v.jobs.parts import fingerprint
-    from sam2v.jobs.run import Run
-
-    key = fingerprint(args.model, args.checkpoint, args.override, args.dtype, args.fast)
-    return Run(workers=args.workers, progress=not args.quiet, parts=parts_folder(args), key=key)
+    return records_from(args), False

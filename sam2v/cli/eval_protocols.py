@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
+from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.options import (
     add_aspect_argument,
     add_memory_argument,
@@ -17,10 +17,7 @@ from sam2v.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sam2v.evaluation.predictor import Predictor
     from sam2v.jobs.run import Run
-
-DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "folder")
 
 
 def add_parsers(commands: Any) -> None:
@@ -74,45 +71,6 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
 
 
-@dataclass(frozen=True)
-class PredictorSpec:
-    """What to load; calling it gives this process's one predictor."""
-
-    model: str
-    checkpoint: str
-    device: str | None
-    dtype: str | None
-    overrides: tuple[str, ...]
-    fast: bool
-    baseline: str | None
-    threads: int | None = None
-    memory: str = "recent"
-    keep_aspect: bool = False
-
-    def __call__(self) -> Predictor:
-        """Load on the first call."""
-        if self not in _LOADED:
-            _LOADED[self] = self._load()
-        return _LOADED[self]
-
-    def _load(self) -> Predictor:
-        import torch
-
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        if self.baseline is not None:
-            from sam2v.evaluation.baselines import make_baseline
-
-            return make_baseline(self.baseline)
-        import sam2v
-
-        options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
-        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory, keep_aspect=self.keep_aspect)
-
-
-_LOADED: dict[PredictorSpec, Predictor] = {}
-
-
 def run_vos(args: argparse.Namespace) -> int:
     """Track, write, score and report."""
     from sam2v.evaluation.vos import evaluate_vos, own_protocol
@@ -121,7 +79,7 @@ def run_vos(args: argparse.Namespace) -> int:
     if args.worst is not None and args.out is None:
         raise ValueError("--worst draws the written predictions: it needs --out DIR")
     run = _run(args, parts_folder(args))
-    records = _records(args)
+    records = records_from(args)
     protocol = chosen_protocol(args, args.protocol or own_protocol(args.dataset, records))
     found = evaluate_vos(_spec(args), records, prompt=args.prompt, protocol=protocol, out=args.out, run=run)
     if not any(sequence.objects for sequence in found.sequences.values()):
@@ -141,7 +99,7 @@ def run_interactive(args: argparse.Namespace) -> int:
 
     modes: tuple[Any, ...] = ("offline", "online") if args.mode == "both" else (args.mode,)
     settings = [InteractiveSettings(mode, args.frames, args.clicks, args.threshold) for mode in modes]
-    records, spec = _records(args), _spec(args)
+    records, spec = records_from(args), _spec(args)
     parts = parts_folder(args)
     results = [
         evaluate_interactive(spec, records, one, run=_run(args, parts / one.mode if parts else None))
@@ -162,29 +120,9 @@ def run_interactive(args: argparse.Namespace) -> int:
     return 0
 
 
-def _records(args: argparse.Namespace) -> Any:
-    from sam2v.data.readers import open_dataset
-    from sam2v.evaluation.folders import read_sequence_list
-
-    options = {"videos": read_sequence_list(args.sequences)} if args.sequences else {}
-    return open_dataset(args.dataset, args.root, args.split, **options)
-
-
 def _spec(args: argparse.Namespace) -> PredictorSpec:
-    from sam2v.jobs.ranks import default_workers
-
-    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
-    model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
-    return PredictorSpec(*model, args.baseline, threads, memory_from(args), args.keep_aspect)
+    return spec_from(args, args.baseline, memory_from(args), args.keep_aspect)
 
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
-    """Resuming counts only with the same weights: a checkpoint file is known by its size and time."""
-    from sam2v.jobs.parts import fingerprint
-    from sam2v.jobs.run import Run
-
-    file = Path(args.checkpoint)
-    stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
-    how = (args.override, args.baseline, args.dtype, args.fast, memory_from(args), args.keep_aspect)
-    key = fingerprint(args.model, args.checkpoint, stamp, *how)
-    return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)
+    return run_from(args, parts, args.baseline, memory_from(args), args.keep_aspect)

@@ -1,0 +1,83 @@
+"""What evaluation commands run on: data sets, the model of each process, and how an interrupted run goes on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sam2v.evaluation.predictor import Predictor
+    from sam2v.jobs.run import Run
+
+DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "folder")
+
+
+@dataclass(frozen=True)
+class PredictorSpec:
+    """What to load; calling it gives this process's one predictor."""
+
+    model: str
+    checkpoint: str
+    device: str | None
+    dtype: str | None
+    overrides: tuple[str, ...]
+    fast: bool
+    baseline: str | None
+    threads: int | None = None
+    memory: str = "recent"
+    keep_aspect: bool = False
+
+    def __call__(self) -> Predictor:
+        """Load on the first call."""
+        if self not in _LOADED:
+            _LOADED[self] = self._load()
+        return _LOADED[self]
+
+    def _load(self) -> Predictor:
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if self.baseline is not None:
+            from sam2v.evaluation.baselines import make_baseline
+
+            return make_baseline(self.baseline)
+        import sam2v
+
+        options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
+        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory, keep_aspect=self.keep_aspect)
+
+
+_LOADED: dict[PredictorSpec, Predictor] = {}
+
+
+def records_from(args: argparse.Namespace) -> Any:
+    """The videos that --dataset, --root, --split and --sequences name."""
+    from sam2v.data.readers import open_dataset
+    from sam2v.evaluation.folders import read_sequence_list
+
+    options = {"videos": read_sequence_list(args.sequences)} if args.sequences else {}
+    return open_dataset(args.dataset, args.root, args.split, **options)
+
+
+def spec_from(args: argparse.Namespace, baseline: str | None = None, *how: Any) -> PredictorSpec:
+    """The model that the arguments name; `how` are the last fields of `PredictorSpec`."""
+    from sam2v.jobs.ranks import default_workers
+
+    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
+    model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
+    return PredictorSpec(*model, baseline, threads, *how)
+
+
+def run_from(args: argparse.Namespace, parts: Path | None, *how: Any) -> Run:
+    """Resuming counts only with the same weights (a checkpoint file is known by its size and time) and the same
+    `how`."""
+    from sam2v.jobs.parts import fingerprint
+    from sam2v.jobs.run import Run
+
+    file = Path(args.checkpoint)
+    stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
+    key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.dtype, args.fast, *how)
+    return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)
