@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sam2v.cli.inputs import check_inputs_stay
 from sam2v.cli.masklet_options import add_masklet_arguments, masklet_options_from
 from sam2v.cli.options import load_model_from, no_progress
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 #: What is known of every object, beside what the writers leave.
 OBJECTS = "objects.json"
-_DRAWN = ("mp4", "webm", "gif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +40,11 @@ def run(args: argparse.Namespace, source: Path) -> int:
     from tqdm import tqdm
 
     from sam2v.automatic.masklets import AutomaticMasklets
-    from sam2v.output.writers import open_writers, remove_results
+    from sam2v.output.writers import checked_formats, open_writers, remove_results
     from sam2v.video.sources import open_source
 
     options = masklet_options_from(args)
-    formats, out = _formats(args.format or "png,coco,sav,mp4"), Path(args.out)
+    formats, out = checked_formats(args.format or "png,coco,sav,mp4"), Path(args.out)
     frames = open_source(source)
     _check_inputs_stay(frames, source, out, formats)
     finder = AutomaticMasklets(load_model_from(args), options=options)
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace, source: Path) -> int:
     with tqdm(total=length, unit="frame", disable=no_progress(args)) as bar:
         found = finder.track(frames, step=bar.update)
         with open_writers(formats, out, source=frames, fps=args.fps) as writer:
-            count, drawn = 0, bool(set(_DRAWN) & set(formats))
+            count = 0
             for result in found:
                 count += 1
                 bar.set_postfix(objects=len(result.obj_ids), refresh=False)
-                writer.write(result.with_frame(frames[result.frame_idx]) if drawn else result)
+                writer.write(result.with_frame(frames[result.frame_idx]) if writer.draws else result)
     _say(found, count, formats, out, options.max_objects)
     return 0
 
@@ -75,23 +75,12 @@ def _say(found: Masklets, count: int, formats: Sequence[str], out: Path, most: i
         print(f"proposals left out, there being {most} better objects at a time (--max-objects): {found.left_out}")
 
 
-def _formats(text: str) -> list[Format]:
-    from sam2v.output.writers import FORMATS
-
-    names: list[Any] = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names or [""]:
-        if name not in FORMATS:
-            raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")
-    return names
-
-
-def _check_inputs_stay(frames: FrameSource, source: Path, out: Path, formats: Sequence[str]) -> None:
-    """Raise ValueError if a result would replace the video or one of its frames."""
+def _check_inputs_stay(frames: FrameSource, source: Path, out: Path, formats: Sequence[Format]) -> None:
+    """Raise ValueError if a result would replace the video or one of its frames, or objects' folders lie in it."""
     folder, video = out.resolve(), source.resolve()
-    if video == folder or (video.is_dir() and folder.parent == video and "objects" in formats):
+    if "objects" in formats and video.is_dir() and folder.parent == video:
         raise ValueError(f"--out {out}: results would go between the frames of {source}; name another folder")
-    about_a_frame = video.parent == folder and video.suffix in (".png", ".npz")
-    if video in {folder / f"overlay.{name}" for name in formats} or (
-        about_a_frame and video.stem in map(frames.frame_name, range(frames.known_length() or 0))
-    ):
-        raise ValueError(f"--out {out}: results would replace {source}; name another folder")
+    # which numbers objects get is not known yet: any folder in that of the results may be one's
+    of_objects = [place for place in (video, video.parent) if "objects" in formats and place.parent == folder]
+    names = map(frames.frame_name, range(frames.known_length() or 0))
+    check_inputs_stay(out, source, [folder, *of_objects], names, formats)

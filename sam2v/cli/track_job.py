@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sam2v.cli.inputs import check_inputs_stay
 from sam2v.cli.options import check_mask_size
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
@@ -122,19 +123,11 @@ class TrackJob:
 
     def _check_inputs_stay(self, state: Session) -> None:
         """Raise ValueError if a result would replace the video, one of its frames or a mask."""
-        out, video = self.out.resolve(), self.video.resolve()
-        ids = {prompt.obj_id for prompt in self.prompts}
+        out, ids = self.out.resolve(), {prompt.obj_id for prompt in self.prompts}
         folders = [out, *(out / f"{obj_id:03d}" for obj_id in ids if "objects" in self.formats)]
-        if video in folders:
-            raise ValueError(
-                f"--out {self.out}: results would go between the frames of {self.video}; name another folder"
-            )
-        names = set(map(state.frames.frame_name, range(state.num_frames or 0)))
-        overlays = {out / f"overlay.{name}" for name in self.formats}
-        for path in (video, *(prompt.mask.resolve() for prompt in self.prompts if prompt.mask is not None)):
-            about_a_frame = path.suffix in (".png", ".npz") and path.parent in folders
-            if path in overlays or (about_a_frame and path.stem in names):
-                raise ValueError(f"--out {self.out}: results would replace {path}; name another folder")
+        names = map(state.frames.frame_name, range(state.num_frames or 0))
+        masks = [prompt.mask for prompt in self.prompts if prompt.mask is not None]
+        check_inputs_stay(self.out, self.video, folders, names, self.formats, masks)
 
     def _description(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter, Target
@@ -46,6 +46,17 @@ class Style(TypedDict, total=False):
     alpha: float
     contour: bool
     labels: bool
+
+
+class WriterOptions(Style, total=False):
+    """What writers are told besides: the keyword arguments of `open_writer`."""
+
+    source: FrameSource | None
+    size: tuple[int, int] | None
+    fps: float | None
+    frame_names: Names | None
+    file_names: Names | None
+    resume: bool
 
 
 def open_writer(
@@ -103,37 +114,17 @@ def open_writer(
 
 
 def open_writers(
-    formats: str | Sequence[Format],
-    out_dir: str | Path,
-    *,
-    source: FrameSource | None = None,
-    size: tuple[int, int] | None = None,
-    fps: float | None = None,
-    frame_names: Names | None = None,
-    file_names: Names | None = None,
-    resume: bool = False,
-    **style: Unpack[Style],
+    formats: str | Sequence[Format], out_dir: str | Path, **options: Unpack[WriterOptions]
 ) -> BackgroundWriter:
     """Open writers of several formats, which write in a thread of their own while the next frames are tracked.
 
     Args:
         formats: a list, or names separated by commas.
-        style: for those of the formats that draw.
-        others: as `open_writer`, which also says what is raised.
+        options: as for `open_writer`, which also says what is raised; the style goes to those of the formats that draw.
     """
+    plain: Any = {name: value for name, value in options.items() if name not in Style.__annotations__}
     writers = [
-        open_writer(
-            name,
-            out_dir,
-            source=source,
-            size=size,
-            fps=fps,
-            frame_names=frame_names,
-            file_names=file_names,
-            resume=resume,
-            **(style if name not in _DATA_WRITERS else {}),
-        )
-        for name in checked_formats(formats)
+        open_writer(name, out_dir, **(plain if name in _DATA_WRITERS else options)) for name in checked_formats(formats)
     ]
     return BackgroundWriter(writers)
 
@@ -144,7 +135,8 @@ def checked_formats(formats: str | Sequence[str]) -> list[Format]:
     Raises:
         ValueError: an unknown one, or none; the accepted ones are listed.
     """
-    names = [name.strip() for name in formats.split(",")] if isinstance(formats, str) else list(formats)
+    parts = map(str.strip, formats.split(",")) if isinstance(formats, str) else None
+    names = list(formats) if parts is None else [name for name in parts if name]
     for name in names or [""]:
         if name not in FORMATS:
             raise ValueError(f"unknown output format {name!r}; accepted: {', '.join(FORMATS)}")

@@ -1,0 +1,63 @@
+"""`sam2v auto` of videos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from drawn import drawn_clip
+from PIL import Image
+
+from sam2v.cli.main import main
+
+QUICK = ["--points-per-side", "4", "--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--hot-start", "0"]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """A folder of four frames, named as that of an object in the folder above."""
+    folder = tmp_path / "v" / "001"
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(drawn_clip(4)):
+        Image.fromarray(frame).save(folder / f"{number:05d}.png")
+    return folder
+
+
+def test_a_video_is_written_in_every_format(
+    frames: Path, nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["auto", str(frames), "--video", "--out", str(out), "--format", "png,coco,sav", "--min-quality", "0"]
+    assert main([*argv, "--max-objects", "3", *QUICK, *nano]) == 0
+    known = json.loads((out / "objects.json").read_text())["objects"]
+    assert 0 < len(known) <= 3 and f"{len(known)} object" in capsys.readouterr().out
+    assert sorted(path.name for path in out.glob("*.png")) == [f"{number:05d}.png" for number in range(4)]
+    assert (out / "masks.json").is_file() and list(out.glob("*_auto.json"))
+
+
+def test_results_never_replace_the_frames(frames: Path, nano: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in frames.iterdir()}
+    for out in (frames, frames.parent):
+        argv = ["auto", str(frames), "--video", "--out", str(out), "--format", "objects"]
+        assert main([*argv, *QUICK, *nano]) == 2
+        assert "results would go between the frames" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in frames.parent.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--video", "--crop-n-layers", "1"], "--crop-n-layers is an option of pictures"),
+        (["--both"], "--both is an option of videos"),
+        (["--video", "--format", "avi"], "unknown output format 'avi'"),
+        (["--video", "--max-objects", "0"], "max_objects must be at least 1"),
+    ],
+)
+def test_flags_that_do_not_fit(
+    frames: Path, tmp_path: Path, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["auto", str(frames), "--out", str(tmp_path / "out"), *flags]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
