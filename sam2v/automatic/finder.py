@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from sam2v.automatic.grid import point_grid
 from sam2v.automatic.masklet_options import MaskletOptions
-from sam2v.automatic.proposals import Proposals, propose, stability_of
+from sam2v.automatic.proposals import Proposals, propose, stability
 from sam2v.automatic.sightings import Detections, Shown
 from sam2v.masks.bits import MaskBits
 from sam2v.masks.logits import enlarged, packed
@@ -99,8 +99,7 @@ class Finder:
 def sighting(result: MaskletFrame) -> Shown:
     """What a frame's result shows, for association."""
     logits = result.low_res[:, 0]
-    inner, outer = ((logits > level).sum((1, 2)) for level in (1.0, -1.0))
-    quality = (result.iou * stability_of(inner, outer)).double().cpu().numpy()
+    quality = (result.iou * stability(logits, 1.0)).double().cpu().numpy()
     masks = MaskBits.from_bytes(packed(logits > 0).cpu().numpy(), (logits.shape[1], logits.shape[2]))
     return Shown(list(result.obj_ids), masks, quality)
 

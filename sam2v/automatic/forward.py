@@ -54,7 +54,7 @@ class ForwardPass:
         self._engine, self._session, self._options, self._keeps = engine, session, options, keeps
         self._association, self._finder = Association(options.rules), Finder(engine, session, options)
         self._waiting: deque[MaskletFrame] = deque()
-        self._covered_before = 0.0
+        self._uncovered_before = 1.0
         self.masklets: dict[int, Masklet] = {}
         self.left_out = 0
 
@@ -98,13 +98,15 @@ class ForwardPass:
             self._engine.remember_prompts(self._session, every_object=False)
             self._engine.step(self._session, position, False, self._association.tracks.keys())
         result = self._result(position)
-        verdict = self._association.observe(position, sighting(result))
+        shown = sighting(result)
+        verdict = self._association.observe(position, shown)
         for obj_id in verdict.hidden:
             self._session.forget_result(obj_id, position)
         self._end(verdict.ended, position)
         if verdict.hidden or verdict.ended:
             result = self._result(position)
-        return result, sighting(result)
+            shown = sighting(result)
+        return result, shown
 
     def _is_due(self, position: int, shown: Shown) -> bool:
         """Whether masks are proposed on a frame."""
@@ -113,7 +115,7 @@ class ForwardPass:
             return True
         if options.propose_every and position % options.propose_every == 0:
             return True
-        return bool(options.propose_every) and uncovered - (1 - self._covered_before) > options.uncovered
+        return bool(options.propose_every) and uncovered - self._uncovered_before > options.uncovered
 
     def _admit(self, position: int, shown: Shown) -> bool:
         """Propose masks and begin objects with those that are new; whether there were any."""
@@ -127,7 +129,7 @@ class ForwardPass:
             begun = admission.begun
             if begun:
                 self._engine.prompt(self._session, position, self._finder.prompts(found, begun))
-        self._covered_before = 1 - self._finder.uncovered(sighting(self._result(position)))
+        self._uncovered_before = self._finder.uncovered(sighting(self._result(position)))
         return bool(begun)
 
     def _result(self, position: int) -> MaskletFrame:

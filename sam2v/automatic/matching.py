@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sam2v.automatic.rules import AssociationRules
-from sam2v.automatic.sightings import Detections, Numbers, Shown, box_covered, box_iou
+from sam2v.automatic.sightings import Detections, Numbers, Shown
 from sam2v.masks.bits import MaskBits
+from sam2v.masks.boxes import box_covered, box_iou
 
 
 @dataclass(frozen=True, eq=False)

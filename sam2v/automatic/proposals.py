@@ -131,6 +131,11 @@ def stability_of(inner: Tensor, outer: Tensor) -> Tensor:
     return inner / outer.clamp(min=1)
 
 
+def stability(logits: Tensor, offset: float) -> Tensor:
+    """Overlap of N x h x w logits cut `offset` above and below 0, N; see `stability_of`."""
+    return stability_of(*((logits > level).sum((1, 2)) for level in (offset, -offset)))
+
+
 def _decode(
     backend: Backend, features: ImageFeatures, conditioned: Tensor, points: Tensor, options: MaskOptions
 ) -> Proposals:
@@ -146,11 +151,8 @@ def _decode(
     good = (iou > options.pred_iou_thresh if options.pred_iou_thresh > 0 else torch.ones_like(iou)).nonzero()[:, 0]
     logits = masks[good]
     logits = logits - options.mask_threshold if options.mask_threshold else logits
-    areas = (
-        (logits > level).sum((1, 2)) for level in (options.stability_score_offset, -options.stability_score_offset)
-    )
-    stability = stability_of(*areas)
-    return Proposals(logits, iou[good], stability, score[good], points[good.cpu()])
+    steady = stability(logits, options.stability_score_offset)
+    return Proposals(logits, iou[good], steady, score[good], points[good.cpu()])
 
 
 def _refined(

@@ -15,27 +15,6 @@ from sam2v.masks.boxes import mask_to_box
 Numbers = npt.NDArray[np.float64]
 
 
-def box_iou(boxes: Numbers, others: Numbers) -> Numbers:
-    """N x M intersections over unions of boxes N x 4 and M x 4 (x0, y0, x1, y1); 0 where both are empty."""
-    common = _common_area(boxes, others)
-    return common / np.maximum(_areas(boxes)[:, None] + _areas(others) - common, 1e-12)
-
-
-def box_covered(boxes: Numbers, others: Numbers) -> Numbers:
-    """N x M shares of each box that lie in each of M others; 0 of an empty box."""
-    return _common_area(boxes, others) / np.maximum(_areas(boxes)[:, None], 1e-12)
-
-
-def _common_area(boxes: Numbers, others: Numbers) -> Numbers:
-    first = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    last = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.asarray((last - first).clip(0).prod(axis=2))
-
-
-def _areas(boxes: Numbers) -> Numbers:
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1))
-
-
 @dataclass(frozen=True, eq=False)
 class Detections:
     """N candidates on a frame, from masks proposed at points or from any detector.

@@ -56,6 +56,17 @@ def box_prompt(mask: np.ndarray | torch.Tensor) -> Box:
     return x0, y0, x1 + 1, y1 + 1
 
 
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """N x M intersections over unions of boxes N x 4 and M x 4 (x0, y0, x1, y1); 0 where both are empty."""
+    common = _common_area(boxes, others)
+    return common / np.maximum(_areas(boxes)[:, None] + _areas(others) - common, 1e-12)
+
+
+def box_covered(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """N x M shares of each box that lie in each of M others; 0 of an empty box."""
+    return _common_area(boxes, others) / np.maximum(_areas(boxes)[:, None], 1e-12)
+
+
 def _hit(masks: np.ndarray | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Which columns (N x W) and rows (N x H) of masks hold something, as 0 and 1 in uint8: bytes reduce fastest."""
     if isinstance(masks, np.ndarray):
@@ -77,3 +88,13 @@ def _extent(hit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return hit.sum(dim=1), hit.sum(dim=1)
     last = hit.shape[1] - 1 - hit.flip(1).argmax(dim=1)
     return hit.argmax(dim=1), last * hit.amax(dim=1)
+
+
+def _common_area(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    first = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    last = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.asarray((last - first).clip(0).prod(axis=2))
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sam2v.masks.boxes import box_prompt
+from sam2v.masks.boxes import box_iou, box_prompt
 from sam2v.memory.candidates import Candidates
 from sam2v.memory.halves import check_range
 from sam2v.memory.kalman import BoxFilter
@@ -97,8 +97,4 @@ def _motion(memo: Memo, moment: Moment) -> _Motion:
 
 def box_overlap(a: np.ndarray, b: np.ndarray | None) -> float:
     """IoU of two boxes, 0 where there is no second one."""
-    if b is None:
-        return 0.0
-    sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
-    shared = float(sides.prod())
-    return shared / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - shared, 1e-9)
+    return 0.0 if b is None else float(box_iou(a[None], b[None])[0, 0])

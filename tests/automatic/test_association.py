@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sam2v.automatic.association import Association, Verdict
 from sam2v.automatic.matching import match
 from sam2v.automatic.rules import AssociationRules
-from sam2v.automatic.sightings import Detections, Shown, box_covered, box_iou, boxes_of
+from sam2v.automatic.sightings import Detections, Shown, boxes_of
 from sam2v.masks.bits import MaskBits
+from sam2v.masks.boxes import box_covered, box_iou
 
 SIZE = (24, 32)
 Place = tuple[int, int, int, int]  # y, x, height, width
