@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def match(
         overlaps = box_iou(detections.outlines(), shown.boxes)
         free = 1 - box_covered(detections.outlines(), shown.boxes).max(axis=1, initial=0.0)
     overlaps = np.where(_alike(detections, shown, labels or {}), overlaps, 0.0)
-    return Matching(overlaps, free, _one_to_one(overlaps, shown, rules.match_iou))
+    return Matching(overlaps, free, _rows_of(overlaps, shown, rules.match_iou))
 
 
 def distinct(
@@ -110,14 +111,18 @@ def _alike(detections: Detections, shown: Shown, labels: dict[int, str | None]) 
     return alike
 
 
-def _one_to_one(overlaps: Numbers, shown: Shown, least: float) -> dict[int, int]:
-    """Pairs by falling overlap. Of masks that do not overlap each other, at most one reaches an IoU above one half with
-    a given mask, so that nothing is left to optimise."""
-    found: dict[int, int] = {}
-    rows, columns = np.nonzero(overlaps >= max(least, 1e-9))
-    order = np.lexsort((columns, rows, -overlaps[rows, columns]))
-    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
-        obj_id = shown.obj_ids[column]
-        if obj_id not in found and row not in found.values():
-            found[obj_id] = row
-    return found
+def one_to_one(overlaps: Mapping[tuple[int, int], float], least: float) -> list[tuple[int, int]]:
+    """Pairs by falling overlap, from `least` on, each of either kind once. Of masks that do not overlap each other, at
+    most one reaches an IoU above one half with a given mask, so that nothing is left to optimise."""
+    pairs: list[tuple[int, int]] = []
+    for pair in sorted(overlaps, key=lambda pair: (-overlaps[pair], pair)):
+        if overlaps[pair] >= least and not any(pair[0] == a or pair[1] == b for a, b in pairs):
+            pairs.append(pair)
+    return pairs
+
+
+def _rows_of(overlaps: Numbers, shown: Shown, least: float) -> dict[int, int]:
+    """The candidate that is each track's, by object id."""
+    known = zip(*(index.tolist() for index in np.nonzero(overlaps)), strict=True)
+    pairs = {(row, column): float(overlaps[row, column]) for row, column in known}
+    return {shown.obj_ids[column]: row for row, column in one_to_one(pairs, max(least, 1e-9))}

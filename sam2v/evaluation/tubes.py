@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sam2v.automatic.matching import one_to_one
 from sam2v.masks.bits import MaskBits
 
 Mask = npt.NDArray[np.bool_]
@@ -93,7 +94,7 @@ class Tubes:
         overlaps = self._tube_overlaps()
         tubes = tuple(max((overlaps.get((m, o), 0.0) for m in masklets), default=0.0) for o in objects)
         scenery = {m for m, area in masklets.items() if self._inside.get(m, 0) < SCENERY * area}
-        hits = len(_one_to_one(overlaps, MATCHED))
+        hits = len(one_to_one(overlaps, MATCHED))
         hota = hota_of([_without(scenery, *frame) for frame in self._overlaps]) if complete else {}
         counts = (self._switches, self._matched, len(masklets), len(scenery), hits)
         return TubeScores(tubes, tuple(self._frames), *counts, hota)
@@ -109,7 +110,7 @@ class Tubes:
             for row, column in zip(*np.nonzero(overlaps >= MATCHED), strict=True)
         }
         kept = {pair: iou + (self._holders.get(pair[1]) == pair[0]) for pair, iou in pairs.items()}
-        for masklet, obj in _one_to_one(kept, MATCHED):
+        for masklet, obj in one_to_one(kept, MATCHED):
             self._matched += 1
             self._switches += self._holders.get(obj, masklet) != masklet
             self._holders[obj] = masklet
@@ -155,12 +156,3 @@ def _packed(masks: Mapping[int, Mask]) -> tuple[list[int], MaskBits]:
     there = [obj_id for obj_id, mask in masks.items() if mask.any()]
     planes = [masks[obj_id] for obj_id in there]
     return there, MaskBits.of(np.stack(planes)) if planes else MaskBits.none((1, 1))
-
-
-def _one_to_one(overlaps: Mapping[tuple[int, int], float], least: float) -> list[tuple[int, int]]:
-    """Pairs by falling overlap, each of either kind once."""
-    pairs: list[tuple[int, int]] = []
-    for pair in sorted(overlaps, key=lambda pair: (-overlaps[pair], pair)):
-        if overlaps[pair] >= least and not any(pair[0] == m or pair[1] == o for m, o in pairs):
-            pairs.append(pair)
-    return pairs
