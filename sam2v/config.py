@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from sam2v.files import user_path
 from sam2v.paths import configs_dir
 
 
@@ -210,7 +211,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _find_model_file(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = user_path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path

@@ -33,7 +33,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be made, or the disk refuses; the message names `path`.
     """
-    path = Path(path)
+    path = user_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         OSError: it cannot be read. ValueError: another encoding; the message names the file.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return user_path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start})") from None
 
@@ -77,8 +77,9 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     Raises:
         ValueError: the name leads out of the folder, by itself or through a link.
     """
-    path = Path(folder) / name
-    within = path.parent.resolve().is_relative_to(Path(folder).resolve())
+    folder = user_path(folder)
+    path = folder / name
+    within = path.parent.resolve().is_relative_to(folder.resolve())
     if not name or not within or path.name in ("", "..") or path.parent / path.name != path:
         raise ValueError(f"{folder}: the name {name!r} leads out of the folder")
     return path

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
     from sam2v.video.sources import open_source
 
     options = masklet_options_from(args)
-    formats, out = checked_formats(args.format or "png,coco,sav,mp4"), Path(args.out)
+    formats, out = checked_formats(args.format or "png,coco,sav,mp4"), args.out
     frames = open_source(source)
     _check_inputs_stay(frames, source, out, formats)
     finder = AutomaticMasklets(load_model_from(args), options=options)

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
     options = mask_options_from(args)
     files = _pictures(source)
-    out = Path(args.out)
+    out = args.out
     _check_inputs_stay(files, out)
     for file in files:
         image_size(file)  # what is no picture shows before a model is loaded

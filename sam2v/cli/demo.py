@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
+from sam2v.files import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,9 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser.add_argument("--out", default="outputs/demo", metavar="DIR", help="for the results (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=user_path, default="outputs/demo", metavar="DIR", help="for the results (default: %(default)s)"
+    )
     parser.add_argument("--frames", type=int, default=48, help="length of the clip (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2, help="which clip (default: %(default)s)")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3], metavar="ID", help="of 1 to 3 (default: 1 3)")
@@ -68,7 +70,7 @@ def _track(predictor: VideoPredictor, clip: Clip, args: argparse.Namespace, quie
 
     from sam2v.output.writers import open_writer
 
-    out = Path(args.out)
+    out = args.out
     frames = clip.frames.permute(0, 2, 3, 1).numpy()
     pictures = out / "frames"
     pictures.mkdir(parents=True, exist_ok=True)

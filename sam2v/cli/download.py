@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from sam2v.files import user_path
 
 DESCRIPTION = (
     "Fetch released weights into the cache, or check that they are there. A broken transfer goes on "
@@ -14,7 +15,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="a name from 'sam2v models', or a Hugging Face id")
-    parser.add_argument("--dir", type=Path, help="folder to put the files in instead of the cache")
+    parser.add_argument("--dir", type=user_path, help="folder to put the files in instead of the cache")
     parser.add_argument("--sha256", help="digest the file must have (with one NAME)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

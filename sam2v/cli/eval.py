@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from sam2v.cli import eval_everything, eval_protocols
 from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report
+from sam2v.files import user_path
 
 DESCRIPTION = "Measure tracking quality on a data set"
 
@@ -29,8 +29,8 @@ def _add_score(commands: Any) -> None:
         " folder per object) against GT, with the DAVIS toolkit's conventions. Values are printed in percent"
         " and written as fractions.",
     )
-    parser.add_argument("pred", type=Path, metavar="PRED", help="folder of predicted sequences")
-    parser.add_argument("gt", type=Path, metavar="GT", help="folder of annotated sequences, or a data set's root")
+    parser.add_argument("pred", type=user_path, metavar="PRED", help="folder of predicted sequences")
+    parser.add_argument("gt", type=user_path, metavar="GT", help="folder of annotated sequences, or a data set's root")
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--binary", action="store_true", default=None, help="every non-zero pixel is the one object")
@@ -44,9 +44,9 @@ def _add_score(commands: Any) -> None:
 
 def _add_miou(commands: Any) -> None:
     parser = commands.add_parser("miou", help="mean IoU of single images: PRED/NAME.png against GT/NAME.png")
-    parser.add_argument("pred", type=Path, metavar="PRED", help="folder of predicted label maps")
-    parser.add_argument("gt", type=Path, metavar="GT", help="folder of annotations of the same names")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the mean and every object's IoU")
+    parser.add_argument("pred", type=user_path, metavar="PRED", help="folder of predicted label maps")
+    parser.add_argument("gt", type=user_path, metavar="GT", help="folder of annotations of the same names")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the mean and every object's IoU")
     parser.set_defaults(run=run_miou)
 
 

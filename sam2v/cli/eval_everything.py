@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from sam2v.cli.eval_report import parts_folder, say_written
 from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
+from sam2v.files import user_path
 
 
 def add_parser(commands: Any) -> None:
@@ -26,11 +26,11 @@ def add_parser(commands: Any) -> None:
     videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
     videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
     videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
-    videos.add_argument("--root", type=Path, metavar="ROOT", help="the data set's folder")
+    videos.add_argument("--root", type=user_path, metavar="ROOT", help="the data set's folder")
     videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
     videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     parser.add_argument("--methods", default="masklets,first,link", help="which (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, also of every video")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the numbers, also of every video")
     parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
     how = parser.add_argument_group("how objects are found")
     add_proposal_arguments(how)

@@ -15,6 +15,7 @@ from sam2v.cli.options import (
     add_quiet_argument,
     memory_from,
 )
+from sam2v.files import user_path
 
 if TYPE_CHECKING:
     from sam2v.jobs.run import Run
@@ -35,7 +36,7 @@ def _add_vos(commands: Any) -> None:
     )
     _add_data_and_model(parser)
     parser.add_argument("--prompt", default="mask", help="mask (default), box, or clicks:N")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the predicted masks")
+    parser.add_argument("--out", type=user_path, metavar="DIR", help="write the predicted masks")
     add_reporting(parser, None)
     parser.set_defaults(run=run_vos)
 
@@ -52,16 +53,16 @@ def _add_interactive(commands: Any) -> None:
     parser.add_argument("--frames", type=int, default=8, help="annotated frames at most (default: 8)")
     parser.add_argument("--clicks", type=int, default=3, help="clicks per annotated frame (default: 3)")
     parser.add_argument("--threshold", type=float, default=0.75, help="online: IoU to pause under (0.75)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write means and every object's curve")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per number of frames")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw J&F over annotated frames")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write means and every object's curve")
+    parser.add_argument("--csv", type=user_path, metavar="FILE", help="write a row per number of frames")
+    parser.add_argument("--plot", type=user_path, metavar="FILE", help="draw J&F over annotated frames")
     add_quiet_argument(parser)
     parser.set_defaults(run=run_interactive)
 
 
 def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", choices=DATASETS, required=True, help="how ROOT is laid out")
-    parser.add_argument("--root", type=Path, required=True, metavar="ROOT", help="the data set's folder")
+    parser.add_argument("--root", type=user_path, required=True, metavar="ROOT", help="the data set's folder")
     parser.add_argument("--split", help="e.g. val (default: the data set's validation split)")
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sam2v.cli.options import add_quiet_argument
+from sam2v.files import user_path
 
 if TYPE_CHECKING:
     from sam2v.evaluation.protocol import Protocol
@@ -29,16 +30,16 @@ def add_reporting(parser: argparse.ArgumentParser, protocol: str | None) -> None
     parser.add_argument(
         "--bound-th", type=float, help="boundary tolerance: share of the diagonal (0.008), or pixels from 1 on"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write means and every object's statistics")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per object")
-    parser.add_argument("--frames-csv", type=Path, metavar="FILE", help="write a row per object and frame")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw bars per sequence, J&F over frames")
-    parser.add_argument("--worst", type=Path, metavar="FILE", help="draw a contact sheet of the worst frames")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write means and every object's statistics")
+    parser.add_argument("--csv", type=user_path, metavar="FILE", help="write a row per object")
+    parser.add_argument("--frames-csv", type=user_path, metavar="FILE", help="write a row per object and frame")
+    parser.add_argument("--plot", type=user_path, metavar="FILE", help="draw bars per sequence, J&F over frames")
+    parser.add_argument("--worst", type=user_path, metavar="FILE", help="draw a contact sheet of the worst frames")
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="pictures for the contact sheet: DIR/SEQUENCE/FRAME.jpg"
+        "--images", type=user_path, metavar="DIR", help="pictures for the contact sheet: DIR/SEQUENCE/FRAME.jpg"
     )
-    parser.add_argument("--meta", type=Path, metavar="FILE", help="YouTube-VOS meta.json with categories")
-    parser.add_argument("--seen", type=Path, metavar="FILE", help="seen categories: train meta.json or .txt")
+    parser.add_argument("--meta", type=user_path, metavar="FILE", help="YouTube-VOS meta.json with categories")
+    parser.add_argument("--seen", type=user_path, metavar="FILE", help="seen categories: train meta.json or .txt")
     add_quiet_argument(parser)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sam2v.files import user_path
+
 if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
     from sam2v.jobs.run import Run
@@ -77,7 +79,7 @@ def run_from(args: argparse.Namespace, parts: Path | None, *how: Any) -> Run:
     from sam2v.jobs.parts import fingerprint
     from sam2v.jobs.run import Run
 
-    file = Path(args.checkpoint)
+    file = user_path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
     key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.dtype, args.fast, *how)
     return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.cli.options import add_model_arguments, box, check_mask_size, click, few, load_model_from
-from sam2v.files import whole_file, write_text
+from sam2v.files import user_path, whole_file, write_text
 
 DESCRIPTION = "Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser.add_argument("image", metavar="IMAGE", help="the picture")
+    parser.add_argument("image", type=user_path, metavar="IMAGE", help="the picture")
     parser.add_argument("--point", action="append", default=[], metavar="X,Y[,LABEL]", help="a click; label 1 or 0")
     parser.add_argument("--box", action="append", default=[], metavar="X0,Y0,X1,Y1", help="a box; may be repeated")
-    parser.add_argument("--mask", metavar="FILE", help="a mask of one object to refine")
+    parser.add_argument("--mask", type=user_path, metavar="FILE", help="a mask of one object to refine")
     parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="where the results go")
     add_model_arguments(parser)
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     )
     masks = answer.masks.reshape(-1, *size)
     scores = np.ravel(answer.iou)
-    out = Path(args.out)
+    out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
@@ -91,9 +91,9 @@ def _check_prompts(points: Any, labels: Any, boxes: Any, size: tuple[int, int]) 
 
 
 def _check_inputs_stay(args: argparse.Namespace) -> None:
-    out = Path(args.out).resolve()
+    out = args.out.resolve()
     results = {out / name for name in ("overlay.png", "masks.json")}
-    for path in (Path(file).resolve() for file in (args.image, args.mask) if file):
+    for path in (file.resolve() for file in (args.image, args.mask) if file):
         if path in results or (path.parent == out and re.fullmatch(r"mask_\d+\.png", path.name)):
             raise ValueError(f"--out {args.out}: results would replace {path}; name another folder")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sam2v.files import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,4 +87,4 @@ def _kept(text: str) -> tuple[str, np.ndarray]:
 def _mask(file: str) -> np.ndarray:
     from sam2v.masks.png import read_binary
 
-    return read_binary(Path(file))
+    return read_binary(user_path(file))

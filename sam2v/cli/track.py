@@ -14,6 +14,7 @@ from sam2v.cli.options import (
     memory_from,
     no_progress,
 )
+from sam2v.files import user_path
 
 DESCRIPTION = (
     "Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
@@ -23,7 +24,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser.add_argument("video", metavar="VIDEO", help="a video file or a folder of frames")
+    parser.add_argument("video", type=user_path, metavar="VIDEO", help="a video file or a folder of frames")
     prompts = parser.add_argument_group("prompts", "F: frame, ID: number of the object; all may be repeated")
     prompts.add_argument(
         "--point", action="append", default=[], metavar="F:ID:X,Y[,LABEL]", help="a click; label 1 or 0"
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames-per-encoding", type=int, default=1, metavar="N", help="frames encoded in one batch (default: 1)"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    output.add_argument("--out", type=user_path, required=True, metavar="DIR", help="where the results go")
     output.add_argument(
         "--format",
         default="png,coco,mp4",
@@ -64,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
     """Track and write."""
     from sam2v.cli.prompts import gather_prompts
     from sam2v.cli.track_job import TrackJob
-    from sam2v.files import user_path
     from sam2v.output.writers import checked_formats
     from sam2v.predict.video import Direction, VideoPredictor
 
@@ -86,7 +86,6 @@ def run(args: argparse.Namespace) -> int:
         keep_aspect=args.keep_aspect,
     )
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
-    video, out = user_path(args.video), user_path(args.out)
-    job = TrackJob(predictor, video, prompts, direction, args.start, args.max_frames, out, formats)
+    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.evaluation.pictures import figure
-from sam2v.files import write_text
+from sam2v.files import user_path, write_text
 
 Step = tuple[tuple[float, ...], tuple[float, ...]]  # J and F of every scored frame
 
@@ -87,7 +87,7 @@ class InteractiveResult:
 def write_curves_json(results: Sequence[InteractiveResult], path: str | Path) -> None:
     """Write {mode: `to_dict()`}."""
     content = {result.mode: result.to_dict() for result in results}
-    write_text(Path(path), json.dumps(content, indent=1) + "\n")
+    write_text(user_path(path), json.dumps(content, indent=1) + "\n")
 
 
 def write_curves_csv(results: Sequence[InteractiveResult], path: str | Path) -> None:
@@ -95,7 +95,7 @@ def write_curves_csv(results: Sequence[InteractiveResult], path: str | Path) -> 
     lines = ["mode,frames,J&F,J,F,clicks"]
     for result in results:
         lines += [",".join([result.mode, *(repr(value) for value in row.values())]) for row in result.rows()]
-    write_text(Path(path), "\n".join(lines) + "\n")
+    write_text(user_path(path), "\n".join(lines) + "\n")
 
 
 def plot_curves(results: Sequence[InteractiveResult], path: str | Path) -> None:
@@ -110,7 +110,7 @@ def plot_curves(results: Sequence[InteractiveResult], path: str | Path) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    user_path(path).parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, dpi=120)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam2v.evaluation.protocol import Protocol, objects_of_first
-from sam2v.files import read_text
+from sam2v.files import read_text, user_path
 from sam2v.masks.grey import is_mask, objects_in
 from sam2v.masks.png import read_label_map
 
@@ -59,7 +59,7 @@ def plan(
 
 def annotation_root(folder: Path) -> Path:
     """The folder of sequences in `folder`: itself, or the usual place below a data set's root."""
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     for below in _ANNOTATION_FOLDERS:
@@ -71,7 +71,7 @@ def annotation_root(folder: Path) -> Path:
 def read_sequence_list(sequences: str | Path | Iterable[str]) -> list[str]:
     """Names given in Python, comma-separated, or one a line in a text file."""
     if isinstance(sequences, Path) or (isinstance(sequences, str) and sequences.endswith(".txt")):
-        path = Path(sequences)
+        path = user_path(sequences)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such list of sequences")
         names = read_text(path).split()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sam2v.evaluation.folders import png_stems
 from sam2v.evaluation.metrics import region_similarity
-from sam2v.files import write_text
+from sam2v.files import user_path, write_text
 from sam2v.masks.grey import is_mask, objects_in, one_object, void_pixels
 from sam2v.masks.png import read_label_map
 
@@ -34,7 +34,7 @@ class ImageScores:
 
     def write_json(self, path: str | Path) -> None:
         """Write `to_dict()`."""
-        write_text(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(user_path(path), json.dumps(self.to_dict(), indent=1) + "\n")
 
 
 def evaluate_images(pred: str | Path, gt: str | Path) -> ImageScores:
@@ -45,7 +45,7 @@ def evaluate_images(pred: str | Path, gt: str | Path) -> ImageScores:
         OSError: folder or file missing or unreadable.
         ValueError: sizes differ, or no annotation holds an object.
     """
-    pred, gt = Path(pred), Path(gt)
+    pred, gt = user_path(pred), user_path(gt)
     for folder in (pred, gt):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder")

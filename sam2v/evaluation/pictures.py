@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sam2v.evaluation.results import Evaluation, SequenceScores
+from sam2v.files import user_path
 from sam2v.masks.grey import Values, one_object, present
 from sam2v.masks.png import read_label_map
 
@@ -54,7 +55,7 @@ def plot(evaluation: Evaluation, path: str | Path) -> None:
     )
     if len(names) <= 20:
         lines.legend(fontsize="small")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    user_path(path).parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, dpi=120)
 
 
@@ -81,7 +82,7 @@ def contact_sheet(
     from PIL import Image
 
     tiles = [
-        _tile(evaluation.sequences[name], frame, value, Path(images) if images is not None else None, width)
+        _tile(evaluation.sequences[name], frame, value, user_path(images) if images is not None else None, width)
         for name, frame, value in worst_frames(evaluation, count)
     ]
     if not tiles:
@@ -91,7 +92,7 @@ def contact_sheet(
     sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), "white")
     for index, tile in enumerate(tiles):
         sheet.paste(tile, (index % columns * width, index // columns * height))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    user_path(path).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.metrics import Statistics, mean_over, statistics
-from sam2v.files import whole_file, write_text
+from sam2v.files import user_path, whole_file, write_text
 
 _COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 
@@ -120,13 +120,13 @@ class Evaluation:
 
     def write_json(self, path: str | Path) -> None:
         """Write `to_dict()`; NaN (an object without a scored frame) becomes null."""
-        write_text(Path(path), json.dumps(_without_nan(self.to_dict()), indent=1) + "\n")
+        write_text(user_path(path), json.dumps(_without_nan(self.to_dict()), indent=1) + "\n")
 
     def write_csv(self, path: str | Path) -> None:
         """One row per object, fractions, and a last row with the means over objects."""
         j, f = self.statistics()
         mean = (j.mean, j.recall, j.decay, f.mean, f.recall, f.decay)
-        with _csv(Path(path)) as rows:
+        with _csv(user_path(path)) as rows:
             rows.writerow(["sequence", "object", "J&F", *_COLUMNS])
             for name, obj, scores in self.objects():
                 values = scores.to_dict()
@@ -135,7 +135,7 @@ class Evaluation:
 
     def write_frames_csv(self, path: str | Path) -> None:
         """One row per sequence, object and frame: J and F, fractions."""
-        with _csv(Path(path)) as rows:
+        with _csv(user_path(path)) as rows:
             rows.writerow(["sequence", "object", "frame", "J", "F"])
             for name, obj, scores in self.objects():
                 rows.writerows((name, obj, *row) for row in zip(scores.frames, scores.j, scores.f, strict=True))

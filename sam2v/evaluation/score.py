@@ -9,6 +9,7 @@ from pathlib import Path
 from sam2v.evaluation import bits, folders, metrics
 from sam2v.evaluation.protocol import Protocol, get_protocol
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
+from sam2v.files import user_path
 from sam2v.jobs.parts import Parts, fingerprint
 from sam2v.jobs.pool import Job, run_jobs
 from sam2v.masks.grey import VOID, Values, is_small, objects_in, one_object, present, void_pixels
@@ -62,8 +63,8 @@ def evaluate_folders(
         ValueError: sizes or counts that differ, labels that the annotation does not have, a frame that is all void.
     """
     protocol = get_protocol(protocol)
-    tracks = folders.plan(Path(pred), Path(gt), protocol, sequences, binary)
-    store = Parts(Path(parts)) if parts is not None else None
+    tracks = folders.plan(user_path(pred), user_path(gt), protocol, sequences, binary)
+    store = Parts(user_path(parts)) if parts is not None else None
     jobs = [_Job(name, found, protocol, store) for name, found in tracks.items()]
     results = run_jobs(jobs, workers=workers, progress=progress, distributed=distributed)
     return Evaluation(dict(zip(tracks, results, strict=True)))

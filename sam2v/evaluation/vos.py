@@ -17,6 +17,7 @@ from sam2v.evaluation.protocol import Protocol, get_protocol, objects_of_first
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.evaluation.score import FrameScores, merge_frames
 from sam2v.evaluation.submission import write_frame
+from sam2v.files import user_path
 from sam2v.jobs import pool
 from sam2v.jobs.run import Run
 
@@ -74,7 +75,7 @@ def evaluate_vos(
         OSError: an unreadable file (named).
     """
     prompt = Prompt.parse(prompt) if isinstance(prompt, str) else prompt
-    task = Task(get_protocol(protocol), prompt, Path(out) if out is not None else None)
+    task = Task(get_protocol(protocol), prompt, user_path(out) if out is not None else None)
     if task.out is not None:
         for record in records:
             if record.annotated and (task.out / record.name).resolve() == _annotation_folder(record).resolve():

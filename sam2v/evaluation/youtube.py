@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.results import Evaluation
-from sam2v.files import read_text
+from sam2v.files import read_text, user_path
 
 Categories = Mapping[tuple[str, str], str]
 
@@ -39,7 +39,7 @@ def seen_unseen(evaluation: Evaluation, categories: Categories, seen: Collection
 
 def read_categories(meta: str | Path) -> dict[tuple[str, str], str]:
     """(video, object) to category from a YouTube-VOS meta.json. Raises OSError or ValueError naming the file."""
-    videos = _videos(Path(meta))
+    videos = _videos(user_path(meta))
     try:
         return {
             (video, str(obj)): str(entry["category"])
@@ -52,7 +52,7 @@ def read_categories(meta: str | Path) -> dict[tuple[str, str], str]:
 
 def read_seen(path: str | Path) -> set[str]:
     """Categories of the training set: from its meta.json, or from a text file with one a line."""
-    path = Path(path)
+    path = user_path(path)
     if path.suffix == ".json":
         return set(read_categories(path).values())
     if not path.is_file():

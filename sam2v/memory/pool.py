@@ -16,6 +16,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from sam2v.files import user_path
+
 #: Environment variable with the folder for results that memory has no room for.
 FOLDER_VARIABLE = "SAM2V_SPILL_DIR"
 #: Bytes that are kept on a device other than the CPU, and on the host.
@@ -53,7 +55,7 @@ class Pool:
             if budget is not None and budget < 0:
                 raise ValueError(f"{name} must not be negative, got {budget}")
         chosen = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
-        self.folder = Path(chosen or tempfile.gettempdir()).expanduser()
+        self.folder = user_path(chosen or tempfile.gettempdir())
         if not self.folder.is_dir():
             raise FileNotFoundError(f"no folder {self.folder} to keep results in")
         self.budgets = {"device": device_bytes, "host": host_bytes}

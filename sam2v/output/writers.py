@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
+from sam2v.files import user_path
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.coco import CocoWriter
@@ -101,7 +102,7 @@ def open_writer(
         raise ValueError(f"size must be positive and fps at least 0.001, got size {size}, fps {fps}")
     name = _namer(frame_names, "{:05d}".format if source is None else source.frame_name)
     file_name = _namer(file_names, (lambda index: f"{name(index)}.png") if source is None else source.file_name)
-    folder = Path(out_dir)
+    folder = user_path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     rate = fps or (source.fps if source is not None else None) or 25.0
     video_name = source.path.stem if source is not None and source.path is not None else "video"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from sam2v.files import whole_file
+from sam2v.files import user_path, whole_file
 from sam2v.memory import Hypothesis, Kept, MemoryBank, MemoryEntry, Pool
 from sam2v.tracking.numbering import Numbering
 from sam2v.tracking.origin import Origin
@@ -68,7 +68,7 @@ def load_session(
         FileNotFoundError: the file or the video is missing. ValueError: not a session file, or one of another version,
             model, policy or video.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no session file {path}")
     reader = _Reader(PackedFile(path, str(path)), str(path), pool, device)

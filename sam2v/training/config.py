@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from sam2v.config import is_input_size, read_typed_section
 from sam2v.data.edits.config import EditConfig
+from sam2v.files import user_path
 from sam2v.paths import configs_dir
 from sam2v.training.losses import LossConfig
 from sam2v.training.prompting import PromptConfig
@@ -234,7 +235,7 @@ def load_train_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
         FileNotFoundError: no such recipe; the message lists those there are.
         ValueError: an unknown key, a wrong type or an impossible value, named.
     """
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = configs_dir() / "train" / f"{name_or_path}.yaml"
     if not path.is_file():

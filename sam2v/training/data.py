@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from sam2v.data.samplers import draw_seed
 from sam2v.data.selection import repeated_names, select_records
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
 from sam2v.data.transforms import PER_CLIP, PER_FRAME, Augment
+from sam2v.files import user_path
 from sam2v.training.config import SourceConfig, StageConfig, TrainConfig
 from sam2v.training.distributed import World
 
@@ -52,7 +52,7 @@ def open_source(
     most = stage.objects + (_SPARE if source.edits.union else 0)
     records = open_records(source)
     if source.weights is not None:
-        records = records.select(repeated_names(records.names, read_json(Path(source.weights))))
+        records = records.select(repeated_names(records.names, read_json(user_path(source.weights))))
     return ClipDataset(records, sampler, ObjectSampler(most), transforms, seed, edits)
 
 

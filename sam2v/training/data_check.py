@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sam2v.data import open_dataset
+from sam2v.files import user_path
 from sam2v.training.config import SourceConfig, TrainConfig, ValidationConfig
 
 
@@ -41,5 +40,5 @@ def _check_pictures(source: SourceConfig, name: str) -> None:
 
 
 def _check_folder(folder: str, name: str) -> None:
-    if not Path(folder).expanduser().is_dir():
+    if not user_path(folder).is_dir():
         raise FileNotFoundError(f"{name}: no folder {folder}")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sam2v.data.clips import ClipBatch
 from sam2v.data.samplers import draw_seed
+from sam2v.files import user_path
 from sam2v.model.network import Sam2Network
 from sam2v.training.auxiliary import look_nearby
 from sam2v.training.checkpoint import load_state, save_state
@@ -96,7 +97,7 @@ class Trainer:
     ) -> None:
         check_train_config(config, world.size)
         self.config, self.world = config, world
-        self.folder = Path(config.out)
+        self.folder = user_path(config.out)
         if not resume and (self.folder / STATE).exists():
             raise FileExistsError(f"{self.folder} holds a training run; resume it, or choose another train.out")
         if config.threads:

@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
+from sam2v.files import user_path
 from sam2v.weights.released import cache_dir, cached_path, is_offline, released_url
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -42,7 +43,7 @@ def download_released(
         KeyError: no weights were released under this name.
         OSError, ValueError: as `download`.
     """
-    path = cached_path(name, None if folder is None else Path(folder))
+    path = cached_path(name, None if folder is None else user_path(folder))
     return download(released_url(name), path, sha256, quiet)
 
 

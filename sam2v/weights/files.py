@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sam2v.files import whole_file
+from sam2v.files import user_path, whole_file
 from sam2v.weights.contents import find_weights
 from sam2v.weights.pickles import Stored
 from sam2v.weights.torch_files import read_torch_file
@@ -43,7 +43,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         ValueError: empty, damaged, incomplete, no checkpoint, without a state dict or with several, or a pickle that
             could run code.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if path.is_dir():
         path = _only_checkpoint(path)
     if not path.is_file():
@@ -84,7 +84,7 @@ def write_checkpoint(
     Raises:
         ValueError: unknown format, or a suffix that belongs to the other format.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     check_target(path, format)
     tensors = _with_own_memory(state_dict)
     with whole_file(path) as temporary:

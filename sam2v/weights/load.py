@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sam2v.config import ModelConfig, check_overrides, list_model_configs, load_model_config
+from sam2v.files import user_path
 from sam2v.weights.caller import warn_caller
 from sam2v.weights.files import CheckpointFormat, check_target, read_checkpoint, write_checkpoint
 from sam2v.weights.hardware import pick_device, pick_dtype
@@ -128,7 +129,7 @@ def save_checkpoint(
         ValueError: unknown format, a suffix that belongs to the other format, a type that is not floating point, or an
             image-only model.
     """
-    check_target(Path(path), format)
+    check_target(user_path(path), format)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"dtype must be a floating-point torch.dtype, not {dtype!r}")
     if model.image_only:
@@ -182,7 +183,7 @@ def _find_checkpoint(name: str | Path, checkpoint: str | Path | None, config: Mo
         from sam2v.weights.download import download_url
 
         return download_url(text)
-    return Path(text)
+    return user_path(text)
 
 
 def _weights_of_config(known: str) -> Path:

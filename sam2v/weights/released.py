@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from sam2v.files import user_path
+
 _SIZES = ("tiny", "small", "base_plus", "large")
 _FOLDERS = {"sam2": "072824", "sam2.1": "092824"}
 _HOME = "https://dl.fbaipublicfiles.com/segment_anything_2"
@@ -32,8 +34,8 @@ def released_url(name: str) -> str:
 def cache_dir() -> Path:
     """Where downloads are kept: `SAM2V_HOME`, or `~/.cache/sam2v` (`XDG_CACHE_HOME` is respected)."""
     if home := os.environ.get("SAM2V_HOME"):
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sam2v"
+        return user_path(home)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sam2v"
 
 
 def cached_path(name: str, folder: Path | None = None) -> Path:
@@ -53,7 +55,7 @@ def is_offline() -> bool:
 def is_hub_id(text: str) -> bool:
     """Whether a text reads like a Hugging Face id, `owner/name`, and is neither a file nor a file name."""
     named_file = text.endswith((".pt", ".pth", ".ckpt", ".safetensors", ".yaml", ".yml"))
-    return bool(re.fullmatch(r"[\w-]+/[\w.-]+", text)) and not named_file and not Path(text).exists()
+    return bool(re.fullmatch(r"[\w-]+/[\w.-]+", text)) and not named_file and not user_path(text).exists()
 
 
 def hub_config(repo_id: str) -> str | None:

@@ -14,6 +14,7 @@ from sam2v.data.readers.sav import sav
 from sam2v.data.readers.vos import davis, lvos, mose
 from sam2v.data.readers.youtube import youtube_vos
 from sam2v.data.records import ImageRecord, Records, VideoRecord
+from sam2v.files import user_path
 
 DATASETS: dict[str, Callable[..., Records[Any]]] = {
     "davis2016": partial(davis, year=2016),
@@ -51,4 +52,4 @@ def open_dataset(
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(f"data set {kind} has no option {unknown[0]!r}; its options are {', '.join(known)}")
-    return DATASETS[kind](Path(root).expanduser(), **options)
+    return DATASETS[kind](user_path(root), **options)

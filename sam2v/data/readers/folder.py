@@ -11,6 +11,7 @@ from sam2v.data.frames import FrameFolder, Frames, VideoFrames
 from sam2v.data.readers.common import any_masks, open_records
 from sam2v.data.readers.trees import need_folder, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
+from sam2v.files import user_path
 from sam2v.video.frames import is_image_name
 
 _TREE = "folder pair"
@@ -43,7 +44,7 @@ def folder_pair(
     """
     if style not in ("ids", "binary", "auto"):
         raise ValueError(f"style is ids, binary or auto, not {style!r}")
-    root = need_folder(Path(root).expanduser(), _TREE)
+    root = need_folder(user_path(root), _TREE)
     frames, truth = need_folder(root / images, _TREE), need_folder(root / masks, _TREE)
     if any(is_image_name(path) for path in frames.iterdir()):
         sources = {frames.name: (frames, truth)}

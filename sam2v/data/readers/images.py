@@ -10,6 +10,7 @@ from sam2v.data.masklets import SegmentFile
 from sam2v.data.readers.common import open_records
 from sam2v.data.readers.trees import need_folder, subfolders, wrong_layout
 from sam2v.data.records import ImageRecord, Records
+from sam2v.files import user_path
 
 
 def sa1b(
@@ -26,7 +27,7 @@ def sa1b(
         FileNotFoundError: another layout (the message shows the expected one), or a JSON file without its image.
         ValueError: unknown names; a broken JSON file (when its segments are read).
     """
-    root = need_folder(Path(root).expanduser(), "SA-1B")
+    root = need_folder(user_path(root), "SA-1B")
     parts = [root, *(root / name for name in subfolders(root))]
     if folders is not None:
         parts = [need_folder(root / name, "SA-1B") for name in folders]

@@ -12,6 +12,7 @@ from sam2v.data.masklets import SavMasklets
 from sam2v.data.readers.common import check_listed, match_objects, open_records, read_list
 from sam2v.data.readers.trees import need_folder, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
+from sam2v.files import user_path
 
 Masklets = Literal["manual", "auto", "both"]
 
@@ -41,7 +42,7 @@ def sav(
         FileNotFoundError: another layout (the message shows the expected one), or an absent video, named.
         ValueError: an unknown split, kind of masklets or video; a broken JSON file (when its record is made).
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     if split == "train":
         return _train(root, masklets, need_videos, videos)
     if split in ("val", "valid", "test"):

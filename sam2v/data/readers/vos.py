@@ -10,6 +10,7 @@ from sam2v.data.annotations import Style
 from sam2v.data.readers.common import check_listed, folder_video, open_records, read_list
 from sam2v.data.readers.trees import need_folder, split_names, split_root, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
+from sam2v.files import user_path
 
 
 def davis(
@@ -34,7 +35,7 @@ def davis(
     """
     if year not in (2016, 2017):
         raise ValueError(f"DAVIS is of the year 2016 or 2017, not {year}")
-    root = need_folder(Path(root).expanduser(), "DAVIS")
+    root = need_folder(user_path(root), "DAVIS")
     frames = need_folder(root / "JPEGImages" / resolution, "DAVIS")
     masks = need_folder(root / "Annotations" / resolution, "DAVIS")
     names = subfolders(masks)
@@ -71,7 +72,7 @@ def lvos(
 def _split_folders(
     root: str | Path, split: str, fps: float, videos: Sequence[str] | None, tree: str
 ) -> Records[VideoRecord]:
-    root = need_folder(Path(root).expanduser(), tree)
+    root = need_folder(user_path(root), tree)
     base = split_root(root, split, tree)
     frames, masks = need_folder(base / "JPEGImages", tree), need_folder(base / "Annotations", tree)
     names = subfolders(masks)

@@ -11,6 +11,7 @@ from typing import Any
 from sam2v.data.readers.common import check_listed, folder_video, open_records, read_meta
 from sam2v.data.readers.trees import need_folder, split_root, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
+from sam2v.files import user_path
 from sam2v.video.frames import natural_key
 
 
@@ -28,7 +29,7 @@ def youtube_vos(
         FileNotFoundError: another layout (the message shows the expected one), or an absent video.
         ValueError: unknown videos, a broken meta.json.
     """
-    root = need_folder(Path(root).expanduser(), "YouTube-VOS")
+    root = need_folder(user_path(root), "YouTube-VOS")
     base = split_root(root, split, "YouTube-VOS")
     sparse = base / "JPEGImages"
     frames = _all_frames(root, base) if all_frames else need_folder(sparse, "YouTube-VOS")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sam2v.data.synthetic.render import Sources
+from sam2v.files import user_path
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _VIDEOS = (".mp4", ".mov", ".webm", ".avi", ".mkv")
@@ -33,7 +34,7 @@ def load_sources(
         FileNotFoundError: no such folder, or no picture in it; or no region map fits any picture.
         ValueError: a region map of another size than its picture.
     """
-    root = Path(photographs)
+    root = user_path(photographs)
     files = _files(root, (*_PICTURES, *_VIDEOS), "pictures or videos")
     rng = np.random.default_rng([seed, 7])
     order = rng.permutation(len(files)).tolist()
@@ -42,7 +43,7 @@ def load_sources(
         if len(textures) >= limit:
             break
         textures += [_square(picture, side) for picture in _pictures(files[index], 8)]
-    cutouts = None if regions is None else load_cutouts(root, Path(regions), side, limit, rng)
+    cutouts = None if regions is None else load_cutouts(root, user_path(regions), side, limit, rng)
     return Sources(torch.stack(textures[:limit]), cutouts)
 
 
