@@ -284,7 +284,8 @@ class OwnImage:
 # -- the reference -----------------------------------------------------------------------------------------------------
 
 
-def _reference_arguments(setup: Setup) -> dict[str, Any]:
+def reference_arguments(setup: Setup) -> dict[str, Any]:
+    """What the reference's builders take."""
     version, size = setup.model.split("_hiera_")
     return {
         "config_file": f"configs/{version}/{version}_hiera_{_FILES[size]}.yaml",
@@ -303,7 +304,7 @@ class ReferenceVideo:
         from sam2.build_sam import build_sam2_video_predictor
 
         module.tqdm = loading.tqdm = _no_progress
-        self.model = build_sam2_video_predictor(**_reference_arguments(setup), vos_optimized=setup.compiled)
+        self.model = build_sam2_video_predictor(**reference_arguments(setup), vos_optimized=setup.compiled)
         self.model.fill_hole_area = 0
         if setup.float32_memories:
             keep_float32(module)
@@ -328,7 +329,7 @@ class ReferenceImage:
         from sam2.build_sam import build_sam2
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-        arguments = _reference_arguments(setup)
+        arguments = reference_arguments(setup)
         if setup.compiled:
             arguments["hydra_overrides_extra"].append("++model.compile_image_encoder=True")
         self.model = build_sam2(**arguments)
