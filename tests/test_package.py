@@ -27,7 +27,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("config",),
     ("nn", "masks", "video", "jobs"),
     ("model", "output"),
-    ("memory", "backends"),
+    ("effects", "memory", "backends"),
     ("weights", "tracking"),
     ("predict", "data"),
     ("automatic",),
