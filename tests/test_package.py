@@ -27,10 +27,10 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("config",),
     ("nn", "masks", "video", "jobs"),
     ("model", "output"),
-    ("effects", "memory", "backends"),
+    ("memory", "backends"),
     ("weights", "tracking"),
     ("predict", "data"),
-    ("automatic",),
+    ("automatic", "effects"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
     ("cli",),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sam2v.effects.erase import Erase
     from sam2v.effects.looks import Blur, Desaturate, Fill, Pixelate, Recolour, Spotlight
     from sam2v.effects.parse import EFFECTS, parse_effect, parse_effects
+    from sam2v.effects.rendering import render
     from sam2v.effects.scene import Scene
     from sam2v.effects.shapes import CutOut, Duplicate, Enlarge, Outline
     from sam2v.effects.trail import Trail
@@ -28,6 +29,7 @@ _MODULES = {
     "erase": ("Erase",),
     "looks": ("Blur", "Desaturate", "Fill", "Pixelate", "Recolour", "Spotlight"),
     "parse": ("EFFECTS", "parse_effect", "parse_effects"),
+    "rendering": ("render",),
     "scene": ("Scene",),
     "shapes": ("CutOut", "Duplicate", "Enlarge", "Outline"),
     "trail": ("Trail",),
