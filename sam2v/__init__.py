@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sam2v.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sam2v import effects as effects
     from sam2v.automatic.masklets import AutomaticMasklets as AutomaticMasklets
     from sam2v.automatic.masks import AutomaticMasks as AutomaticMasks
     from sam2v.automatic.options import MaskOptions as MaskOptions
@@ -36,6 +37,7 @@ _MODULES = {
     "automatic.masks": ("AutomaticMasks",),
     "automatic.options": ("MaskOptions",),
     "backends.compiled": ("compile_network",),
+    "effects": (),
     "masks.result": ("MaskletFrame", "show"),
     "memory": ("Pool",),
     "output.writers": ("open_writer",),

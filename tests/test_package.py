@@ -30,7 +30,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("memory", "backends"),
     ("weights", "tracking"),
     ("predict", "data"),
-    ("automatic",),
+    ("automatic", "effects"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
     ("cli",),

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "track": "track prompted objects through a video",
     "image": "segment objects in a picture",
     "auto": "segment everything in pictures, and track everything in a video",
+    "edit": "blur, cut out, erase, ... tracked objects and the background",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",

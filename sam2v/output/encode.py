@@ -1,10 +1,11 @@
-"""Encoding pictures as mp4, webm or gif, and copying what is encoded. All of PyAV's writing is here."""
+"""Encoding pictures as mp4, webm or gif, and copying what is encoded. All of PyAV's writing is here, but for sound."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,12 +44,32 @@ ENCODERS: dict[VideoFormat, dict[str, dict[str, str]]] = {
     "gif": {"gif": {}},
 }
 PIXELS: dict[VideoFormat, str] = {"mp4": "yuv420p", "webm": "yuv420p", "gif": "pal8"}
+#: What differs for a film that is written once, to be kept.
+_FINER: dict[VideoFormat, dict[str, str]] = {
+    "mp4": {"crf": "17", "preset": "veryfast"},
+    "webm": {"crf": "20", "deadline": "good", "cpu-used": "5"},
+    "gif": {},
+}
+_WITH_ALPHA = "yuva420p"
+_BT601, _LIMITED = 6, 1  # FFmpeg's numbers of the colours that pictures are turned into
 #: A container that can be read up to wherever writing it stopped.
 FILM = "nut"
 _CONTAINER_OPTIONS = {
     "mp4": {"movflags": "+faststart"},  # the picture can be shown before the whole file has arrived
     FILM: {"flush_packets": "1"},
 }
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a film is encoded that is written once, to be kept: finer than while tracking.
+
+    Attributes:
+        tick: seconds that times are counted in. alpha: whether pictures are H x W x 4.
+    """
+
+    tick: Fraction
+    alpha: bool = False
 
 
 class Palette:
@@ -60,20 +81,26 @@ class Palette:
     def __init__(self, pictures: Iterable[np.ndarray]) -> None:
         from PIL import Image
 
-        sample = np.concatenate([picture[::2, ::2] for picture in pictures])
-        self._image = Image.fromarray(sample).quantize(255, method=Image.Quantize.MEDIANCUT)
+        pixels = [picture[::2, ::2].reshape(-1, picture.shape[2]) for picture in pictures]
+        sample = np.concatenate([part[part[:, 3] > 127, :3] if part.shape[1] == 4 else part for part in pixels])
+        self._image = Image.fromarray(sample[None] if len(sample) else np.zeros((1, 1, 3), np.uint8)).quantize(
+            255, method=Image.Quantize.MEDIANCUT
+        )
         found = np.array(self._image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]
         self._colours = np.zeros((256, 4), np.uint8)  # alpha, red, green, blue
         self._colours[: len(found), 1:] = found
         self._colours[:255, 0] = 255
 
     def apply(self, picture: np.ndarray) -> av.VideoFrame:
-        """The picture in these colours."""
+        """The picture in these colours; of an H x W x 4 one, what is less than half opaque is transparent."""
         import av
         from PIL import Image
 
-        indices = Image.fromarray(picture).quantize(palette=self._image, dither=Image.Dither.NONE)
-        return av.VideoFrame.from_ndarray((np.asarray(indices), self._colours), format="pal8")
+        image = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
+        indices = np.array(image.quantize(palette=self._image, dither=Image.Dither.NONE))
+        if picture.shape[2] == 4:
+            indices[picture[..., 3] < 128] = 255
+        return av.VideoFrame.from_ndarray((indices, self._colours), format="pal8")
 
 
 class VideoEncoder:
@@ -88,6 +115,7 @@ class VideoEncoder:
         fps: frames per second; GIF rounds the time of each frame to hundredths of a second.
         palette: colours of a GIF.
         container: the file format, if not the one of that name.
+        kept: for a film that is written once, to be kept; pictures then come with their times.
 
     Raises:
         OSError: the file cannot be written.
@@ -102,37 +130,64 @@ class VideoEncoder:
         fps: float,
         palette: Palette | None = None,
         container: str | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._palette = palette
         name, options = _encoder(format)
+        alpha = kept is not None and kept.alpha and format != "gif"
+        if alpha and name != "libvpx-vp9":
+            raise RuntimeError("this installation of PyAV has no encoder for VP9, to write transparent video")
         self._container = _open(path, container or format)
         even = 1 if format == "gif" else 2
         self._pad = (-size[0] % even, -size[1] % even)
         self._rate = _rate(fps)
         # GIF counts hundredths of a second
-        self._tick = Fraction(1, 100) if format == "gif" else 1 / self._rate
-        stream: Any = self._container.add_stream(name, rate=self._rate, options=options)
+        self._tick = Fraction(1, 100) if format == "gif" else kept.tick if kept else 1 / self._rate
+        finer = _FINER[format] if kept and name in next(iter(ENCODERS[format])) else {}
+        stream: Any = self._container.add_stream(name, rate=self._rate, options=options | finer)
         self._stream = stream
         self._stream.height, self._stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
-        self._stream.pix_fmt = PIXELS[format]
+        self._stream.pix_fmt = _WITH_ALPHA if alpha else PIXELS[format]
+        if alpha:
+            self._stream.metadata["alpha_mode"] = "1"  # players look for it
         self._stream.codec_context.thread_count = max(1, min(4, (os.cpu_count() or 1) // 2))  # the rest is tracking's
         self._stream.codec_context.time_base = self._tick
         self._count = 0
+        self._latest: int | None = None
+        self._lengths: dict[int, int] = {}  # of the pictures in the encoder, by their times
 
-    def add(self, picture: np.ndarray) -> None:
-        """Encode the next picture."""
+    @property
+    def container(self) -> OutputContainer:
+        """The file, which other streams can be added to before the first picture."""
+        return self._container
+
+    def add(self, picture: np.ndarray, shown: tuple[Fraction, Fraction] | None = None) -> None:
+        """Encode the next picture.
+
+        Args:
+            picture: H x W x 3 uint8, or H x W x 4 where there is alpha.
+            shown: from when to when it is shown, in seconds; None goes by the rate.
+        """
         frame = self._palette.apply(picture) if self._palette else self._padded(picture)
-        frame.pts = round(self._count / self._rate / self._tick)
-        frame.time_base = self._tick
+        start, end = shown or (self._count / self._rate, (self._count + 1) / self._rate)
+        time = round(start / self._tick)
+        time = time if self._latest is None else max(time, self._latest + 1)
+        self._latest, self._lengths[time] = time, max(1, round(end / self._tick) - time)
+        frame.pts, frame.time_base, frame.duration = time, self._tick, self._lengths[time]
         self._count += 1
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Write what is still in the encoder, and finish the file."""
         try:
-            self._container.mux(self._stream.encode())
+            self._mux(self._stream.encode())
         finally:
             self._container.close()
+
+    def _mux(self, packets: Iterable[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._lengths.pop(packet.pts, packet.duration)  # which tells how long the last is shown
+            self._container.mux(packet)
 
     def abandon(self) -> None:
         """Give up the file: close it whatever state it is in."""
@@ -146,7 +201,9 @@ class VideoEncoder:
 
         if any(self._pad):
             picture = np.pad(picture, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-        return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        return av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(picture), format="rgba" if picture.shape[2] == 4 else "rgb24"
+        )
 
 
 def encode_all(

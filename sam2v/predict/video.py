@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from typing_extensions import Unpack
@@ -17,6 +17,7 @@ from sam2v.backends.base import Backend, backend_for
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import MemoryPolicy, Pool
 from sam2v.model.network import Sam2Network
+from sam2v.predict.annotating import Annotating
 from sam2v.predict.loading import load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
 from sam2v.tracking.options import VideoChanges, VideoOptions
@@ -25,21 +26,14 @@ from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_index
 from sam2v.tracking.session import Session
 from sam2v.tracking.session_file import load_session, save_session
 from sam2v.tracking.state import HeldPrompt, History, InputSize
+from sam2v.tracking.tracks import ObjectTrack
 from sam2v.video.windows import LiveSource
 from sam2v.weights.identify import weights_checksum
 
 Direction = Literal["forward", "reverse", "both"]
 
 
-class ObjectScores(NamedTuple):
-    """How sure the model is of one mask: predicted IoU in [0, 1], and the object score logit (> 0: the object is
-    there)."""
-
-    iou: float
-    object_score: float
-
-
-class VideoPredictor:
+class VideoPredictor(Annotating):
     """Segment objects through a video from points, boxes and masks on any of its frames.
 
     One predictor serves any number of sessions, also at once from several threads: everything about a video is in the
@@ -77,8 +71,8 @@ class VideoPredictor:
             raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
         self.model = backend.network
         self.pool = pool or Pool()
-        self._engine = Engine(backend, self.options, "recent" if policy is None else policy, frames_per_encoding)
-        self.policy = self._engine.policy
+        self.engine = Engine(backend, self.options, "recent" if policy is None else policy, frames_per_encoding)
+        self.policy = self.engine.policy
 
     @classmethod
     def from_pretrained(cls, name: str = "sam2v_nano", **options: Any) -> VideoPredictor:
@@ -96,11 +90,6 @@ class VideoPredictor:
             describe_policy(self.policy),
             lambda: weights_checksum(self.model),
         )
-
-    @property
-    def engine(self) -> Engine:
-        """What steps its sessions."""
-        return self._engine
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -193,7 +182,8 @@ class VideoPredictor:
             no object.
 
         Raises:
-            ValueError, TypeError: something is wrong with a prompt or the frame index. The session is unchanged.
+            ValueError, TypeError: something is wrong with a prompt or the frame index, or an object is verified there.
+                The session is unchanged.
         """
         with state.lock:
             self._ours(state)
@@ -205,11 +195,12 @@ class VideoPredictor:
             if state.is_ahead(frame_idx):
                 return self._hold(state, frame_idx, prompts, clear_old_points, normalize_coords)
             position = state.check_frame(frame_idx)
-            self._engine.encoder.check_readable(state, position)
+            self.engine.encoder.check_readable(state, position)
             how = (clear_old_points, normalize_coords)
             checked = {obj_id: self._checked(state, position, obj_id, p, *how) for obj_id, p in prompts.items()}
-            self._engine.prompt(state, position, checked)
-            return self._engine.result(state, position)
+            _check_not_verified(state, position, prompts)
+            self.engine.prompt(state, position, checked)
+            return self.engine.result(state, position)
 
     def add_points(
         self,
@@ -260,6 +251,9 @@ class VideoPredictor:
         """Take back an object's prompts on a frame and return the masks that remain there.
 
         What the prompts produced stays as an ordinary result until the frame is tracked again.
+
+        Raises:
+            KeyError: unknown object. ValueError: no such frame, or the object is verified there.
         """
         with state.lock:
             self._ours(state)
@@ -267,8 +261,10 @@ class VideoPredictor:
                 state.held.get(frame_idx, {}).pop(obj_id, None)
                 return self._nothing(state, frame_idx)
             position = state.check_frame(frame_idx)
-            state.track(obj_id).clear_prompts(position)
-            return self._engine.result(state, position)
+            track = state.track(obj_id)
+            _check_not_verified(state, position, [obj_id])
+            track.clear_prompts(position)
+            return self.engine.result(state, position)
 
     def remove_object(self, state: Session, obj_id: int, strict: bool = False) -> tuple[list[int], list[MaskletFrame]]:
         """Remove an object and leave the others as they are.
@@ -287,7 +283,7 @@ class VideoPredictor:
             frames = state.remove_object(obj_id)
             if not state.tracks:
                 return [], []
-            return state.obj_ids, [self._engine.result(state, position) for position in frames]
+            return state.obj_ids, [self.engine.result(state, position) for position in frames]
 
     # -- tracking ------------------------------------------------------------------------------------------------------
 
@@ -300,6 +296,9 @@ class VideoPredictor:
         direction: Direction | None = None,
     ) -> Iterator[MaskletFrame]:
         """Track all objects through the video and yield each frame's masks.
+
+        An object stops at its next verified frame (see `verify`), other than the one to start at, and keeps what it has
+        from there on; where all of them have stopped, it ends.
 
         Args:
             start_frame_idx: where to start; None starts at the earliest prompted frame.
@@ -333,17 +332,17 @@ class VideoPredictor:
         self, state: Session, start: int | None, most: int | None, direction: Direction
     ) -> Iterator[MaskletFrame]:
         with state.lock:
-            self._engine.remember_prompts(state)
+            self.engine.remember_prompts(state)
             start = min(state.prompted_positions()) if start is None else start
             state.near = frozenset([start]) if direction == "both" else frozenset()
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
         if direction != "reverse":
-            yield from self._walk(state, forward_frames(state, start, most), reverse=False)
+            yield from self._walk(state, forward_frames(state, start, most), False, start)
         if direction != "forward" and start > 0:
             first = start - 1 if direction == "both" else start
             last = 0 if most is None else max(0, start - most)
-            yield from self._walk(state, range(first, last - 1, -1), reverse=True)
+            yield from self._walk(state, range(first, last - 1, -1), True, start)
 
     def track_frames(
         self, state: Session, frames: Iterable[int], reverse: bool = False, near: Iterable[int] = ()
@@ -363,18 +362,28 @@ class VideoPredictor:
         with state.lock:
             self._ours(state)
             state.near = frozenset(near)
-            self._engine.remember_prompts(state)
+            self.engine.remember_prompts(state)
         return self._walk(state, (_position(state, frame_idx) for frame_idx in frames), reverse)
 
-    def _walk(self, state: Session, frames: Iterable[int], reverse: bool) -> Iterator[MaskletFrame]:
-        for position in self._engine.encoder.read_ahead(state, frames):
+    def _walk(
+        self, state: Session, frames: Iterable[int], reverse: bool, first: int | None = None
+    ) -> Iterator[MaskletFrame]:
+        """Track through frames; `first`, else the first of them, is where tracking starts: what is verified there
+        stops nothing."""
+        stopped: list[ObjectTrack] = []
+        for position in self.engine.encoder.read_ahead(state, frames):
             with state.lock:
                 state.check_open()
                 if not state.tracks:
                     raise NoPromptError("all objects were removed while tracking")
-                self._engine.remember_prompts(state)
-                self._engine.step(state, position, reverse)
-                result = self._engine.result(state, position)
+                self.engine.remember_prompts(state)
+                first = position if first is None else first
+                going = [track for track in state.tracks.values() if not any(track is other for other in stopped)]
+                if not going:
+                    return
+                self.engine.step(state, position, reverse, {track.obj_id for track in going})
+                stopped += [track for track in going if position in track.verified and position != first]
+                result = self.engine.result(state, position)
             yield result
 
     def track(self, state: Session, frame: Any, frame_idx: int | None = None) -> MaskletFrame:
@@ -404,23 +413,16 @@ class VideoPredictor:
             if state.num_frames is not None and state.frames.count >= state.num_frames:
                 raise ValueError(f"the stream was announced with {state.num_frames} frames and has ended")
             number = state.numbering.check(None if frame_idx is None else check_index(frame_idx, "frame_idx"))
-            position = self._engine.advance(state, pixels, number)
+            position = self.engine.advance(state, pixels, number)
             self._answer_held(state, number)
-            return self._engine.result(state, position)
+            return self.engine.result(state, position)
 
     # -- results -------------------------------------------------------------------------------------------------------
 
     def result(self, state: Session, frame_idx: int) -> MaskletFrame:
         """The masks that are known on a frame, without computing anything new."""
         with state.lock:
-            return self._engine.result(self._ours(state), state.check_frame(frame_idx))
-
-    def scores(self, state: Session, frame_idx: int) -> dict[int, ObjectScores]:
-        """Predicted IoU and object score of every object that has a result on a frame, by object id."""
-        with state.lock:
-            position = self._ours(state).check_frame(frame_idx)
-            known = {obj_id: track.entry(position) for obj_id, track in state.tracks.items()}
-            return {i: ObjectScores(float(e.iou), float(e.score)) for i, e in known.items() if e is not None}
+            return self.engine.result(self._ours(state), state.check_frame(frame_idx))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -468,6 +470,14 @@ class VideoPredictor:
         size = state.size if state.numbering.count else (0, 0)
         empty = torch.zeros(0)
         return MaskletFrame(frame_idx, [], empty.new_zeros(0, 1, *size), empty, empty)
+
+
+def _check_not_verified(state: Session, position: int, obj_ids: Iterable[int]) -> None:
+    """Raise ValueError if the result of one of some objects on a frame is verified."""
+    for obj_id in obj_ids:
+        if obj_id in state.tracks and position in state.tracks[obj_id].verified:
+            number = state.numbering.number(position)
+            raise ValueError(f"object {obj_id} is verified on frame {number}: take that back first (unverify)")
 
 
 def _position(state: Session, frame_idx: object) -> int:

@@ -135,7 +135,7 @@ class Engine:
 
     @torch.no_grad()
     def step(self, session: Session, position: int, reverse: bool, obj_ids: Collection[int] | None = None) -> None:
-        """Track every object that has a prompt to a frame; objects prompted there keep their answer.
+        """Track every object that has a prompt to a frame; objects prompted or verified there keep what they have.
 
         Args:
             reverse: whether tracking goes towards the beginning.
@@ -144,7 +144,7 @@ class Engine:
         session.pool.advance()
         moment = self._moment(session, position, reverse)
         chosen = [t for t in session.tracks.values() if obj_ids is None or t.obj_id in obj_ids]
-        prompted = [track for track in chosen if track.bank.conditioning]
+        prompted = [track for track in chosen if track.bank.conditioning and position not in track.verified]
         moving = [track for track in prompted if position not in track.bank.conditioning]
         if moving:
             self._track(session, moving, moment)
@@ -256,10 +256,11 @@ class Engine:
         for track in tracks:
             reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]
             reach = Reach(*(frozenset().union(*part) for part in zip(*reaches, strict=True)))
+            reach = reach._replace(pointers=reach.pointers | track.verified)
             for hypothesis in track.hypotheses:
                 hypothesis.bank.prune(reach, forget=window)
             if window:
-                read = reach.memories | reach.pointers | track.bank.conditioning.keys()
+                read = reach.memories | reach.pointers | track.bank.conditioning.keys() | track.verified
                 track.passed = {p: reverse for p, reverse in track.passed.items() if p in read}
 
     # -- results -------------------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ class _Writer:
             "points": list(track.points),
             "masks": [[frame, *mask.size] for frame, mask in track.masks.items()],
             "pending": [[f, self._number(a.entry), a.conditioning] for f, a in track.pending.items()],
+            "verified": sorted(track.verified),
             "passed": [[f for f, reverse in track.passed.items() if reverse == way] for way in (False, True)],
             "conditioning": self._numbered(track.bank.conditioning),
             "history": self._numbered(track.bank.history),
@@ -237,6 +238,7 @@ class _Reader:
             track.masks[int(frame)] = MaskPrompt(tensor(f"{name}.masks.{frame}").numpy(), (height, width))
         track.pending = {int(f): Pending(entries[n], bool(conditioning)) for f, n, conditioning in about["pending"]}
         track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
+        track.verified = frozenset(map(int, about.get("verified", ())))
         first = MemoryBank()
         first.restore(known(about["conditioning"]), known(about["history"]))
         track.hypotheses = []
@@ -244,8 +246,8 @@ class _Reader:
             bank = MemoryBank(first) if track.hypotheses else first
             bank.anchors, bank.own = known(saved["anchors"]), known(saved["own"])
             track.hypotheses.append(Hypothesis(bank, dict(saved["memo"]), float(saved["score"])))
-        if not track.hypotheses:
-            raise ValueError("no hypothesis")
+        if not track.hypotheses or not track.verified <= set(track.frames()):
+            raise ValueError("no hypothesis, or nothing that could be verified")
         return track
 
 

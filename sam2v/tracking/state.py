@@ -161,6 +161,20 @@ class SessionState:
         """Forget an object and leave the others as they are; returns the frames where it had prompts."""
         return self.tracks.pop(obj_id).prompted_frames()
 
+    @property
+    def verified(self) -> dict[int, list[int]]:
+        """Verified frames, ascending, by object id; objects without any are left out."""
+        number = self.numbering.number
+        return {i: [number(p) for p in sorted(track.verified)] for i, track in self.tracks.items() if track.verified}
+
+    def rename_object(self, obj_id: int, new_id: int) -> None:
+        """Give an object another id; it keeps its place among the others."""
+        self.tracks = {new_id if i == obj_id else i: track for i, track in self.tracks.items()}
+        self.tracks[new_id].obj_id = new_id
+        for waiting in self.held.values():
+            if obj_id in waiting:
+                waiting[new_id] = waiting.pop(obj_id)
+
     def forget_result(self, obj_id: int, position: int) -> None:
         """Forget what an object was tracked to on a frame: it is absent there, and no memory of it is read. What it was
         prompted to stays."""

@@ -28,6 +28,7 @@ class ObjectTrack:
         pending: answers to prompts since the last propagation, by frame.
         passed: frames propagation has passed, with whether it ran in reverse.
         hypotheses: ways in which it may have moved, at least one; the first is what is shown.
+        verified: frames whose result somebody found right: it is not changed any more.
     """
 
     obj_id: int
@@ -36,6 +37,7 @@ class ObjectTrack:
     pending: dict[int, Pending] = field(default_factory=dict)
     passed: dict[int, bool] = field(default_factory=dict)
     hypotheses: list[Hypothesis] = field(default_factory=lambda: [Hypothesis(MemoryBank())])
+    verified: frozenset[int] = frozenset()
 
     @property
     def bank(self) -> MemoryBank:
@@ -47,6 +49,27 @@ class ObjectTrack:
         if frame_idx in self.pending:
             return self.pending[frame_idx].entry
         return self.bank.conditioning.get(frame_idx) or self.bank.history.get(frame_idx)
+
+    def shown(self, frame_idx: int) -> MemoryEntry:
+        """What is shown of a frame that has a result.
+
+        Raises:
+            KeyError: it has none.
+        """
+        entry = self.entry(frame_idx)
+        if entry is None:
+            raise KeyError(f"object {self.obj_id} has no result on frame {frame_idx}")
+        return entry
+
+    def frames(self) -> list[int]:
+        """Frames with a result, ascending."""
+        return sorted({*self.pending, *self.bank.conditioning, *self.bank.history})
+
+    def verify(self, frame_idx: int) -> None:
+        """Let what is shown of a frame stay as it is, whatever the hypotheses have of it."""
+        for hypothesis in self.hypotheses:
+            hypothesis.bank.own.pop(frame_idx, None)
+        self.verified |= {frame_idx}
 
     def prompted_frames(self) -> list[int]:
         """Frames with a prompt, ascending."""
@@ -102,4 +125,4 @@ class ObjectTrack:
             for number, h in enumerate(self.hypotheses)
         ]
         points, masks, pending = dict(self.points), dict(self.masks), dict(self.pending)
-        return ObjectTrack(self.obj_id, points, masks, pending, dict(self.passed), hypotheses)
+        return ObjectTrack(self.obj_id, points, masks, pending, dict(self.passed), hypotheses, self.verified)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from sam2v.closing import Closing
+from sam2v.video.media import MediaFile
 
 
 class EndOfVideo(IndexError, ValueError):
@@ -32,6 +34,7 @@ class FrameSource(ABC, Closing):
         is_live: whether frames are pushed into it instead of being read from somewhere.
         path: the file or folder behind it, absolute; None if there is none.
         stream: the stream of a video file that is shown; None for everything else.
+        media: the bytes of a video file, which may hold sound as well; None for everything else.
     """
 
     size: tuple[int, int]
@@ -40,6 +43,7 @@ class FrameSource(ABC, Closing):
     is_live: bool = False
     path: Path | None = None
     stream: int | None = None
+    media: MediaFile | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -81,6 +85,17 @@ class FrameSource(ABC, Closing):
     def file_name(self, index: int) -> str:
         """The name, with its ending, of the image file that the frame is; that of one made from it, if it is none."""
         return f"{self.frame_name(index)}.png"
+
+    def shown(self, index: int) -> tuple[Fraction, Fraction]:
+        """From when to when a frame is shown, in seconds on the clock of its file, which sound goes by as well.
+
+        By the rate where frames have no times of their own, 25 a second where there is none.
+
+        Raises:
+            EndOfVideo: behind the last frame.
+        """
+        rate = Fraction(self.fps or 25).limit_denominator(1001)
+        return index / rate, (index + 1) / rate
 
     @property
     def frame_names(self) -> list[str]:

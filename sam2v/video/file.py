@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -43,7 +44,7 @@ class VideoFile(FrameSource):
 
     def __init__(self, path: FileLike | MediaFile, cache_bytes: int = CACHE_BYTES, stream: int | None = None) -> None:
         media = MediaFile.of(path)
-        self.path = media.path
+        self.path, self.media = media.path, media
         self._name = media.name
         self._reader = PerProcess(partial(FrameReader, media, stream, cache_bytes))
         self._closed = False
@@ -64,6 +65,12 @@ class VideoFile(FrameSource):
         self._check_open()
         with self._reader.used(unless=EndOfVideo) as reader:
             return reader.frame(index)
+
+    def shown(self, index: int) -> tuple[Fraction, Fraction]:
+        index = normal_index(index, self)
+        self._check_open()
+        with self._reader.used(unless=EndOfVideo) as reader:
+            return reader.shown(index) or super().shown(index)
 
     def known_length(self) -> int | None:
         """Number of frames without reading on: the file announces it, is short, or was read to its end.

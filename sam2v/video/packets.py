@@ -33,6 +33,7 @@ class PacketIndex:
     Attributes:
         is_complete: whether all packets have been read.
         is_trusted: whether all times found so far could be trusted; otherwise none is added any more.
+        end: until when the frames read so far are shown, as far as their packets tell.
     """
 
     def __init__(self, media: MediaFile, stream: int) -> None:
@@ -47,6 +48,7 @@ class PacketIndex:
         self._latest: int | None = None  # presentation time, of those read
         self._decoded: int | None = None  # decoding time of the last packet
         self._is_reordered = False
+        self.end = 0
         self.is_complete = False
         self.is_trusted = True
 
@@ -127,6 +129,7 @@ class PacketIndex:
             return
         self._is_reordered |= is_earlier
         self._latest = self._latest if is_earlier else time
+        self.end = max(self.end, time + (packet.duration or 0))
         self._decoded = self._decoded if decoded is None else decoded
         keyframe = Keyframe.of(packet)
         if keyframe is not None and (not self._keyframes[0] or time > self._keyframes[0][-1]):

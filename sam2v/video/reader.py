@@ -6,7 +6,9 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
+from fractions import Fraction
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +19,17 @@ from sam2v.video.media import MediaFile
 from sam2v.video.orientation import orientation_of
 from sam2v.video.packets import PacketIndex
 
+if TYPE_CHECKING:
+    import av
+
 # decoding this many frames onward costs less than a jump to a keyframe
 SHORT_WAY = 8
 # so many frames are compared with their packets before anything relies on the packets
 PROBE = 16
 # formats whose packets build on each other without marking where one can start
 SEQUENTIAL_FORMATS = frozenset({"gif", "apng"})
+# formats that know when frames are decoded, but not when they are shown
+_WITHOUT_TIMES = frozenset({"avi"})
 
 
 class FrameReader:
@@ -70,6 +77,7 @@ class FrameReader:
             self._index.distrust()
         else:
             self._index.start_at(first.pts)
+        self._times = {0: _time_of(first)}  # of frames that were counted: when each is shown, and how long
         self._position = 0  # number of the decoder's current frame
         self._before = -1  # of the frame before it; those in between are damaged, and it stands for them
         self._is_counted = True  # the decoder came from the start without a jump
@@ -95,6 +103,39 @@ class FrameReader:
                 self._cache.put(index, pixels)
         self._newest = index
         return pixels
+
+    def shown(self, index: int) -> tuple[Fraction, Fraction] | None:
+        """From when to when a frame is shown, in seconds; None where times cannot be trusted.
+
+        Raises:
+            EndOfVideo: behind the last frame.
+        """
+        with self._lock:
+            self._check_open()
+            start, end = self._index.time_of(index), self._index.time_of(index + 1)
+            latest = self._index.end
+            if not self._index.is_trusted:
+                start, end, latest = self._decoded_times(index)
+            elif start is None:
+                raise self._past_the_end(index, len(self._index))
+            tick = self._decoder.video.stream.time_base
+            tells = self._index.is_trusted or self._decoder.video.format_name not in _WITHOUT_TIMES
+            if start is None or not tick or not tells or (end is not None and end <= start):
+                return None
+            if end is None:  # of the last frame the packet tells; else it is shown as long as the one before it
+                before = self._index.time_of(index - 1) if index else None
+                before = self._times.get(index - 1, (before, 0))[0]
+                end = latest if latest > start or before is None else 2 * start - before
+            return start * tick, end * tick
+
+    def _decoded_times(self, index: int) -> tuple[int | None, int | None, int]:
+        """When a frame and the next one are shown, and until when it is by its own account, as the decoder tells."""
+        if index not in self._times:
+            self._go(index)
+        with suppress(EndOfVideo):
+            self._go(index + 1)
+        start, length = self._times.get(index, (None, 0))
+        return start, self._times.get(index + 1, (None, 0))[0], (start or 0) + length
 
     def known_length(self) -> int | None:
         """Number of frames, if it is known without reading on: announced, or the end has been seen."""
@@ -193,6 +234,8 @@ class FrameReader:
             return True
         self._before, self._position = self._position, self._position + 1
         due = self._index.time_of(self._position)
+        if due is None:
+            self._times[self._position] = _time_of(frame)
         if due is None or frame.pts == due:
             return True
         found = self._index.find(frame.pts) if self._decoder.has_failed and frame.pts is not None else None
@@ -226,3 +269,8 @@ class FrameReader:
 
     def _past_the_end(self, index: int, length: int) -> EndOfVideo:
         return EndOfVideo(f"{self._name}: there is no frame {index}, the video has {length}")
+
+
+def _time_of(frame: av.VideoFrame) -> tuple[int | None, int]:
+    """When a frame is shown and how long, in the stream's time base."""
+    return frame.pts, frame.duration or 0

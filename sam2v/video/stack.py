@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -54,6 +55,18 @@ class PictureFile(FrameSource):
         check_size(self, index, (frame.shape[0], frame.shape[1]))
         return frame
 
+    def shown(self, index: int) -> tuple[Fraction, Fraction]:
+        index = normal_index(index, self)
+        with self._reader.used(unless=EndOfVideo) as reader:
+            for number in range(index + 1):  # an animation tells a picture's time when the picture is read
+                if number not in reader.durations:
+                    self[number]
+            times = [reader.durations[number] for number in range(index + 1)]
+        if not all(times):
+            return super().shown(index)
+        end = sum(map(_milliseconds, times), Fraction(0))
+        return end - _milliseconds(times[-1]), end
+
     def file_name(self, index: int) -> str:
         is_the_file = self.path is not None and self._length == 1
         return self.path.name if self.path is not None and is_the_file else super().file_name(index)
@@ -70,6 +83,7 @@ class _Reader:
         self.pictures = Pictures(media)
         self._cache = FrameCache(cache_bytes)
         self._lock = threading.Lock()
+        self.durations: dict[int, float] = {}  # in seconds, of the pictures read so far
         self._next = 0  # the picture behind the one decoded last
         self._room = 1
 
@@ -87,6 +101,7 @@ class _Reader:
             start = max(0, index + 1 - self._room)
         for page in range(start, index + 1):
             frame = self.pictures.read(page)
+            self.durations[page] = self.pictures.duration
             self._cache.put(page, frame)
         self._room = self._cache.room(frame)
         self._next = index + 1
@@ -96,3 +111,7 @@ class _Reader:
         with self._lock:
             self.pictures.close()
             self._cache.close()
+
+
+def _milliseconds(seconds: float) -> Fraction:
+    return Fraction(round(1000 * seconds), 1000)

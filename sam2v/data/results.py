@@ -1,0 +1,250 @@
+"""Masks of one video as somebody left them: what `sam2v track` writes, DAVIS pictures, COCO, SA-V."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sam2v.data.annotations import LabelMaps, ObjectFolders
+from sam2v.data.coco import CocoMasks, MaskLines
+from sam2v.data.masklets import SavMasklets, read_json
+from sam2v.files import user_path
+from sam2v.video.base import FrameSource
+
+ACCEPTED = (
+    "a folder that sam2v track wrote, of label maps FRAME.png, of masks OBJECT/FRAME.png or of FRAME.npz; a COCO data "
+    "set (.json), masks.jsonl, or a SA-V record (.json)"
+)
+#: Bytes of one frame's masks in an archive; more are refused before anything is read.
+_MOST_BYTES = 1 << 31
+
+
+class FrameMasks(Protocol):
+    """Masks by frame, of one format."""
+
+    def file(self, frame_idx: int) -> Path:
+        """The file, or the folder of files, that a frame's masks come from; for messages."""
+
+    def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
+        """Object id -> H x W bool of the objects visible on a frame."""
+
+
+class VideoMasks:
+    """The masks of a video, frame by frame; nothing is kept of them.
+
+    Attributes:
+        path: the file or folder. format: "objects", "npz", "coco", "sav" or "png".
+        frames: numbers of the frames that masks are known of, ascending.
+        size: (height, width) of the video.
+    """
+
+    def __init__(
+        self, path: Path, format: str, known: FrameMasks, frames: Iterable[int], size: tuple[int, int]
+    ) -> None:
+        self.path, self.format, self.size = path, format, size
+        self.frames = tuple(sorted(frames))
+        self._known, self._there = known, set(self.frames)
+
+    def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
+        """H x W bool by object id, of the objects that are seen on a frame; none where masks are not known.
+
+        Raises:
+            ValueError, OSError: a broken file, or masks of another size than the video; the message names the file.
+        """
+        if frame_idx not in self._there:
+            return {}
+        found = self._known.masks(frame_idx)
+        for mask in found.values():
+            if mask.shape != self.size:
+                sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, self.size))
+                raise ValueError(f"{self._known.file(frame_idx)}: masks and video have different sizes, {sizes}")
+        return found
+
+    def missing(self, obj_ids: Collection[int]) -> tuple[set[int], set[int]]:
+        """Which of some objects are on no frame, and all objects there are; reads on only as far as it takes to know.
+
+        Raises:
+            ValueError, OSError: as `masks`.
+        """
+        wanted, known = set(obj_ids), set()
+        for index in self.frames if wanted else ():
+            known |= set(self.masks(index))
+            if wanted <= known:
+                break
+        return wanted - known, known
+
+    def __repr__(self) -> str:
+        return f"VideoMasks({str(self.path)!r}, {self.format!r}, {len(self.frames)} frames)"
+
+
+def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
+    """Open the masks of a video.
+
+    Files belong to frames by their names, as `source.frame_name` says them; else by the number that a name ends with.
+    Of a folder that holds several formats one is taken that keeps overlaps, if there is one.
+
+    Args:
+        path: a folder that `sam2v track` wrote; of label maps FRAME.png (DAVIS), of masks OBJECT/FRAME.png (SA-V) or of
+            FRAME.npz; or a file: a COCO data set with run lengths or polygons, masks.jsonl, or a SA-V record.
+        source: the video, as `sam2v.video.sources.open_source` gives it.
+
+    Raises:
+        FileNotFoundError: nothing there. ValueError: nothing that can be read as masks, or nothing of this video.
+    """
+    place = user_path(path)
+    if not place.exists():
+        raise FileNotFoundError(f"{place}: no such file or folder")
+    frame_of = _frame_finder(source)
+    if place.is_file():
+        return _of_file(place, source, frame_of)
+    for format, find in _FINDERS:
+        found = find(place, frame_of)
+        if found is not None:
+            return _opened(place, format, *found, source)
+    raise ValueError(f"{place}: holds no masks; accepted: {ACCEPTED}")
+
+
+def _of_file(path: Path, source: FrameSource, frame_of: Callable[[str], int | None]) -> VideoMasks:
+    if path.suffix == ".jsonl":
+        lines = MaskLines(path)
+        return _opened(path, "coco", lines, lines.annotated, source)
+    if path.suffix != ".json":
+        raise ValueError(f"{path}: not a file of masks; accepted: {ACCEPTED}")
+    document = read_json(path)
+    if "masklet" in document:
+        record = SavMasklets((path,))
+        return _opened(path, "sav", record, record.annotated, source)
+    if not {"images", "annotations"} <= set(document):
+        raise ValueError(f"{path}: neither a COCO data set nor a SA-V record; accepted: {ACCEPTED}")
+    coco = CocoMasks(path, frame_of)
+    return _opened(path, "coco", coco, coco.annotated, source)
+
+
+def _opened(path: Path, format: str, known: FrameMasks, frames: Iterable[int], source: FrameSource) -> VideoMasks:
+    """Masks whose first frame was read, so that what is wrong shows now."""
+    length = len(source)
+    frames = [index for index in frames if 0 <= index < length]
+    if not frames:
+        raise ValueError(f"{path}: none of its masks belongs to a frame of the video, going by their names")
+    masks = VideoMasks(path, format, known, frames, source.size)
+    masks.masks(masks.frames[0])
+    return masks
+
+
+def _frame_finder(source: FrameSource) -> Callable[[str], int | None]:
+    """Function of a file's name that gives the frame's number, or None."""
+    length = len(source)
+    names = {source.frame_name(index): index for index in range(length)}
+    names |= {Path(source.file_name(index)).stem: index for index in range(length)}
+
+    def find(name: str) -> int | None:
+        stem = Path(name).stem
+        if stem in names:
+            return names[stem]
+        number = re.search(r"(\d{1,9})$", stem)
+        return int(number[1]) if number is not None and int(number[1]) < length else None
+
+    return find
+
+
+_Found = tuple[FrameMasks, Collection[int]]
+
+
+def _object_folders(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+    objects = {int(p.name): p.name for p in sorted(folder.iterdir()) if p.name.isdecimal() and any(p.glob("*.png"))}
+    if not objects:
+        return None
+    files = _numbered((file.name for name in objects.values() for file in (folder / name).glob("*.png")), frame_of)
+    return ObjectFolders(folder, objects, files), files
+
+
+def _archives(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+    files = _numbered((file.name for file in folder.glob("*.npz")), frame_of)
+    archives = Archives({index: folder / name for index, name in files.items()})
+    return (archives, files) if files or any(folder.glob("*.npz")) else None
+
+
+def _lines(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+    if not (folder / "masks.jsonl").is_file():
+        return None
+    lines = MaskLines(folder / "masks.jsonl")
+    return lines, lines.annotated
+
+
+def _coco(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+    if not (folder / "masks.json").is_file():
+        return None
+    coco = CocoMasks(folder / "masks.json", frame_of)
+    return coco, coco.annotated
+
+
+def _label_maps(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+    files = _numbered((file.name for file in folder.glob("*.png")), frame_of)
+    maps = LabelMaps({index: folder / name for index, name in files.items()}, "auto")
+    return (maps, files) if files or any(folder.glob("*.png")) else None
+
+
+#: Formats and what finds masks of them in a folder; those that keep overlaps first.
+_FINDERS: list[tuple[str, Callable[[Path, Callable[[str], int | None]], _Found | None]]] = [
+    ("objects", _object_folders),
+    ("npz", _archives),
+    ("coco", _lines),
+    ("coco", _coco),
+    ("png", _label_maps),
+]
+
+
+def _numbered(names: Iterable[str], frame_of: Callable[[str], int | None]) -> dict[int, str]:
+    """Frame's number -> file's name, in the order of frames; hidden files are left out."""
+    found = {frame_of(name): name for name in sorted(names) if not name.startswith(".")}
+    return {index: found[index] for index in sorted(index for index in found if index is not None)}
+
+
+@dataclass(frozen=True)
+class Archives:
+    """One NumPy archive per frame, with `masks` N x H x W bool and `obj_ids` N.
+
+    Attributes:
+        files: frame index -> archive, in order.
+    """
+
+    files: Mapping[int, Path]
+
+    def file(self, frame_idx: int) -> Path:
+        return self.files[frame_idx]
+
+    def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
+        path = self.files[frame_idx]
+        try:
+            _check_archive(path)
+            with np.load(path, allow_pickle=False) as arrays:
+                pairs = list(zip(arrays["obj_ids"].tolist(), arrays["masks"], strict=True))
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: no archive of masks ({error})") from None
+        return {int(obj_id): mask for obj_id, mask in pairs if mask.any()}
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError unless an archive holds masks of a size that can be; a small one may unpack to any size."""
+    with zipfile.ZipFile(path) as archive:
+        for name, ndim, kind in (("masks", 3, "b"), ("obj_ids", 1, "iu")):
+            with archive.open(f"{name}.npy") as file:
+                shape, dtype = _header(file)
+            if len(shape) != ndim or dtype.kind not in kind:
+                raise ValueError(f"{name} has shape {shape} of {dtype}")
+            if np.prod([float(side) for side in shape]) * dtype.itemsize > _MOST_BYTES:
+                raise ValueError(f"{name} would take more than {_MOST_BYTES >> 20} MB")
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype

@@ -1,0 +1,62 @@
+"""The video around a frame: its pictures and masks, for effects that look at more than one frame."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from sam2v.video.base import FrameSource
+
+Masks = Mapping[int, np.ndarray]
+_Value = TypeVar("_Value")
+#: Bytes of pictures of other frames that are kept.
+_KEPT_BYTES = 96 << 20
+_KEPT_MASKS = 64
+
+
+class Scene:
+    """A video and its masks, seen from one of its frames.
+
+    Pictures and masks of other frames are kept within bounds, the newest used ones.
+
+    Attributes:
+        index: number of the frame.
+        most: how many pictures of other frames are kept.
+
+    Args:
+        source: the video; frames are read by number.
+        masks_of: masks (H x W bool by object id) of a frame by its number.
+    """
+
+    def __init__(self, source: FrameSource, masks_of: Callable[[int], Masks]) -> None:
+        self.source, self.index = source, 0
+        self._masks_of = masks_of
+        self.most = int(np.clip(_KEPT_BYTES // (3 * source.size[0] * source.size[1]), 4, 16))
+        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._masks: OrderedDict[int, Masks] = OrderedDict()
+
+    @property
+    def length(self) -> int:
+        """Frames of the video."""
+        return len(self.source)
+
+    def frame(self, index: int) -> np.ndarray:
+        """The picture of a frame, H x W x 3 uint8; not to be changed."""
+        return _kept(self._frames, index, self.source.__getitem__, self.most)
+
+    def masks(self, index: int) -> Masks:
+        """H x W bool by object id; not to be changed."""
+        return _kept(self._masks, index, self._masks_of, _KEPT_MASKS)
+
+
+def _kept(known: OrderedDict[int, _Value], index: int, get: Callable[[int], _Value], most: int) -> _Value:
+    """What is known by a number, or got now; of the others the newest used are kept."""
+    if index not in known:
+        known[index] = get(index)
+        while len(known) > most:
+            known.popitem(last=False)
+    known.move_to_end(index)
+    return known[index]
