@@ -17,6 +17,7 @@ from sam2v.memory.quality import QualityFrames, SureFrames
 from sam2v.memory.recent import RecentFrames, RecentFramesPolicy
 from sam2v.memory.scaling import KeyScaling
 from sam2v.memory.tree import TreeChoice
+from sam2v.memory.unbroken import UnbrokenFrames
 
 __all__ = [
     "POLICIES",
@@ -51,6 +52,7 @@ __all__ = [
     "ShortTerm",
     "SureFrames",
     "TreeChoice",
+    "UnbrokenFrames",
     "check_policy_name",
     "named_policy",
 ]
