@@ -129,6 +129,18 @@ def test_a_stream_keeps_a_bounded_number_of_entries(network: Sam2Network, clip: 
     assert max(kept[50:]) <= max(kept[20:50]) + 8
 
 
+def test_a_refused_answer_says_that_the_object_is_absent(network: Sam2Network, clip: np.ndarray) -> None:
+    video = VideoPredictor(network, policy=Policy(guard=FloodGuard(1.0, 1.0)))  # whatever grows is refused
+    state = begun(video, clip, (1,))
+    tracked(video, state)
+    refused = [f for f, entry in state.tracks[1].bank.history.items() if entry.facts.get("area") == 0.0]
+    assert refused
+    for frame in refused:
+        result, entry = video.result(state, frame), state.tracks[1].bank.history[frame]
+        assert float(result.object_score) < 0 and not (result.masks > 0).any()
+        assert torch.equal(entry.pointer, network.no_obj_ptr[0])
+
+
 def test_a_correction_forgets_anchors_and_other_hypotheses(network: Sam2Network, clip: np.ndarray) -> None:
     video = VideoPredictor(network, policy=ACTING["all"])
     state = begun(video, clip, (1,))
