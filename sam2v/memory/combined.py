@@ -123,14 +123,17 @@ class Policy:
         return choices
 
     def commit(self, hypothesis: Hypothesis, candidates: Candidates, choice: Choice, moment: Moment) -> Commit:
-        """See `MemoryPolicy`; facts are those of the parts beside "iou" and "object_score"."""
-        row, mask = choice.row, choice.mask
+        """See `MemoryPolicy`; facts are those of the parts beside "iou", "object_score" and, where the object is
+        absent, "away": the frame's number among those without it."""
+        row, mask, away = choice.row, choice.mask, _away_before(hypothesis, moment)
         facts = {"iou": float(candidates.iou[row, mask]), "object_score": float(candidates.object_score[row])}
         if self.guard is not None:
             known = hypothesis.memo.setdefault("guard", self.guard.start())
-            if self.guard.refuses(known, candidates, choice):
+            if self.guard.refuses(known, candidates, choice, away):
                 hypothesis.memo["choice"] = self.choice.start()
-                return Commit("absent", {**facts, "object_score": -abs(facts["object_score"]), "area": 0.0})
+                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": away + 1.0}
+                return Commit("absent", facts | absent)
+        facts |= {} if facts["object_score"] > 0 else {"away": away + 1.0}
         facts |= self.choice.follow(hypothesis.memo["choice"], candidates, choice, moment)
         facts |= self.short.note(candidates, choice)
         anchor = False
@@ -151,6 +154,12 @@ class Policy:
 
     def _anchors(self, hypothesis: Hypothesis) -> list[int]:
         return self.long.anchors(hypothesis, hypothesis.memo.get("long", {})) if self.long else []
+
+
+def _away_before(hypothesis: Hypothesis, moment: Moment) -> int:
+    """On how many frames up to the one before the object was absent."""
+    before = next(Past(hypothesis, moment, ()).nearest(), None)
+    return 0 if before is None else int(before[1].facts.get("away", 0))
 
 
 def _note_several(memo: Memo, several: bool, frame_idx: int) -> None:

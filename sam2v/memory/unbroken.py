@@ -8,19 +8,31 @@ from itertools import islice, takewhile
 
 from sam2v.memory.candidates import Candidates
 from sam2v.memory.entry import MemoryEntry
+from sam2v.memory.halves import check_range
 from sam2v.memory.past import Past
 from sam2v.memory.policy import Choice, Read
 
 
 @dataclass(frozen=True)
 class UnbrokenFrames:
-    """Short-term half: the latest tracked frames on which the object is there, back to the last one on which it is not.
+    """Short-term half: the latest tracked frames, back to where the object was last away.
 
     An object that leaves is seen in part at last, and frames on which it is absent say nothing about it: while it is
     away it is looked for with what was prompted, and with anchors, alone.
+
+    Attributes:
+        patience: from so many frames without the object on it is away, at least 1.
+
+    Raises:
+        ValueError: a patience below 1.
     """
 
+    patience: int = 3
+
     looks = True
+
+    def __post_init__(self) -> None:
+        check_range("patience", self.patience, 1)
 
     def note(self, candidates: Candidates, choice: Choice) -> Mapping[str, float]:
         """Nothing more."""
@@ -39,4 +51,4 @@ class UnbrokenFrames:
 
     def _unbroken(self, past: Past) -> Iterator[tuple[int, MemoryEntry]]:
         """Nearest first."""
-        return takewhile(lambda known: known[1].facts.get("object_score", 1.0) > 0, past.nearest())
+        return takewhile(lambda known: known[1].facts.get("away", 0) < self.patience, past.nearest())
