@@ -2,31 +2,49 @@
 
     python -m benchmarks.identity --policies recent robust --groups crossing return --seeds 0 20 --json identity.json
 
-The object is prompted with its mask on the first frame and tracked forward. What the JSON file holds already, with
-the same model and length, is not run again: ranges of seeds can be run one after the other.
+The object is prompted with its mask on the first frame and tracked forward. All policies go through a clip side by
+side, and its frames are encoded once for all of them. What the JSON file holds already, with the same model and length,
+is not run again: a run that was cut off goes on, and ranges of seeds can be run one after the other.
+`python -m benchmarks.identity_cost` measures what the policies cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.common import add_model_arguments, machine, model_from, table
+from benchmarks.common import add_model_arguments, model_from, table
 from benchmarks.identity_clips import GROUPS, IdentityClip, identity_clip
 from sam2v import VideoPredictor
+from sam2v.backends.base import Backend
 from sam2v.evaluation.metrics import boundary_accuracy, region_similarity
+from sam2v.files import write_text
 from sam2v.memory import POLICIES, check_policy_name
+from sam2v.model.values import ImageFeatures
 
 #: A frame is lost where J is below this; a visible object covers at least so many pixels.
 _LOST, _VISIBLE = 0.1, 20
-_COLUMNS = ("jf", "switches", "after_return", "lost", "ms")
+_COLUMNS = ("jf", "switches", "after_return", "lost")
+
+
+class EncodedOnce(Backend):
+    """A backend for several predictors that go through a clip side by side: the newest frame is encoded once."""
+
+    _newest: tuple[Tensor, ImageFeatures] | None = None
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """See `Sam2Network.encode_image`."""
+        if self._newest is None or not torch.equal(self._newest[0], images):
+            self._newest = images, super().encode_image(images)
+        return self._newest[1]
 
 
 def main() -> None:
@@ -42,33 +60,46 @@ def main() -> None:
     for name in args.policies:
         check_policy_name(name)
     known: dict[str, dict[str, float]] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    network = None
-    for key, group, seed, policy in _runs(args):
-        if key in known:
+    backend = None
+    for group, seed in product(args.groups, range(*args.seeds)):
+        missing = [name for name in args.policies if _key(args, group, seed, name) not in known]
+        if not missing:
             continue
-        network = network or model_from(args)
-        known[key] = measured(VideoPredictor(network, policy=policy), identity_clip(group, seed, args.frames))
+        backend = backend or EncodedOnce(model_from(args))
+        found = measured(
+            {name: VideoPredictor(backend, policy=name, keep_aspect=True) for name in missing},
+            identity_clip(group, seed, args.frames),
+        )
+        known |= {_key(args, group, seed, name): scores for name, scores in found.items()}
         if args.json:
-            args.json.write_text(json.dumps(known, indent=1) + "\n")
+            write_text(args.json, json.dumps(known, indent=1) + "\n")
     print(_summary(args, known))
-    print(f"\n{args.model}, seeds {args.seeds[0]} to {args.seeds[1] - 1}; {machine()}")
+    print(f"\n{args.model}, seeds {args.seeds[0]} to {args.seeds[1] - 1}")
 
 
-def measured(predictor: VideoPredictor, clip: IdentityClip) -> dict[str, float]:
-    """Scores of the first object of a clip.
+def measured(predictors: Mapping[str, VideoPredictor], clip: IdentityClip) -> dict[str, dict[str, float]]:
+    """Scores of the first object of a clip, by the predictors' names; they go through it side by side."""
+    ways = []
+    for predictor in predictors.values():
+        state = predictor.init_state(clip.frames, history="window")
+        predictor.add_mask(state, 0, 1, clip.masks[0, 0])
+        ways.append(predictor.propagate_in_video(state))
+    found = np.stack([[result.masks[0, 0].numpy() > 0 for result in results] for results in zip(*ways, strict=True)])
+    return {name: scored(found[1:, n], clip.masks[1:]) for n, name in enumerate(predictors)}
+
+
+def scored(found: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """What T x H x W masks are worth, the first frame's, which was given, left out.
+
+    Args:
+        found: the masks. masks: T x 2 x H x W, what is visible of the object and of its look-alike.
 
     Returns:
-        jf: mean of J and F over the frames after the first; switches: how often the mask went over to the look-alike;
-        after_return: mean J from the first return of an object that was hidden (nan without one); lost: share of
-        frames on which the visible object is lost, or the hidden one has a mask; ms: per frame.
+        jf: mean of J and F; switches: how often the mask went over to the look-alike; after_return: mean J from the
+        first return of an object that was hidden (nan without one); lost: share of frames on which the visible object
+        is lost, or the hidden one has a mask.
     """
-    state = predictor.init_state(clip.frames, history="window")
-    predictor.add_mask(state, 0, 1, clip.masks[0, 0])
-    start = time.perf_counter()
-    found = np.stack([result.masks[0, 0].numpy() > 0 for result in predictor.propagate_in_video(state)])
-    milliseconds = 1000 * (time.perf_counter() - start) / len(found)
-    truth, other = clip.masks[1:, 0], clip.masks[1:, 1]
-    found = found[1:]
+    truth, other = masks[:, 0], masks[:, 1]
     j = np.array([region_similarity(mask, true) for mask, true in zip(found, truth, strict=True)])
     f = np.array([boundary_accuracy(mask, true) for mask, true in zip(found, truth, strict=True)])
     visible = truth.sum(axis=(1, 2)) >= _VISIBLE
@@ -78,7 +109,6 @@ def measured(predictor: VideoPredictor, clip: IdentityClip) -> dict[str, float]:
         "switches": float(_switches(found, truth, other)),
         "after_return": float(j[back[0] :].mean()) if len(back) else float("nan"),
         "lost": float((j < _LOST).mean()),
-        "ms": milliseconds,
     }
 
 
@@ -91,31 +121,20 @@ def _switches(found: np.ndarray, truth: np.ndarray, other: np.ndarray) -> int:
     return int(((on[1:] == -1) & (on[:-1] == 1)).sum() + (len(on) > 0 and on[0] == -1))
 
 
-def _runs(args: argparse.Namespace) -> Iterator[tuple[str, str, int, str]]:
-    for group in args.groups:
-        for seed in range(*args.seeds):
-            for policy in args.policies:
-                parts = (
-                    args.model,
-                    args.checkpoint,
-                    args.image_size,
-                    group,
-                    args.frames or GROUPS[group],
-                    seed,
-                    policy,
-                )
-                yield " ".join(map(str, parts)), group, seed, policy
+def _key(args: argparse.Namespace, group: str, seed: int, policy: str) -> str:
+    """The name of one clip's result with one policy."""
+    parts = (args.model, args.checkpoint, args.image_size, group, args.frames or GROUPS[group], seed, policy)
+    return " ".join(map(str, parts))
 
 
 def _summary(args: argparse.Namespace, known: dict[str, dict[str, float]]) -> str:
-    """Means by group and policy, and over all groups."""
-    runs = list(_runs(args))
+    """Means by group and policy, and over all clips."""
     rows: list[Any] = []
-    for group in [*args.groups, "all"]:
-        for policy in args.policies:
-            chosen = [known[key] for key, at, _, by in runs if by == policy and group in (at, "all")]
-            rows.append([group, policy, *(f"{_mean(m[name] for m in chosen):.3f}" for name in _COLUMNS)])
-    return table(["group", "policy", "J&F", "switches", "J after return", "lost", "ms a frame"], rows, words=2)
+    for group, policy in product([*args.groups, "all"], args.policies):
+        groups = args.groups if group == "all" else [group]
+        chosen = [known[_key(args, at, seed, policy)] for at in groups for seed in range(*args.seeds)]
+        rows.append([group, policy, *(f"{_mean(m[name] for m in chosen):.3f}" for name in _COLUMNS)])
+    return table(["group", "policy", "J&F", "switches", "J after return", "lost"], rows, words=2)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -60,12 +60,13 @@ class FramePrompt:
 
 
 def gather_prompts(
-    points: Sequence[str], boxes: Sequence[str], masks: Sequence[str], files: Sequence[str]
+    points: Sequence[str], boxes: Sequence[str], masks: Sequence[str], files: Sequence[str], needed: bool = True
 ) -> list[FramePrompt]:
     """All prompts of a command line, one value per frame and object, ordered by frame.
 
     Raises:
-        ValueError: malformed, or none at all. FileNotFoundError: a prompt or mask file is missing.
+        ValueError: malformed, or none at all though they are `needed`. FileNotFoundError: a prompt or mask file is
+            missing.
     """
     found: dict[tuple[int, int], FramePrompt] = {}
 
@@ -93,11 +94,26 @@ def gather_prompts(
         for prompt in read_prompt_file(user_path(file)):
             prompt.only("prompt", found.get((prompt.frame_idx, prompt.obj_id)))
             found[prompt.frame_idx, prompt.obj_id] = prompt
-    if not found:
-        raise ValueError("nothing to track: give --point, --box, --mask or --prompts")
+    if not found and needed:
+        raise ValueError("nothing to track: give --point, --box, --mask, --prompts or --exemplar")
     for prompt in found.values():
         prompt.check()
     return [found[key] for key in sorted(found)]
+
+
+def object_files(texts: Sequence[str], flag: str) -> list[tuple[int, Path]]:
+    """Objects and files of ID:FILE.
+
+    Raises:
+        ValueError: malformed.
+    """
+    found = []
+    for text in texts:
+        obj_id, _, file = text.partition(":")
+        if not obj_id.strip().isdecimal() or not file:
+            raise ValueError(f"{text!r}: expected {flag} ID:FILE (ID: object number)")
+        found.append((int(obj_id), user_path(file)))
+    return found
 
 
 def read_prompt_file(path: Path) -> list[FramePrompt]:

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts.add_argument("--box", action="append", default=[], metavar="F:ID:X0,Y0,X1,Y1", help="a box")
     prompts.add_argument("--mask", action="append", default=[], metavar="F:ID:FILE", help="a mask image, object not 0")
     prompts.add_argument("--prompts", action="append", default=[], metavar="FILE", help="prompts in JSON")
+    prompts.add_argument(
+        "--exemplar", action="append", default=[], metavar="ID:FILE", help="what another run's --save-exemplar kept"
+    )
     span = parser.add_argument_group("what is tracked")
     span.add_argument("--start", type=int, metavar="F", help="where to start (default: the earliest prompt)")
     span.add_argument("--max-frames", type=int, metavar="N", help="frames to go from the start")
@@ -55,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="of png, objects, coco, npz, mp4, webm, gif (default: %(default)s)",
     )
+    output.add_argument(
+        "--save-exemplar", action="append", default=[], metavar="ID:FILE", help="keep what is known of an object"
+    )
     output.add_argument("--fps", type=float, help="frame rate of overlays (default: the video's, or 25)")
     output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
     add_quiet_argument(output)
@@ -63,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track and write."""
-    from sam2v.cli.prompts import gather_prompts
-    from sam2v.cli.track_job import TrackJob
+    from sam2v.cli.prompts import gather_prompts, object_files
+    from sam2v.cli.track_job import Exemplars, TrackJob
     from sam2v.output.writers import checked_formats
     from sam2v.predict.video import Direction, VideoPredictor
 
@@ -73,7 +79,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--fps must be a number from 0.001 on, got {args.fps}")
     if args.max_frames is not None and args.max_frames < 0:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
-    prompts = gather_prompts(args.point, args.box, args.mask, args.prompts)
+    exemplars = Exemplars(
+        object_files(args.exemplar, "--exemplar"), object_files(args.save_exemplar, "--save-exemplar")
+    )
+    prompts = gather_prompts(args.point, args.box, args.mask, args.prompts, needed=not exemplars.given)
+    exemplars.check(prompts)
     memory = memory_from(args)
     if args.frames_per_encoding < 1:
         raise ValueError(f"--frames-per-encoding must be at least 1, got {args.frames_per_encoding}")
@@ -86,6 +96,6 @@ def run(args: argparse.Namespace) -> int:
         keep_aspect=args.keep_aspect,
     )
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
-    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats)
+    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats, exemplars)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0

@@ -30,6 +30,26 @@ from sam2v.tracking.session import Session
 _SAVE_EVERY = 100
 
 
+@dataclass(frozen=True)
+class Exemplars:
+    """Objects and files of exemplars: those that are given, and those that are made in the end."""
+
+    given: Sequence[tuple[int, Path]] = ()
+    made: Sequence[tuple[int, Path]] = ()
+
+    def check(self, prompts: Sequence[FramePrompt]) -> None:
+        """Raise an error for files that are missing or cannot be made, and for unknown objects."""
+        for _, path in self.given:
+            if not path.is_file():
+                raise FileNotFoundError(f"no exemplar file {path}")
+        known = {prompt.obj_id for prompt in prompts} | {obj_id for obj_id, _ in self.given}
+        for obj_id, path in self.made:
+            if obj_id not in known:
+                raise ValueError(f"--save-exemplar {obj_id}:{path}: no object {obj_id}; known: {sorted(known)}")
+            if path.is_dir() or not path.parent.is_dir():
+                raise ValueError(f"--save-exemplar {obj_id}:{path}: name a file in a folder that is there")
+
+
 @dataclass
 class TrackJob:
     """Track prompts through a video into a folder.
@@ -41,6 +61,7 @@ class TrackJob:
         direction: forward, reverse or both.
         start, most: where to start (None: at the earliest prompt) and how many frames to go (None: to the end).
         out: folder for the results. formats: which results.
+        exemplars: what objects are found with, and which are kept.
     """
 
     predictor: VideoPredictor
@@ -51,6 +72,7 @@ class TrackJob:
     most: int | None
     out: Path
     formats: Sequence[Format]
+    exemplars: Exemplars = Exemplars()
 
     def run(self, fps: float | None = None, fresh: bool = False, no_progress: bool | None = None) -> None:
         """Track from the beginning, or from where an interrupted run of the same job stopped.
@@ -79,6 +101,8 @@ class TrackJob:
                     run = _Run(self, state, position, record, writer)
                     with writer:
                         run.go(no_progress)
+                        for obj_id, path in self.exemplars.made:
+                            self.predictor.save_exemplar(state, obj_id, path)
                     position.finished = True  # only now: closing the writers makes the last files
                     run.save()
                 objects = _count(len(state.obj_ids), "object")
@@ -87,7 +111,9 @@ class TrackJob:
     @cached_property
     def first(self) -> int:
         """The frame to start at."""
-        return min(prompt.frame_idx for prompt in self.prompts) if self.start is None else self.start
+        if self.start is not None:
+            return self.start
+        return 0 if self.exemplars.given else min(prompt.frame_idx for prompt in self.prompts)
 
     def ahead(self, state: Session, position: Position) -> Iterable[int]:
         """Frames of the present way that are still to come."""
@@ -114,20 +140,30 @@ class TrackJob:
         for frame_idx, several in groupby(self.prompts, lambda prompt: prompt.frame_idx):
             prompts = {p.obj_id: Prompt(p.points or None, p.labels or None, p.box, p.pixels) for p in several}
             self.predictor.add_prompts(state, frame_idx, prompts)
+        for obj_id, path in self.exemplars.given:
+            self.predictor.add_exemplar(state, obj_id, path)
         return state, Position(reverse=self.direction == "reverse", frame_idx=state.check_frame(self.first))
 
     def _check_ids(self) -> None:
-        odd = [prompt.obj_id for prompt in self.prompts if prompt.obj_id not in LABEL_IDS]
+        odd = [obj_id for obj_id in self._ids() if obj_id not in LABEL_IDS]
         if odd and "png" in self.formats:
             raise ValueError(f"format png holds object ids 1 to 65535, got {odd[0]}: use another id or --format")
 
+    def _ids(self) -> list[int]:
+        return [prompt.obj_id for prompt in self.prompts] + [obj_id for obj_id, _ in self.exemplars.given]
+
     def _check_inputs_stay(self, state: Session) -> None:
-        """Raise ValueError if a result would replace the video, one of its frames or a mask."""
-        out, ids = self.out.resolve(), {prompt.obj_id for prompt in self.prompts}
-        folders = [out, *(out / f"{obj_id:03d}" for obj_id in ids if "objects" in self.formats)]
+        """Raise ValueError if a result would replace the video, one of its frames, a mask or an exemplar."""
+        out = self.out.resolve()
+        folders = [out, *(out / f"{obj_id:03d}" for obj_id in set(self._ids()) if "objects" in self.formats)]
         names = map(state.frames.frame_name, range(state.num_frames or 0))
-        masks = [prompt.mask for prompt in self.prompts if prompt.mask is not None]
-        check_inputs_stay(self.out, self.video, folders, names, self.formats, masks)
+        others = [prompt.mask for prompt in self.prompts if prompt.mask is not None]
+        others += [path for _, path in self.exemplars.given]
+        check_inputs_stay(self.out, self.video, folders, names, self.formats, others)
+        inputs = {path.resolve() for path in (self.video, *others)}
+        for obj_id, path in self.exemplars.made:
+            if inputs & {path.resolve(), path.resolve().parent}:
+                raise ValueError(f"--save-exemplar {obj_id}:{path} would replace an input; name another file")
 
     def _description(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""
@@ -144,6 +180,7 @@ class TrackJob:
             "max_frames": self.most,
             "formats": list(self.formats),
             "prompts": [prompt.record() for prompt in self.prompts],
+            "exemplars": [[obj_id, str(path.resolve())] for obj_id, path in self.exemplars.given],
         }
 
 

@@ -6,6 +6,7 @@ from sam2v.memory.candidates import Candidates
 from sam2v.memory.combined import BestIou, Policy
 from sam2v.memory.distractor import DistractorAnchors, PresentFrames
 from sam2v.memory.entry import Held, MemoryEntry
+from sam2v.memory.guard import FloodGuard
 from sam2v.memory.halves import CandidateChoice, LongTerm, ShortTerm
 from sam2v.memory.motion import MotionChoice
 from sam2v.memory.named import POLICIES, check_policy_name, named_policy
@@ -16,6 +17,7 @@ from sam2v.memory.quality import QualityFrames, SureFrames
 from sam2v.memory.recent import RecentFrames, RecentFramesPolicy
 from sam2v.memory.scaling import KeyScaling
 from sam2v.memory.tree import TreeChoice
+from sam2v.memory.unbroken import UnbrokenFrames
 
 __all__ = [
     "POLICIES",
@@ -25,6 +27,7 @@ __all__ = [
     "Choice",
     "Commit",
     "DistractorAnchors",
+    "FloodGuard",
     "Held",
     "Hypothesis",
     "Kept",
@@ -49,6 +52,7 @@ __all__ = [
     "ShortTerm",
     "SureFrames",
     "TreeChoice",
+    "UnbrokenFrames",
     "check_policy_name",
     "named_policy",
 ]

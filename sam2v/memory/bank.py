@@ -23,6 +23,7 @@ class MemoryBank:
 
     Attributes:
         conditioning: entries of prompted frames, in the order in which they were prompted.
+        exemplars: entries of the object on other videos' frames.
         history: entries of tracked frames, in the order in which they were written.
         anchors: tracked entries that are kept for good, oldest first.
         own: what this hypothesis tracked since it parted from the others.
@@ -33,6 +34,7 @@ class MemoryBank:
 
     def __init__(self, shared: MemoryBank | None = None) -> None:
         self.conditioning: dict[int, MemoryEntry] = {} if shared is None else shared.conditioning
+        self.exemplars: list[MemoryEntry] = [] if shared is None else shared.exemplars
         self.history: dict[int, MemoryEntry] = {} if shared is None else shared.history
         self.anchors: dict[int, MemoryEntry] = {} if shared is None else dict(shared.anchors)
         self.own: dict[int, MemoryEntry] = {} if shared is None else dict(shared.own)
@@ -75,6 +77,11 @@ class MemoryBank:
         for entries in (self.history, self.own, self.anchors):
             entries.pop(frame_idx, None)
 
+    @property
+    def has_start(self) -> bool:
+        """Whether there is something to track from: a prompted frame, or the object on another video's frames."""
+        return bool(self.conditioning or self.exemplars)
+
     def demote(self, frame_idx: int) -> bool:
         """Turn a conditioning entry into a tracked one; False if there is none."""
         entry = self.conditioning.pop(frame_idx, None)
@@ -112,9 +119,11 @@ class MemoryBank:
         made = MemoryBank(self)
         if first is None:
             made.conditioning, made.history = dict(self.conditioning), dict(self.history)
+            made.exemplars = list(self.exemplars)
             made._encoded = set(self._encoded)
         else:
             made.conditioning, made.history, made._encoded = first.conditioning, first.history, first._encoded
+            made.exemplars = first.exemplars
         return made
 
     def restore(self, conditioning: dict[int, MemoryEntry], history: dict[int, MemoryEntry]) -> None:
@@ -123,6 +132,6 @@ class MemoryBank:
         self._encoded = {frame_idx for frame_idx, entry in history.items() if entry.encoded is not None}
 
     def entries(self) -> Iterator[tuple[int, MemoryEntry]]:
-        """(frame, entry) of everything that is known."""
+        """(frame, entry) of everything that is known of this video's frames."""
         for known in (self.conditioning, self.history, self.own):
             yield from known.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from sam2v.memory.bank import Reach
 from sam2v.memory.candidates import Candidates
+from sam2v.memory.guard import FloodGuard
 from sam2v.memory.halves import CandidateChoice, LongTerm, ShortTerm, check_range
 from sam2v.memory.past import SEVERAL, Past, closest_conditioning
 from sam2v.memory.policy import Choice, Commit, Hypothesis, Memo, Moment, Read, Selection
@@ -47,6 +48,7 @@ class Policy:
         short: which tracked frames are read; None: `RecentFrames()`.
         long: which are kept for good; None: none.
         choose: which candidate masks live on; None: `BestIou()`.
+        guard: which answers are refused, so that the object is absent there; None refuses none.
         scaling: how strongly memories are read, by object score; None reads all alike.
         num_maskmem: rows of the model's temporal table. max_pointers: as in `RecentFramesPolicy`.
         max_cond_frames: conditioning frames read at most, -1 for all; at least 2 otherwise.
@@ -59,6 +61,7 @@ class Policy:
     long: LongTerm | None
     choice: CandidateChoice
     scaling: KeyScaling | None
+    guard: FloodGuard | None
     num_maskmem: int
     max_pointers: int
     max_cond_frames: int
@@ -72,11 +75,12 @@ class Policy:
         num_maskmem: int = 7,
         max_pointers: int = 16,
         max_cond_frames: int = -1,
+        guard: FloodGuard | None = None,
     ) -> None:
         check_range("num_maskmem", num_maskmem, 2)
         check_range("max_pointers", max_pointers, 2)
         check_cond_frames(max_cond_frames)
-        parts = (short or RecentFrames(), long, choose or BestIou(), scaling)
+        parts = (short or RecentFrames(), long, choose or BestIou(), scaling, guard)
         values = (*parts, num_maskmem, max_pointers, max_cond_frames)
         for part, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, part.name, value)
@@ -85,11 +89,14 @@ class Policy:
     def looks(self) -> bool:
         """Whether any part looks at candidates."""
         parts = (self.short, self.long, self.choice)
-        return self.scaling is not None or any(part.looks for part in parts if part is not None)
+        return (
+            self.scaling is not None or self.guard is not None or any(part.looks for part in parts if part is not None)
+        )
 
     def start(self, earlier: Memo | None = None) -> Memo:
         """What the parts keep, afresh: a prompt says that what was before may have been wrong."""
-        return {"choice": self.choice.start(), "long": self.long.start() if self.long else {}}
+        parts = {"choice": self.choice, "long": self.long, "guard": self.guard}
+        return {name: part.start() if part else {} for name, part in parts.items()}
 
     def select(self, hypothesis: Hypothesis, moment: Moment) -> Selection:
         """See `MemoryPolicy`."""
@@ -116,9 +123,17 @@ class Policy:
         return choices
 
     def commit(self, hypothesis: Hypothesis, candidates: Candidates, choice: Choice, moment: Moment) -> Commit:
-        """See `MemoryPolicy`; facts are those of the parts beside "iou" and "object_score"."""
-        row, mask = choice.row, choice.mask
+        """See `MemoryPolicy`; facts are those of the parts beside "iou", "object_score" and, where the object is
+        absent, "away": the frame's number among those without it."""
+        row, mask, away = choice.row, choice.mask, _away_before(hypothesis, moment)
         facts = {"iou": float(candidates.iou[row, mask]), "object_score": float(candidates.object_score[row])}
+        if self.guard is not None:
+            known = hypothesis.memo.setdefault("guard", self.guard.start())
+            if self.guard.refuses(known, candidates, choice, away):
+                hypothesis.memo["choice"] = self.choice.start()
+                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": away + 1.0}
+                return Commit("absent", facts | absent)
+        facts |= {} if facts["object_score"] > 0 else {"away": away + 1.0}
         facts |= self.choice.follow(hypothesis.memo["choice"], candidates, choice, moment)
         facts |= self.short.note(candidates, choice)
         anchor = False
@@ -139,6 +154,12 @@ class Policy:
 
     def _anchors(self, hypothesis: Hypothesis) -> list[int]:
         return self.long.anchors(hypothesis, hypothesis.memo.get("long", {})) if self.long else []
+
+
+def _away_before(hypothesis: Hypothesis, moment: Moment) -> int:
+    """On how many frames up to the one before the object was absent."""
+    before = next(Past(hypothesis, moment, ()).nearest(), None)
+    return 0 if before is None else int(before[1].facts.get("away", 0))
 
 
 def _note_several(memo: Memo, several: bool, frame_idx: int) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from sam2v.memory.combined import Policy
 from sam2v.memory.distractor import DistractorAnchors, PresentFrames
+from sam2v.memory.guard import FloodGuard
 from sam2v.memory.motion import MotionChoice
 from sam2v.memory.policy import MemoryPolicy
 from sam2v.memory.quality import QualityFrames, SureFrames
 from sam2v.memory.recent import RecentFramesPolicy
 from sam2v.memory.scaling import KeyScaling
 from sam2v.memory.tree import TreeChoice
+from sam2v.memory.unbroken import UnbrokenFrames
 
 _Sizes = tuple[int, int, int]  # num_maskmem, max_pointers, max_cond_frames
 
@@ -21,7 +23,7 @@ _MADE: dict[str, Callable[[_Sizes, int], MemoryPolicy]] = {
     "motion": lambda sizes, _: Policy(SureFrames(), None, MotionChoice(), None, *sizes),
     "distractor": lambda sizes, _: Policy(PresentFrames(), DistractorAnchors(), None, None, *sizes),
     "tree": lambda sizes, _: Policy(SureFrames(0.3), None, TreeChoice(), KeyScaling(), *sizes),
-    "robust": lambda sizes, _: Policy(QualityFrames(), DistractorAnchors(), MotionChoice(), None, *sizes),
+    "robust": lambda sizes, _: Policy(UnbrokenFrames(), DistractorAnchors(), None, None, *sizes, FloodGuard()),
 }
 #: The names, see docs/identity.md.
 POLICIES = tuple(_MADE)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 #: What a policy keeps about a hypothesis: anything that JSON holds.
 Memo = dict[str, Any]
-#: As what a tracked frame is kept: read while it is recent, read for good, or not read at all.
-Keep = Literal["recent", "anchor", "result"]
+#: As what a tracked frame is kept: read while it is recent, read for good, or not read at all; "absent": the answer is
+#: refused, and what is kept while it is recent is that the object is not there.
+Keep = Literal["recent", "anchor", "result", "absent"]
 
 
 @dataclass(frozen=True)

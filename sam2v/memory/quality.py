@@ -13,6 +13,11 @@ from sam2v.memory.past import Past
 from sam2v.memory.policy import Choice, Read
 
 
+def quality_of(iou: float, object_score: float) -> float:
+    """Predicted IoU times how sure the object is there, 2 sigmoid(object score) - 1; 0 where it is not."""
+    return math.tanh(object_score / 2) * float(iou) if object_score > 0 else 0.0
+
+
 class SelectedFrames:
     """The frame before, and the latest frames that pass a test. Times are their places in that order, so that they stay
     among those that the model was trained with however far back a frame is."""
@@ -63,9 +68,7 @@ class QualityFrames(SelectedFrames):
 
     def passes(self, facts: Mapping[str, float]) -> bool:
         """See `SelectedFrames`."""
-        score = facts.get("object_score", math.inf)
-        quality = math.tanh(score / 2) * facts.get("iou", 1.0) if score > 0 else 0.0
-        return quality >= self.min_quality
+        return quality_of(facts.get("iou", 1.0), facts.get("object_score", math.inf)) >= self.min_quality
 
 
 @dataclass(frozen=True)

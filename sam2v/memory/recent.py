@@ -127,12 +127,15 @@ def check_cond_frames(max_cond_frames: int) -> None:
 
 
 def conditioning_reads(hypothesis: Hypothesis, moment: Moment, chosen: list[int], last_row: int) -> Selection:
-    """The memories of conditioning frames, and the pointers of those in the past."""
-    known = hypothesis.bank.conditioning
+    """The memories of conditioning frames, and the pointers of those in the past; before them what is known from other
+    videos, as if it had been prompted on the farthest frame that pointers are read from."""
+    known, farthest = hypothesis.bank.conditioning, moment.max_pointers - 1
     past = ((frame, moment.distance(frame)) for frame in chosen)
+    elsewhere = [Read(moment.ago(farthest), entry, last_row) for entry in hypothesis.bank.exemplars]
     return Selection(
-        [Read(frame, known[frame], last_row) for frame in chosen],
-        [Read(frame, known[frame], distance) for frame, distance in past if distance >= 0],
+        elsewhere + [Read(frame, known[frame], last_row) for frame in chosen],
+        [read._replace(time=farthest) for read in elsewhere]
+        + [Read(frame, known[frame], distance) for frame, distance in past if distance >= 0],
     )
 
 

@@ -20,6 +20,7 @@ from sam2v.model.network import Sam2Network
 from sam2v.predict.annotating import Annotating
 from sam2v.predict.loading import load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
+from sam2v.tracking.exemplar import MOST_MEMORIES, load_exemplar, save_exemplar
 from sam2v.tracking.options import VideoChanges, VideoOptions
 from sam2v.tracking.origin import Origin, describe_policy
 from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_index, checked_prompt
@@ -150,6 +151,44 @@ class VideoPredictor(Annotating):
             FileNotFoundError, ValueError: the file or the video is missing, or belongs to something else.
         """
         return load_session(Session, path, source, self.pool, self.model.device, self.origin)
+
+    def save_exemplar(self, state: Session, obj_id: int, path: str | Path) -> None:
+        """Write what is known of an object to a file, with which `add_exemplar` finds it in another video.
+
+        That are its memories of prompted frames and of the frames that the policy keeps for good; a file holds 64 at
+        most, the latest ones. It has no pictures in it, but masks.
+
+        Raises:
+            KeyError: no such object. ValueError: it was not prompted on any frame yet.
+            OSError: the file cannot be written; nothing is, then.
+        """
+        with state.lock:
+            index = self._ours(state).track(obj_id).obj_id
+            entries = self.engine.memories_of(state, index)
+            if not entries:
+                raise ValueError(f"object {index} has no prompt: there is nothing to keep of it")
+            save_exemplar(path, entries[-MOST_MEMORIES:], self.origin, state.input_size)
+
+    def add_exemplar(self, state: Session, obj_id: int, path: str | Path) -> None:
+        """Let an object be found as what another video showed: its memories are read on every frame, as those of
+        prompted frames are.
+
+        It needs no prompt, and may have some: tracking starts at the first frame then, and the object is absent until
+        it is found. An object may have several exemplars.
+
+        Args:
+            obj_id: a new object or a known one. path: what `save_exemplar` wrote, with this model and a network input
+                of the same size.
+
+        Raises:
+            FileNotFoundError: no such file. ValueError, TypeError: it is no exemplar, is damaged, or was made with
+                another model, other weights or another input size. The session is unchanged.
+        """
+        with state.lock:
+            index = check_index(obj_id, "obj_id")
+            size, like = self._ours(state).expected_input, self.model.no_obj_ptr
+            entries = load_exemplar(path, self.origin, self.model.config, size, state.pool, like)
+            state.tracks.setdefault(index, ObjectTrack(index)).recognise(entries, self.policy)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""
@@ -301,7 +340,8 @@ class VideoPredictor(Annotating):
         from there on; where all of them have stopped, it ends.
 
         Args:
-            start_frame_idx: where to start; None starts at the earliest prompted frame.
+            start_frame_idx: where to start; None starts at the earliest prompted frame, or at the first frame if an
+                object is known from an exemplar.
             max_frame_num_to_track: frames to go from the start, which itself is yielded too: N gives N + 1 frames.
             reverse: go towards the beginning.
             direction: "forward", "reverse" or "both" (forward from the start, then backwards from the frame before it),
@@ -333,7 +373,7 @@ class VideoPredictor(Annotating):
     ) -> Iterator[MaskletFrame]:
         with state.lock:
             self.engine.remember_prompts(state)
-            start = min(state.prompted_positions()) if start is None else start
+            start = state.first_position() if start is None else start
             state.near = frozenset([start]) if direction == "both" else frozenset()
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)

@@ -18,7 +18,7 @@ from sam2v.tracking.features import FrameEncoder
 from sam2v.tracking.gather import gather_memory
 from sam2v.tracking.options import VideoOptions
 from sam2v.tracking.prompts import CheckedPrompt
-from sam2v.tracking.rows import live_on, remember, rows_of
+from sam2v.tracking.rows import Outcome, live_on, remember, rows_of
 from sam2v.tracking.session import Session
 from sam2v.tracking.step import track_objects
 from sam2v.tracking.tracks import ObjectTrack
@@ -131,6 +131,17 @@ class Engine:
             for track in tracks:
                 track.remember(position, entries[track.obj_id], self.policy)
 
+    @torch.no_grad()
+    def memories_of(self, session: Session, obj_id: int) -> list[MemoryEntry]:
+        """What is known of an object for good, with its memories: from other videos, of prompted frames (those whose
+        answers wait included), and anchors."""
+        track = session.tracks[obj_id]
+        waiting = {p: answer.entry for p, answer in track.pending.items() if answer.conditioning}
+        for position, entry in waiting.items():
+            if entry.encoded is None:
+                waiting |= self._encode(session, self.encoder.features(session, position), {position: entry})
+        return [*track.bank.exemplars, *({**track.bank.anchors, **track.bank.conditioning} | waiting).values()]
+
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -144,7 +155,7 @@ class Engine:
         session.pool.advance()
         moment = self._moment(session, position, reverse)
         chosen = [t for t in session.tracks.values() if obj_ids is None or t.obj_id in obj_ids]
-        prompted = [track for track in chosen if track.bank.conditioning and position not in track.verified]
+        prompted = [track for track in chosen if track.bank.has_start and position not in track.verified]
         moving = [track for track in prompted if position not in track.bank.conditioning]
         if moving:
             self._track(session, moving, moment)
@@ -175,10 +186,22 @@ class Engine:
         dynamic = self.options.dynamic_multimask_via_stability
         prediction = gate_by_score(track_objects(self.backend, features, conditioned, dynamic))
         outcome = live_on(self.policy, rows, prediction, moment)
-        entries = self._entries(session, outcome.answer, outcome.commits)
+        entries = self._entries(session, self._refused(outcome), outcome.commits)
         known = self._encode(session, features, {n: entry for n, entry in enumerate(entries) if entry.readable})
         entries = [known.get(n, entry) for n, entry in enumerate(entries)]
         remember(outcome.rows, entries, outcome.commits, position)
+
+    def _refused(self, outcome: Outcome) -> Answer:
+        """The answers, of which those that the policy refuses say that the object is absent."""
+        answer, refused = outcome.answer, [commit.keep == "absent" for commit in outcome.commits]
+        if not any(refused):
+            return answer
+        rows, nothing = torch.tensor(refused, device=answer.mask.device)[:, None], self.backend.network.no_obj_ptr
+        return answer._replace(
+            mask=torch.where(rows[..., None, None], ABSENT_LOGIT, answer.mask),
+            pointer=torch.where(rows, nothing.to(answer.pointer), answer.pointer),
+            object_score=torch.where(rows, -answer.object_score.abs(), answer.object_score),
+        )
 
     def _read(
         self,

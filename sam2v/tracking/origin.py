@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -42,17 +42,18 @@ class Origin:
         weights = str(record["weights"])
         return cls(record["model"], record["dtype"], record["options"], record["policy"], lambda: weights)
 
-    def check(self, now: Origin) -> None:
-        """Raise ValueError, naming the difference, unless a session from here can go on with what is there now."""
-        for what in ("model", "options", "policy"):
+    def check(self, now: Origin, thing: str = "session", parts: Sequence[str] = ("model", "options", "policy")) -> None:
+        """Raise ValueError, naming the difference, unless a thing from here can go on with what is there now; its
+        `parts` and the weights matter."""
+        for what in parts:
             before, after = getattr(self, what), getattr(now, what)
             changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
             if changed:
                 values = ", ".join(f"{key} ({before.get(key)!r}, now {after.get(key)!r})" for key in changed)
-                raise ValueError(f"the session was saved with other {what}: {values} differ")
+                raise ValueError(f"the {thing} was saved with other {what}: {values} differ")
         # memories of another precision are read all the same
         if self.dtype == now.dtype and self.weights != now.weights:
-            raise ValueError("the session was saved with other weights of this model")
+            raise ValueError(f"the {thing} was saved with other weights of this model")
 
 
 def describe_policy(policy: MemoryPolicy) -> dict[str, Any]:

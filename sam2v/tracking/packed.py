@@ -56,13 +56,13 @@ class PackedFile:
 
     Args:
         source: a file's path, or its bytes.
-        name: what to call it in errors.
+        name: what to call it in errors. kind: what it should be, for errors too.
 
     Raises:
         ValueError: damaged, incomplete or without a record.
     """
 
-    def __init__(self, source: Path | bytes, name: str) -> None:
+    def __init__(self, source: Path | bytes, name: str, kind: str = "a session file") -> None:
         from safetensors import SafetensorError, safe_open
         from safetensors.torch import load
 
@@ -77,7 +77,8 @@ class PackedFile:
             self.record: dict[str, Any] = json.loads(metadata[_KEY])
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             reason = type(error).__name__
-            raise ValueError(f"{name}: not a session file of this version of sam2v, or damaged ({reason})") from None
+            text = f"{name}: not {kind} of this version of sam2v, or damaged ({reason})"
+            raise ValueError(text) from None
 
     def tensor(self, name: str) -> Tensor:
         """A tensor, on the CPU.

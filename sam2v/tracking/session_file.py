@@ -27,7 +27,7 @@ from sam2v.video.windows import LiveSource
 
 _Session = TypeVar("_Session", bound=SessionState)
 
-_FORMAT = 3
+_FORMAT = 4
 _PARTS = ("mask", "pointer", "scores")
 
 
@@ -116,6 +116,7 @@ class _Writer:
             "pending": [[f, self._number(a.entry), a.conditioning] for f, a in track.pending.items()],
             "verified": sorted(track.verified),
             "passed": [[f for f, reverse in track.passed.items() if reverse == way] for way in (False, True)],
+            "exemplars": [self._number(entry) for entry in track.bank.exemplars],
             "conditioning": self._numbered(track.bank.conditioning),
             "history": self._numbered(track.bank.history),
             "hypotheses": [
@@ -240,6 +241,7 @@ class _Reader:
         track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
         track.verified = frozenset(map(int, about.get("verified", ())))
         first = MemoryBank()
+        first.exemplars = [entries[n] for n in about["exemplars"]]
         first.restore(known(about["conditioning"]), known(about["history"]))
         track.hypotheses = []
         for saved in about["hypotheses"]:

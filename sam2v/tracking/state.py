@@ -110,6 +110,15 @@ class SessionState:
         return self.input.of(self.size)
 
     @property
+    def expected_input(self) -> tuple[int, int]:
+        """(height, width) of the network's input, also before a live stream's first frame where that settles nothing.
+
+        Raises:
+            ValueError: it does: the input is to have the frames' aspect.
+        """
+        return self.input_size if self.input.keep_aspect else self.input.size
+
+    @property
     def num_frames(self) -> int | None:
         """Length of the video in frames; None while it is unknown. A file's estimate is corrected once its end was
         seen."""
@@ -184,9 +193,10 @@ class SessionState:
         """What is shown of every object on a frame."""
         return [track.entry(position) for track in self.tracks.values()]
 
-    def prompted_positions(self) -> set[int]:
-        """Frames on which a conditioning entry of any object is."""
-        return {position for track in self.tracks.values() for position in track.bank.conditioning}
+    def first_position(self) -> int:
+        """Where tracking starts: the earliest prompted frame, or the first one if an object is known from elsewhere."""
+        banks = [track.bank for track in self.tracks.values()]
+        return 0 if any(bank.exemplars for bank in banks) else min(p for bank in banks for p in bank.conditioning)
 
     def reset(self) -> None:
         """Forget all objects, prompts and results; the video and its cached features stay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -77,7 +77,7 @@ class ObjectTrack:
 
     def has_prompt(self) -> bool:
         """Whether there is a frame to track from."""
-        return bool(self.bank.conditioning) or any(answer.conditioning for answer in self.pending.values())
+        return self.bank.has_start or any(answer.conditioning for answer in self.pending.values())
 
     def answer(self, frame_idx: int, entry: MemoryEntry, conditioning: bool) -> None:
         """Take the answer to a prompt."""
@@ -92,6 +92,12 @@ class ObjectTrack:
             self.bank.put(frame_idx, entry)
         if frame_idx in self.bank.conditioning:
             self.bank.drop(frame_idx)
+        self.hypotheses[0] = Hypothesis(self.bank, policy.start(self.hypotheses[0].memo))
+
+    def recognise(self, exemplars: Sequence[MemoryEntry], policy: MemoryPolicy) -> None:
+        """Take memories of the object from another video; the policy starts afresh."""
+        self.collapse()
+        self.bank.exemplars.extend(exemplars)
         self.hypotheses[0] = Hypothesis(self.bank, policy.start(self.hypotheses[0].memo))
 
     def collapse(self) -> None:
@@ -113,6 +119,7 @@ class ObjectTrack:
         """Exchange every entry for another."""
         self.pending = {f: Pending(new(answer.entry), answer.conditioning) for f, answer in self.pending.items()}
         banks = [hypothesis.bank for hypothesis in self.hypotheses]
+        banks[0].exemplars[:] = map(new, banks[0].exemplars)
         shared = (banks[0].conditioning, banks[0].history)
         for entries in (*shared, *(part for bank in banks for part in (bank.anchors, bank.own))):
             entries.update({frame_idx: new(entry) for frame_idx, entry in entries.items()})

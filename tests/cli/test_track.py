@@ -106,6 +106,37 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
     return err
 
 
+# -- exemplars ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_object_of_another_run_is_found(track: Track, movie: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "seven.safetensors"
+    assert track(movie, *PROMPTS, "--save-exemplar", f"7:{kept}", "--format", "coco") == 0
+    assert track(movie, "--exemplar", f"3:{kept}", "--format", "png", out="found") == 0
+    assert len(list((tmp_path / "found").glob("*.png"))) == FRAMES, "from the first frame on"
+    record = json.loads((tmp_path / "found" / "track.json").read_text())
+    assert record["objects"] == [3] and record["job"]["exemplars"] == [[3, str(kept)]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--exemplar", "seven"], "'seven': expected --exemplar ID:FILE"),
+        (["--exemplar", "1:none.safetensors"], "no exemplar file none.safetensors"),
+        (["--exemplar", "1:VIDEO"], "not an exemplar|too large for an exemplar"),
+        ([*PROMPTS, "--save-exemplar", "5:a.safetensors"], r"no object 5; known: \[1, 7\]"),
+        ([*PROMPTS, "--save-exemplar", "1:none/a.safetensors"], "name a file in a folder that is there"),
+        ([*PROMPTS, "--save-exemplar", "1:VIDEO"], "would replace an input"),
+    ],
+)
+def test_wrong_exemplars(
+    track: Track, movie: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    before = movie.read_bytes()
+    assert track(movie, *(part.replace("VIDEO", str(movie)) for part in arguments)) == 2
+    assert re.search(message, error_of(capsys)) and movie.read_bytes() == before
+
+
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
@@ -595,7 +626,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to track: give --point, --box, --mask or --prompts"),
+        ([], "nothing to track: give --point, --box, --mask, --prompts or --exemplar"),
         (["--point", "0:1:20"], "expected --point F:ID:X,Y[,LABEL]"),
         (["--point", "20,20"], "expected --point F:ID:X,Y[,LABEL]"),
         (["--point", "a:1:20,20"], "expected --point F:ID:X,Y[,LABEL]"),

@@ -15,6 +15,7 @@ from sam2v.memory import (
     Candidates,
     Choice,
     DistractorAnchors,
+    FloodGuard,
     Held,
     Hypothesis,
     KeyScaling,
@@ -28,6 +29,7 @@ from sam2v.memory import (
     Read,
     SureFrames,
     TreeChoice,
+    UnbrokenFrames,
 )
 from sam2v.memory.kalman import BoxFilter
 from sam2v.memory.past import Past
@@ -81,17 +83,29 @@ def test_present_frames_skip_empty_ones() -> None:
     assert 18 not in [r.frame_idx for r in PresentFrames().pointers(past)]
 
 
+def test_a_break_ends_what_is_read() -> None:
+    facts: dict[int, dict[str, float]] = {f: {"away": {3: 1, 10: 1, 11: 2, 12: 3}.get(f, 0)} for f in range(1, 15)}
+    hypothesis = remembering(facts)
+    past = Past(hypothesis, Moment(15, False, 16), [0])
+    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().memories(past, 6)] == [(13, 1), (14, 0)]
+    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().pointers(past)] == [(14, 1), (13, 2)]
+    away = Past(hypothesis, Moment(13, False, 16), [0])
+    assert not UnbrokenFrames().memories(away, 6) and not UnbrokenFrames().pointers(away)
+    near = Past(hypothesis, Moment(12, False, 4), [0])
+    assert [r.time for r in UnbrokenFrames().pointers(near)] == [1, 2, 3], "it was not away for long"
+
+
 @given(
     good=st.lists(st.booleans(), min_size=30, max_size=90),
-    short=st.sampled_from([QualityFrames(), SureFrames(), PresentFrames(), PresentFrames(2)]),
+    short=st.sampled_from([QualityFrames(), SureFrames(), PresentFrames(), PresentFrames(2), UnbrokenFrames()]),
     reverse=st.booleans(),
 )
 def test_pruning_to_the_reach_changes_nothing_that_is_read(good: list[bool], short: object, reverse: bool) -> None:
     policy, end = Policy(short), len(good) + 1  # type: ignore[arg-type]
-    whole, pruned = remembering({}), remembering({})
+    whole, pruned, away = remembering({}), remembering({}), 0
     for number, passes in enumerate(good, 1):
-        frame = -number if reverse else number
-        facts = {"iou": 0.9, "object_score": 3.0 if passes else -3.0, "area": float(passes)}
+        frame, away = -number if reverse else number, 0 if passes else away + 1
+        facts = {"iou": 0.9, "object_score": 3.0 if passes else -3.0, "area": float(passes), "away": float(away)}
         for hypothesis in (whole, pruned):
             hypothesis.bank.put(frame, entry(**facts))
         pruned.bank.prune(policy.reach(pruned, Moment(frame, reverse, 16)), forget=True)
@@ -172,6 +186,27 @@ def test_keys_are_scaled_by_object_score() -> None:
     assert KeyScaling().scaled(reads[:1]) == reads[:1]
 
 
+# -- guard -----------------------------------------------------------------------------------------------------------
+
+
+def flooded(area: int, iou: float, score: float = 5.0) -> Candidates:
+    mask = np.arange(32 * 32).reshape(32, 32) < area
+    return candidates([[iou]], mask[None, None], score)
+
+
+def test_unsure_masks_that_jump_are_refused() -> None:
+    guard, one = FloodGuard(min_quality=0.2, growth=3.0, patience=2), Choice(0, 0)
+    assert not guard.refuses(guard.start(), flooded(900, 0.1), one, 0), "nothing is known of its area yet"
+    memo = guard.start()
+    assert not any(guard.refuses(memo, flooded(40, iou), one, 0) for iou in (0.9, 0.9, 0.1)), "it goes on as it was"
+    assert guard.refuses(memo, flooded(500, 0.1), one, 0)
+    assert not guard.refuses(memo, flooded(40, 0.1), one, 1)
+    assert guard.refuses(memo, flooded(40, 0.1), one, 2), "what is lost does not come back unsurely"
+    assert guard.refuses(memo, flooded(40, 0.9, score=0.1), one, 2)
+    assert not guard.refuses(memo, flooded(500, 0.9), one, 2), "what is sure is never refused"
+    assert not guard.refuses(guard.start(), flooded(0, 0.1), one, 2)
+
+
 # -- bad values --------------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +221,9 @@ def test_keys_are_scaled_by_object_score() -> None:
         (lambda: DistractorAnchors(count=0), "count"),
         (lambda: DistractorAnchors(max_overlap=2.0), "max_overlap"),
         (lambda: TreeChoice(0), "hypotheses"),
+        (lambda: UnbrokenFrames(0), "patience"),
+        (lambda: FloodGuard(-0.1), "min_quality"),
+        (lambda: FloodGuard(growth=0.9), "growth"),
         (lambda: KeyScaling(1.2, 1.1), "high"),
         (lambda: Policy(num_maskmem=1), "num_maskmem"),
         (lambda: Policy(max_cond_frames=1), "max_cond_frames"),

@@ -12,6 +12,7 @@ from sam2v import Session, VideoPredictor
 from sam2v.memory import (
     POLICIES,
     DistractorAnchors,
+    FloodGuard,
     KeyScaling,
     MemoryPolicy,
     MotionChoice,
@@ -20,6 +21,7 @@ from sam2v.memory import (
     QualityFrames,
     SureFrames,
     TreeChoice,
+    UnbrokenFrames,
 )
 from sam2v.model.network import Sam2Network
 
@@ -33,6 +35,7 @@ ACTING: dict[str, MemoryPolicy] = {
     "motion": Policy(SureFrames(0.3, min_motion=0.2), choose=MOVING),
     "distractor": Policy(PresentFrames(3), EAGER),
     "tree": Policy(SureFrames(0.72), choose=TreeChoice(3, sure=100.0), scaling=KeyScaling()),
+    "guard": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 1.0)),
     "all": Policy(QualityFrames(0.66), EAGER, TreeChoice(2), KeyScaling(0.9, 1.1)),
 }
 SAME: dict[str, MemoryPolicy] = {
@@ -40,6 +43,7 @@ SAME: dict[str, MemoryPolicy] = {
     "one hypothesis": Policy(choose=TreeChoice(1)),
     "no motion": Policy(choose=MotionChoice(weight=0.0)),
     "no anchors": Policy(long=DistractorAnchors(min_iou=1.0)),
+    "no guard": Policy(guard=FloodGuard(0.0)),
     "every quality": Policy(QualityFrames(0.0)),
 }
 
@@ -102,7 +106,7 @@ def test_reverse_mirrors_forward(network: Sam2Network, clip: np.ndarray, name: s
     assert torch.equal(tracked(video, mirrored, range(FRAMES - 1, -1, -1), reverse=True), forward)
 
 
-@pytest.mark.parametrize("name", ["distractor", "tree"])
+@pytest.mark.parametrize("name", ["distractor", "tree", "guard"])
 def test_both_directions_through_a_window(network: Sam2Network, clip: np.ndarray, name: str) -> None:
     video = VideoPredictor(network, policy=ACTING[name])
 
@@ -123,6 +127,18 @@ def test_a_stream_keeps_a_bounded_number_of_entries(network: Sam2Network, clip: 
         known = {id(entry) for h in live.tracks[1].hypotheses for _, entry in h.bank.entries()}
         kept.append(len(known))
     assert max(kept[50:]) <= max(kept[20:50]) + 8
+
+
+def test_a_refused_answer_says_that_the_object_is_absent(network: Sam2Network, clip: np.ndarray) -> None:
+    video = VideoPredictor(network, policy=Policy(guard=FloodGuard(1.0, 1.0)))  # whatever grows is refused
+    state = begun(video, clip, (1,))
+    tracked(video, state)
+    refused = [f for f, entry in state.tracks[1].bank.history.items() if entry.facts.get("area") == 0.0]
+    assert refused
+    for frame in refused:
+        result, entry = video.result(state, frame), state.tracks[1].bank.history[frame]
+        assert float(result.object_score) < 0 and not (result.masks > 0).any()
+        assert torch.equal(entry.pointer, network.no_obj_ptr[0])
 
 
 def test_a_correction_forgets_anchors_and_other_hypotheses(network: Sam2Network, clip: np.ndarray) -> None:
