@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "track": "track prompted objects through a video",
     "image": "segment objects in a picture",
     "auto": "segment everything in pictures, and track everything in a video",
+    "annotate": "point, see, correct, edit and export in a browser",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",
