@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sam2v.app.events import Event, EventLog
 from sam2v.app.history import History
-from sam2v.app.mask_store import MaskStore, StoredMask
+from sam2v.app.mask_store import KINDS, MaskStore, StoredMask
 from sam2v.app.messages import whole, wholes
 from sam2v.app.ranges import rest
 from sam2v.app.run import Run
@@ -185,40 +185,50 @@ class Annotation:
         if run is not None and not run.done and run.event <= event:
             run.at = at
         state = ProjectState.of(e for e in self.log.live if e["event"] <= event)
-        for later in [e for e in self.log.live if e["event"] > event]:
-            if later["do"] == "prompt":
-                self._replay(state, later)
-            elif later["do"] == "remove":
-                for obj_id in later["objects"]:
-                    self.segmenter.remove(obj_id)
-            elif later["do"] == "merge":
-                self.segmenter.merge(later["into"], later["objects"])
-            state.take(later)
-
-    def _replay(self, state: ProjectState, event: Event) -> None:
-        """Answer prompts again that the saved session does not know of."""
-        frame = event["frame"]
-        prompts = {int(obj_id): FramePrompt(**parts) for obj_id, parts in event["prompts"].items()}
-        masks = self.answer(frame, prompts, state)
-        self.store.write(frame, event["event"], masks)
+        self._replay(state, [e for e in self.log.live if e["event"] > event], keep=True)
 
     def _rebuild(self) -> None:
         """Make a session that knows the prompts; what was tracked is shown as it is kept."""
         self.segmenter.start_over()
-        empty = ProjectState()
-        for frame, several in self.state.prompts.items():
-            self.answer(frame, several, empty)
+        self._replay(ProjectState(), self.log.live, keep=False)
         if self.state.tracking is not None and not self.state.tracking.done:
             self.state.tracking.at = None
+
+    def _replay(self, state: ProjectState, events: list[Event], keep: bool) -> None:
+        """Have the session go through events again, all but tracking.
+
+        Args:
+            state: what held before them. keep: whether the answers are not on disk yet.
+        """
+        for event in events:
+            if event["do"] == "prompt":
+                prompts = {int(obj_id): FramePrompt(**parts) for obj_id, parts in event["prompts"].items()}
+                masks = self.answer(event["frame"], prompts, state, KINDS if keep else ("track",))
+                if keep:
+                    self.store.write(event["frame"], event["event"], masks)
+            elif event["do"] == "remove":
+                for obj_id in event["objects"]:
+                    self.segmenter.remove(obj_id)
+            elif event["do"] == "merge":
+                self.segmenter.merge(event["into"], event["objects"])
+            state.take(event)
 
     # -- for those that change it --------------------------------------------------------------------------------------
 
     def answer(
-        self, frame: int, prompts: dict[int, FramePrompt], state: ProjectState | None = None
+        self,
+        frame: int,
+        prompts: dict[int, FramePrompt],
+        state: ProjectState | None = None,
+        kinds: Collection[str] = KINDS,
     ) -> dict[int, StoredMask | None]:
-        """Have prompts answered; objects whose prompts are empty lose them and their mask."""
+        """Have prompts answered; objects whose prompts are empty lose them and their mask.
+
+        Args:
+            state: what holds before; None: now. kinds: of masks that prompts refine where the session knows none.
+        """
         known = (self.state if state is None else state).prompts.get(frame, {})
-        shown = self.store.frame(frame, prompts)
+        shown = self.store.frame(frame, prompts, kinds)
         masks: dict[int, StoredMask | None] = {}
         asked = {i: (known.get(i, FramePrompt()), prompt) for i, prompt in prompts.items() if prompt}
         for obj_id in prompts.keys() - asked.keys():

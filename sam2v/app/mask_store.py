@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sam2v.output.journal import Journal
+
+#: Of masks: answers to prompts, tracked, painted by hand, and none any more.
+KINDS = ("prompt", "track", "drawn", "")
 
 
 class StoredMask(NamedTuple):
@@ -67,12 +70,12 @@ class MaskStore:
         }
         self._index(self._journal.append(entry), entry)
 
-    def frame(self, frame: int, obj_ids: Iterable[int]) -> dict[int, StoredMask]:
-        """The masks of some objects on a frame, of those that have one."""
+    def frame(self, frame: int, obj_ids: Iterable[int], kinds: Collection[str] = KINDS) -> dict[int, StoredMask]:
+        """The masks of some objects on a frame, of those that have one; the newest of some kinds."""
         lines: dict[int, dict[str, Any]] = {}
         found = {}
         for obj_id in obj_ids:
-            version = self._current(obj_id, frame)
+            version = self._current(obj_id, frame, kinds)
             if version is not None and version.start is not None:
                 if version.start not in lines:
                     lines[version.start] = self._journal.entry_at(version.start)["masks"]
@@ -117,9 +120,9 @@ class MaskStore:
                 versions.pop()
             versions.append(version)
 
-    def _current(self, obj_id: int, frame: int) -> _Version | None:
+    def _current(self, obj_id: int, frame: int, kinds: Collection[str] = KINDS) -> _Version | None:
         for version in reversed(self._versions.get(obj_id, {}).get(frame, ())):
-            if self._holds(version.event):
+            if version.kind in kinds and self._holds(version.event):
                 return version
         return None
 

@@ -118,7 +118,7 @@ async def _receive(
         except (ValueError, RecursionError):
             tell({"type": "error", "text": "a message that is no JSON object was ignored"})
             continue
-        number = message.get("id")
+        number = message.get("ask")
         future = annotation.worker.submit(lambda message=message: answer(annotation, message))  # type: ignore[misc]
         future.add_done_callback(lambda done, number=number: tell(_reply(number, done)))  # type: ignore[misc]
 
@@ -135,8 +135,8 @@ async def _send(socket: WebSocket, queue: asyncio.Queue[Message]) -> None:
 def _reply(number: Any, done: Any) -> Message:
     error = done.exception()
     if error is None:
-        return {"type": "reply", "id": number, **{"value": done.result()}}
-    return {"type": "reply", "id": number, "error": error_text(error)}
+        return {"type": "reply", "ask": number, "value": done.result()}
+    return {"type": "reply", "ask": number, "error": error_text(error)}
 
 
 def error_text(error: BaseException) -> str:

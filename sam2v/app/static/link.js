@@ -15,7 +15,7 @@ export class Link {
     const id = ++this.count;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.model.send({ ...fields, do: what, id });
+      this.model.send({ ...fields, do: what, ask: id });
     });
   }
 
@@ -39,8 +39,8 @@ export class Link {
 
   take(message, buffers) {
     if (message.type === "reply") {
-      const asked = this.waiting.get(message.id);
-      this.waiting.delete(message.id);
+      const asked = this.waiting.get(message.ask);
+      this.waiting.delete(message.ask);
       if (!asked) return;
       if (message.error !== undefined) asked.reject(new Error(message.error));
       else asked.resolve(buffers?.length ? { ...message.value, buffers } : message.value);
