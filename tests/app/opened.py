@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +74,29 @@ def a_click(clip: Clip, obj: int, frame: int = 0) -> list[float]:
     found = central_click(np.asarray(clip.masks[frame, obj]))
     assert found is not None
     return [float(found[0]), float(found[1]), 1]
+
+
+@contextlib.contextmanager
+def served(videos: Path, out: Path, options: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, running; and where it is."""
+    command = [
+        sys.executable,
+        "-m",
+        "sam2v.cli",
+        "annotate",
+        str(videos),
+        "--out",
+        str(out),
+        "--no-browser",
+        *options,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://(127\.0\.0\.1:\d+)/", process.stdout.readline())
+        assert found is not None
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +13,11 @@ import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("websockets")
-from app.opened import FRAMES, a_click
+from app.opened import FRAMES, a_click, served
 from websockets.sync.client import connect
 
 import sam2v
 from sam2v.data.clips import Clip
-
-
-@contextlib.contextmanager
-def served(videos: Path, out: Path, checkpoint: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, running; and where it is."""
-    command = [
-        sys.executable,
-        "-m",
-        "sam2v.cli",
-        "annotate",
-        str(videos),
-        "--out",
-        str(out),
-        "--no-browser",
-        *checkpoint,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://(127\.0\.0\.1:\d+)/", process.stdout.readline())
-        assert found is not None
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 class Page:
