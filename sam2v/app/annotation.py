@@ -14,7 +14,7 @@ from sam2v.app.mask_store import KINDS, MaskStore, StoredMask
 from sam2v.app.messages import whole, wholes
 from sam2v.app.ranges import rest
 from sam2v.app.run import Run
-from sam2v.app.segmenter import Segmenter, frame_of_masks
+from sam2v.app.segmenter import Segmenter, Tracks, frame_of_masks
 from sam2v.app.state import FramePrompt, ProjectState
 from sam2v.app.worker import Worker
 from sam2v.masks.result import MaskletFrame
@@ -238,7 +238,7 @@ class Annotation:
             masks |= self.segmenter.prompt(frame, asked, shown)
         return masks
 
-    def record(self, do: str, before: Any = None, quiet: bool = False, **fields: Any) -> Event:
+    def record(self, do: str, before: Tracks | None = None, quiet: bool = False, **fields: Any) -> Event:
         """Put an event on disk and take it; all pages are told, unless more is to come."""
         event = self.log.append(do, **fields)
         self.state.take(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -49,7 +50,8 @@ def launch(library: Library, predictor: VideoPredictor, about: dict[str, str], p
     if browser:
         threading.Thread(target=_open_browser, args=(server, address), daemon=True).start()
     try:
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end; everything has been saved by then
+            server.run(sockets=[listener])
     finally:
         listener.close()
 

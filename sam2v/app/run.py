@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from sam2v.app.events import Event, EventLog
+from sam2v.app.history import History
+from sam2v.app.mask_store import MaskStore
 from sam2v.app.messages import choice, whole, wholes
 from sam2v.app.ranges import Leg, frames_of, legs, rest
-from sam2v.app.segmenter import stored
+from sam2v.app.segmenter import Segmenter, Tracks, stored
+from sam2v.app.state import ProjectState
+from sam2v.app.worker import Worker
 
-if TYPE_CHECKING:
-    from sam2v.app.annotation import Annotation
+
+class Tracked(Protocol):
+    """What is tracked in: a `sam2v.app.annotation.Annotation`."""
+
+    length: int
+    state: ProjectState
+    log: EventLog
+    store: MaskStore
+    segmenter: Segmenter
+    history: History
+    worker: Worker
+
+    def record(self, do: str, before: Tracks | None = None, quiet: bool = False, **fields: Any) -> Event: ...
+    def changed(self) -> None: ...
+    def tell(self, message: dict[str, Any]) -> None: ...
+    def frame_of(self, message: dict[str, Any]) -> int: ...
 
 
 class Run:
     """The tracking of a project that is under way, if one is.
 
     Args:
-        annotation: the project.
+        project: the project.
     """
 
-    def __init__(self, annotation: Annotation) -> None:
-        self._project = annotation
+    def __init__(self, project: Tracked) -> None:
+        self._project = project
         self._steps: Iterator[None] | None = None
 
     @property

@@ -36,7 +36,11 @@ export class Actions {
         this.app.say("Start an object with a click on it; then take away what does not belong to it.", "error");
         return;
       }
+      store.pending = { frame, id, prompt };
+      store.tell("masks");
       const answer = await this.ask("prompt", { frame, object: id, prompt: { ...prompt, mask: prompt.mask || null } });
+      store.pending = null;
+      store.tell("masks");
       if (!answer) return;
       if (id === null) store.select(answer.id);
       this.app.element.dataset.answered = Math.round(performance.now() - began);
@@ -99,10 +103,12 @@ export class Actions {
     if (store.range) [fields.first, fields.last] = store.range;
     if (this.app.onlySelected() && store.selected !== null) fields.objects = [store.selected];
     this.app.player.stop();
+    store.following = true;
     await this.ask("track", fields);
   }
 
   resume() {
+    this.store.following = true;
     return this.ask("resume");
   }
 

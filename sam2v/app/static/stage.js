@@ -92,7 +92,7 @@ export class Stage {
     if (bitmap) this.shown = store.frame;
     const picture = bitmap ?? store.bitmap(this.shown);
     const [width, height] = [store.width * view.scale, store.height * view.scale];
-    context.imageSmoothingEnabled = view.scale < 3;
+    context.imageSmoothingEnabled = view.scale < 6;
     context.imageSmoothingQuality = "high";
     if (picture) context.drawImage(picture, view.x, view.y, width, height);
     else {
@@ -127,8 +127,11 @@ export class Stage {
 
   paintPrompts() {
     const { store, context } = this;
-    for (const [id, prompt] of Object.entries(store.prompts[store.frame] ?? {})) {
-      const object = store.objects.get(Number(id));
+    const { pending } = store;
+    const prompts = { ...store.prompts[store.frame] };
+    if (pending?.frame === store.frame) prompts[pending.id ?? "new"] = pending.prompt;
+    for (const [id, prompt] of Object.entries(prompts)) {
+      const object = store.objects.get(Number(id)) ?? (id === "new" ? { visible: true, colour: "#868e96" } : null);
       if (!object?.visible) continue;
       const chosen = Number(id) === store.selected;
       context.globalAlpha = chosen || store.selected === null ? 1 : 0.55;

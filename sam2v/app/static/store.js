@@ -75,7 +75,16 @@ export class Store extends EventTarget {
     if (!this.ready) return;
     this.tracking = { ...this.tracking, running: true, at: message.frame, remaining: message.left };
     this.takeMasks(message.masks);
-    this.tell("strips", "tracking", "masks", "progress");
+    this.tell("strips", "tracking", "masks");
+    this.follow(message.frame);
+  }
+
+  /** Show the frames that are being tracked, now and then, unless somebody went elsewhere. */
+  follow(frame) {
+    const now = performance.now();
+    if (!this.following || this.playing || now - (this.followed ?? 0) < 350) return;
+    this.followed = now;
+    this.show(frame, true);
   }
 
   takeMasks(masks) {
@@ -119,8 +128,9 @@ export class Store extends EventTarget {
       .catch(() => missing.forEach((near) => this.asked.delete(near)));
   }
 
-  /** Go to a frame. */
-  show(frame) {
+  /** Go to a frame; `following`: because it is being tracked. */
+  show(frame, following = false) {
+    if (!following) this.following = false;
     frame = Math.max(0, Math.min(this.length - 1, Math.round(frame)));
     this.frame = frame;
     this.want(frame);
@@ -130,6 +140,7 @@ export class Store extends EventTarget {
     );
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      if (following) return;
       for (const near of [frame + 1, frame - 1, frame + 2]) {
         if (near >= 0 && near < this.length) this.picture(near).catch(() => {});
       }
