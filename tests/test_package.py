@@ -33,6 +33,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("automatic", "effects"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
+    ("app",),
     ("cli",),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

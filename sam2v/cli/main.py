@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "image": "segment objects in a picture",
     "auto": "segment everything in pictures, and track everything in a video",
     "edit": "blur, cut out, erase, ... tracked objects and the background",
+    "annotate": "point, see, correct, edit and export in a browser",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",

@@ -18,13 +18,14 @@ class Journal:
     Args:
         path: the file; made on the first entry.
         resume: continue with what is there (a line torn by an interruption is cut off); else start afresh.
+        key: what every line is about, instead of a frame: a whole number from 0.
 
     Raises:
         ValueError: the path is a link, which would lead whoever writes to it somewhere else.
     """
 
-    def __init__(self, path: Path, resume: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, resume: bool, key: str = "frame_idx") -> None:
+        self.path, self._key = path, key
         self._file: io.FileIO | None = None
         if path.is_symlink():
             raise ValueError(f"{path}: a link is no record of a run; remove it")
@@ -62,11 +63,18 @@ class Journal:
             start = 0
             for number, line in enumerate(file, 1):
                 entry = json.loads(line)
-                index = entry.get("frame_idx") if isinstance(entry, dict) else None
+                index = entry.get(self._key) if isinstance(entry, dict) else None
                 if not isinstance(index, int) or index < 0:
-                    raise ValueError(f"{self.path}: line {number} is no record of a frame")
+                    what = "a frame" if self._key == "frame_idx" else f"one {self._key}"
+                    raise ValueError(f"{self.path}: line {number} is no record of {what}")
                 yield start, entry
                 start += len(line)
+
+    def entry_at(self, start: int) -> dict[str, Any]:
+        """The entry that starts there, as `append` or `entries` said."""
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            return dict(json.loads(file.readline()))
 
     def rewrite(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines at once."""

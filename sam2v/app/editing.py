@@ -1,0 +1,111 @@
+"""What pages may ask to be changed: objects, prompts, verified frames. Every function takes a project and a message."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sam2v.app.annotation import Annotation, Message
+from sam2v.app.messages import about_object, flag, frame_prompt, wholes
+from sam2v.app.state import FramePrompt, ProjectState
+
+
+def change_object(annotation: Annotation, message: Message) -> Message:
+    """Add an object, or say something else about one."""
+    about = about_object(message)
+    if message.get("id") is None:
+        about = annotation.state.new_object(**about)
+    else:
+        about["id"] = annotation.object_of(message, "id")
+    annotation.record("object", objects=[about])
+    return {"id": about["id"]}
+
+
+def view(annotation: Annotation, message: Message) -> Message:
+    """Show, hide, lock or unlock objects."""
+    changes = {key: flag(message, key) for key in ("visible", "locked") if key in message}
+    if not changes:
+        raise ValueError("say whether the objects are visible or locked")
+    ids = wholes(message, "objects", annotation.state.objects, "object")
+    annotation.record("view", objects=[{"id": obj_id, **changes} for obj_id in ids])
+    return {}
+
+
+def remove(annotation: Annotation, message: Message) -> Message:
+    """Remove objects; the others stay as they are."""
+    ids = wholes(message, "objects", annotation.state.objects, "object")
+    annotation.check_unlocked(ids)
+    annotation.run.halt()
+    before = annotation.history.copies(ids)
+    for obj_id in ids:
+        annotation.segmenter.remove(obj_id)
+    annotation.record("remove", before, objects=ids)
+    return {}
+
+
+def merge(annotation: Annotation, message: Message) -> Message:
+    """Make several objects one: what the first lacks on a frame it takes from the others."""
+    into = annotation.object_of(message, "into")
+    others = [i for i in wholes(message, "objects", annotation.state.objects, "object") if i != into]
+    if not others:
+        raise ValueError("an object is merged with others, not with itself")
+    annotation.check_unlocked([into, *others])
+    annotation.run.halt()
+    before = annotation.history.copies([into, *others])
+    annotation.segmenter.merge(into, others)
+    event = annotation.record("merge", before, quiet=True, into=into, objects=others)
+    for frame in sorted({frame for other in others for frame in annotation.store.frames(other)}):
+        known = annotation.store.frame(frame, [into, *others])
+        if into not in known or known[into].is_absent:
+            annotation.store.write(frame, event["event"], {into: next(known[o] for o in others if o in known)})
+    annotation.changed(reload=True)
+    return {}
+
+
+def prompt(annotation: Annotation, message: Message) -> Message:
+    """Say what an object is prompted with on a frame, everything at once; an empty prompt clears it.
+
+    Without an object, one is added.
+    """
+    frame = annotation.frame_of(message)
+    new = [annotation.state.new_object(**about_object(message))] if message.get("object") is None else []
+    obj_id = new[0]["id"] if new else annotation.object_of(message, "object")
+    known = annotation.state.prompts.get(frame, {}).get(obj_id, FramePrompt())
+    prompt = frame_prompt(message.get("prompt"), annotation.source.size, known)
+    annotation.check_free(frame, [] if new else [obj_id])
+    before = annotation.history.copies([obj_id])
+    masks = annotation.answer(frame, {obj_id: prompt})
+    event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts={obj_id: asdict(prompt)})
+    annotation.store.write(frame, event["event"], masks)
+    annotation.changed(frame, masks)
+    return {"id": obj_id}
+
+
+def auto(annotation: Annotation, message: Message) -> Message:
+    """Find everything on a frame that no object covers yet, and add it as objects."""
+    from sam2v.app.everything import find_everything
+
+    frame = annotation.frame_of(message)
+    annotation.check_free(frame, [])
+    covered = annotation.store.frame(frame, annotation.state.objects)
+    found = find_everything(annotation.segmenter.predictor.model, annotation.source[frame], covered.values())
+    if not found:
+        raise ValueError("nothing was found on this frame that no object covers yet")
+    new = [annotation.state.new_object()]
+    while len(new) < len(found):
+        number = new[-1]["id"] + 1
+        new.append(ProjectState(next_id=number).new_object())
+    before = annotation.history.copies([about["id"] for about in new])
+    prompts = {about["id"]: FramePrompt(mask=rle) for about, rle in zip(new, found, strict=True)}
+    masks = annotation.answer(frame, prompts)
+    given = {obj_id: asdict(prompt) for obj_id, prompt in prompts.items()}
+    event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
+    annotation.store.write(frame, event["event"], masks)
+    annotation.changed(frame, masks)
+    return {"ids": list(prompts)}
+
+
+def verify(annotation: Annotation, message: Message) -> Message:
+    """Mark frames as good, or take that back: they are never overwritten, and tracking stops at them."""
+    frames = wholes(message, "frames", range(annotation.length), "frame")
+    annotation.record("verify", frames=frames, verified=flag(message, "verified"))
+    return {}

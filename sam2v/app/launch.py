@@ -1,0 +1,95 @@
+"""Starting the annotator: its address, its token, a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+import webbrowser
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from sam2v.app.guard import is_loopback
+from sam2v.app.library import Library
+from sam2v.app.projects import Projects
+from sam2v.app.server import make_app
+from sam2v.app.sockets import MOST_BYTES
+from sam2v.app.worker import Worker
+from sam2v.predict.video import VideoPredictor
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to serve: a host name or address, and a port, 0 for one that is free."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+def launch(library: Library, predictor: VideoPredictor, about: dict[str, str], place: Place, browser: bool) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    listener = _listener(place)
+    port = listener.getsockname()[1]
+    token = None if is_loopback(place.host) else secrets.token_urlsafe(24)
+    projects = Projects(library, predictor, Worker())
+    app = make_app(projects, about, hosts_of(place.host), token)
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    shown = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
+    address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
+    print(f"Annotate at {address}", flush=True)
+    print(f"Projects are in {library.out}. Ctrl-C ends; everything is saved as you go.", flush=True)
+    server = uvicorn.Server(config(app))
+    if browser:
+        threading.Thread(target=_open_browser, args=(server, address), daemon=True).start()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end; everything has been saved by then
+            server.run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def config(app: Any) -> uvicorn.Config:
+    """How the application is served: small messages only, few connections, nothing logged but errors."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_max_size=MOST_BYTES,
+        ws_ping_interval=20,
+        limit_concurrency=256,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+
+
+def hosts_of(host: str) -> frozenset[str]:
+    """Names that a server at an address answers to; empty: any."""
+    if is_loopback(host):
+        return frozenset({"127.0.0.1", "localhost", "::1", host})
+    return frozenset() if host in ("0.0.0.0", "::") else frozenset({host.lower()})
+
+
+def _listener(place: Place) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise OSError(f"cannot serve at {place.host}, port {place.port}: {error.strerror}") from None
+    listener.listen(64)
+    return listener
+
+
+def _open_browser(server: uvicorn.Server, address: str) -> None:
+    while not server.started:
+        time.sleep(0.05)
+    webbrowser.open(address)

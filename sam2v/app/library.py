@@ -1,0 +1,160 @@
+"""The videos that a server offers: files under one folder, uploads, and where their projects are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam2v.files import inside, read_text, write_text
+from sam2v.video.base import FrameSource
+from sam2v.video.frames import is_image_name
+from sam2v.video.sources import open_source
+
+VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".gif", ".tif", ".tiff", ".webp"])
+_MOST, _DEPTH = 1000, 5
+_UPLOADS = "uploads"
+_PLAIN = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video on offer.
+
+    Attributes:
+        id: what addresses call it. name: what people call it. path: the file, or the folder of frames.
+        has_project: whether it was worked on before.
+    """
+
+    id: str
+    name: str
+    path: Path
+    has_project: bool
+
+
+class Library:
+    """Videos under a folder, and the projects made of them.
+
+    Args:
+        root: the folder; or one file, or one folder of frames, which is then all that is on offer.
+        out: where projects and uploads are; None: "annotations" beside the video.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+    """
+
+    def __init__(self, root: Path, out: Path | None = None) -> None:
+        if not root.exists():
+            raise FileNotFoundError(f"{root}: no such file or folder")
+        root = root.resolve()
+        self.only = root if root.is_file() or _is_frames(root) else None
+        self.root = root.parent if self.only else root
+        self.out = (out or self.root / "annotations").resolve()
+
+    def videos(self) -> list[Video]:
+        """Everything on offer: uploads, and what is under the folder."""
+        found = [self._video(self.only, self.root)] if self.only else []
+        places = [self.out / _UPLOADS] + ([] if self.only else [self.root])
+        for place in places:
+            found += [self._video(path, place) for path in _videos_under(place, self.out)]
+        return found[:_MOST]
+
+    def video(self, id: str) -> Video:
+        """The video of an id; KeyError if none on offer has it."""
+        for video in self.videos():
+            if video.id == id:
+                return video
+        raise KeyError(f"there is no video {id[:80]!r}")
+
+    def folder(self, video: Video) -> Path:
+        """Where a video's project is."""
+        return inside(self.out, video.id)
+
+    def open(self, video: Video) -> FrameSource:
+        """A video's frames; its project remembers which video it is of.
+
+        Raises:
+            ValueError: not a video, or another one than the project was made of.
+        """
+        source = open_source(video.path)
+        about = {"format": 1, "video": str(video.path), "size": list(source.size), "frames": len(source)}
+        record = self.folder(video) / "project.json"
+        if not record.exists():
+            write_text(record, json.dumps(about, indent=1) + "\n")
+            return source
+        try:
+            known = json.loads(read_text(record))
+            same = [known["size"], known["frames"]] == [about["size"], about["frames"]]
+        except (ValueError, KeyError, TypeError):
+            source.close()
+            raise ValueError(f"{record}: not the record of a project") from None
+        if not same:
+            source.close()
+            raise ValueError(f"{video.path}: not the video that the project in {record.parent} was made of")
+        return source
+
+    def upload_path(self, name: str) -> Path:
+        """Where an upload of a name goes: a new file.
+
+        Raises:
+            ValueError: the name's ending is not that of a video.
+        """
+        name = _PLAIN.sub("_", Path(name.replace("\\", "/")).name).lstrip(".")[-100:]
+        path = Path(name)
+        if path.suffix.lower() not in VIDEO_SUFFIXES or not path.stem:
+            accepted = ", ".join(sorted(VIDEO_SUFFIXES))
+            raise ValueError(f"{name or 'the file'}: not a video file that can be uploaded; accepted: {accepted}")
+        number = 1
+        while (target := inside(self.out / _UPLOADS, name)).exists():
+            number += 1
+            name = f"{path.stem}-{number}{path.suffix}"
+        return target
+
+    def _video(self, path: Path, place: Path) -> Video:
+        name = path.relative_to(place).as_posix()
+        where = f"{_UPLOADS}/{name}" if place == self.out / _UPLOADS else name
+        id = _PLAIN.sub("_", where)
+        if id != where or id == _UPLOADS:
+            id += "-" + hashlib.sha256(where.encode()).hexdigest()[:8]
+        return Video(id, name, path, (self.out / id / "project.json").is_file())
+
+
+def _videos_under(place: Path, without: Path) -> Iterator[Path]:
+    """Videos and folders of frames below a folder, by name; hidden ones, links and what is deep inside left out."""
+    count = 0
+    for folder, below, names in os.walk(place):
+        here = Path(folder)
+        below[:] = sorted(
+            n for n in below if not n.startswith(".") and here / n != without and not (here / n).is_symlink()
+        )
+        if len(here.relative_to(place).parts) >= _DEPTH:
+            below.clear()
+        for name in list(below):
+            if _is_frames(here / name):
+                below.remove(name)
+                yield here / name
+        for name in sorted(names):
+            path = here / name
+            if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".") and not path.is_symlink():
+                yield path
+                count += 1
+        if count >= _MOST:
+            return
+
+
+def _is_frames(folder: Path) -> bool:
+    """Whether a folder holds the frames of a video: several pictures, and no film among them."""
+    pictures = 0
+    with os.scandir(folder) as entries:
+        for number, entry in enumerate(entries):
+            suffix = Path(entry.name).suffix.lower()
+            if suffix in VIDEO_SUFFIXES and suffix not in (".tif", ".tiff", ".webp"):
+                return False
+            pictures += is_image_name(Path(entry.name))
+            if number >= 200:
+                break
+    return pictures >= 2

@@ -1,0 +1,96 @@
+"""The projects that are open: a few, the others saved and closed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+
+from sam2v.app.annotation import Annotation
+from sam2v.app.library import Library, Video
+from sam2v.app.worker import Worker
+from sam2v.predict.video import VideoPredictor
+from sam2v.video.base import FrameSource
+from sam2v.video.sources import open_source
+
+
+class Project:
+    """A project that pages are connected to: the annotation, and the frames that pages look at.
+
+    Pages have a source of their own, so that looking around does not disturb the decoder that tracking reads from.
+
+    Attributes:
+        id: what addresses call it. version: changes with the video, so that pages may keep its frames for good.
+    """
+
+    def __init__(self, video: Video, annotation: Annotation) -> None:
+        self.id, self.annotation = video.id, annotation
+        self._shown: FrameSource = open_source(video.path)
+        state = video.path.stat()
+        self.version = hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
+
+    def jpeg(self, frame: int) -> bytes:
+        """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(self._shown[frame]).save(buffer, "JPEG", quality=92, subsampling=0)
+        return buffer.getvalue()
+
+    def close(self) -> None:
+        """Save everything and give it back."""
+        self._shown.close()
+        self.annotation.close()
+
+
+class Projects:
+    """Opens projects when they are asked for, and saves and closes those that nobody uses when there are many.
+
+    Args:
+        library: the videos. predictor: answers prompts and tracks. worker: the thread that has the device.
+        most: how many stay open.
+    """
+
+    def __init__(self, library: Library, predictor: VideoPredictor, worker: Worker, most: int = 6) -> None:
+        self.library, self.predictor, self.worker, self.most = library, predictor, worker, most
+        self._open: OrderedDict[str, Future[Project]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, id: str) -> Future[Project]:
+        """A project, opened if it is not; errors are in the future. KeyError: there is no such video."""
+        with self._lock:
+            future = self._open.get(id)
+            if future is None or (future.done() and (future.cancelled() or future.exception() is not None)):
+                video = self.library.video(id)
+                future = self._open[id] = self.worker.submit(lambda: self._opened(video))
+            self._open.move_to_end(id)
+            return future
+
+    def close(self) -> None:
+        """Save and close all of them; called when the worker takes no more jobs."""
+        for future in self._open.values():
+            if future.done() and future.exception() is None:
+                future.result().close()
+        self._open.clear()
+
+    def _opened(self, video: Video) -> Project:
+        self._evict()
+        folder = self.library.folder(video)
+        source = self.library.open(video)
+        return Project(video, Annotation(folder, source, video.name, self.predictor, self.worker))
+
+    def _evict(self) -> None:
+        """Close the projects that were not used for the longest time; runs in the worker's thread."""
+        with self._lock:
+            idle = [
+                (id, future.result())
+                for id, future in self._open.items()
+                if future.done() and future.exception() is None and not future.result().annotation.is_busy
+            ]
+            closing = idle[: max(0, len(self._open) - self.most)]
+            for id, _ in closing:
+                del self._open[id]
+        for _, project in closing:
+            project.close()

@@ -1,0 +1,133 @@
+"""Tracking in a project: started, stopped, resumed, and told to the pages frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from sam2v.app.events import Event, EventLog
+from sam2v.app.history import History
+from sam2v.app.mask_store import MaskStore
+from sam2v.app.messages import choice, whole, wholes
+from sam2v.app.ranges import Leg, frames_of, legs, rest
+from sam2v.app.segmenter import Segmenter, Tracks, stored
+from sam2v.app.state import ProjectState
+from sam2v.app.worker import Worker
+
+
+class Tracked(Protocol):
+    """What is tracked in: a `sam2v.app.annotation.Annotation`."""
+
+    length: int
+    state: ProjectState
+    log: EventLog
+    store: MaskStore
+    segmenter: Segmenter
+    history: History
+    worker: Worker
+
+    def record(self, do: str, before: Tracks | None = None, quiet: bool = False, **fields: Any) -> Event: ...
+    def changed(self) -> None: ...
+    def tell(self, message: dict[str, Any]) -> None: ...
+    def frame_of(self, message: dict[str, Any]) -> int: ...
+
+
+class Run:
+    """The tracking of a project that is under way, if one is.
+
+    Args:
+        project: the project.
+    """
+
+    def __init__(self, project: Tracked) -> None:
+        self._project = project
+        self._steps: Iterator[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether frames are being tracked."""
+        return self._steps is not None
+
+    def track(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Track from a frame, in a range if one is given, all objects that are not locked or some of them."""
+        project, state = self._project, self._project.state
+        direction: Any = choice(message, "direction", ("forward", "backward", "both"))
+        first = whole(message, "first", 0, project.length - 1) if "first" in message else 0
+        last = whole(message, "last", first, project.length - 1) if "last" in message else project.length - 1
+        run = legs(project.frame_of(message), direction, first, last, state.verified)
+        chosen = wholes(message, "objects", state.objects, "object") if "objects" in message else list(state.objects)
+        ready = project.segmenter.trackable()
+        ids = [obj_id for obj_id in chosen if obj_id in ready and not state.objects[obj_id].locked]
+        if not ids:
+            raise ValueError("nothing to track: click on an object first, or unlock one")
+        self.halt()
+        before = project.history.copies(project.segmenter.session.obj_ids)
+        event = project.record("track", before, quiet=True, legs=run, objects=ids)
+        self._start(event["event"], run, ids)
+        return {}
+
+    def resume(self) -> dict[str, Any]:
+        """Go on with the newest run of tracking where it stopped."""
+        run = self._project.state.tracking
+        left = [] if run is None or run.done else rest(run.legs, run.at)
+        ids = [] if run is None else [i for i in run.objects if i in self._project.segmenter.trackable()]
+        if run is None or not left or not ids:
+            raise ValueError("there is no tracking to go on with")
+        self.halt()
+        self._start(run.event, left, ids)
+        return {}
+
+    def stop(self) -> dict[str, Any]:
+        """Stop tracking after the frame that is under way; it can be resumed."""
+        self.halt()
+        return {}
+
+    def halt(self) -> None:
+        """Stop tracking now: what changes masks cannot go on beside it."""
+        if self._steps is not None:
+            self._steps.close()  # type: ignore[attr-defined]
+            self._end(done=False)
+
+    def _start(self, event: int, run: list[Leg], ids: list[int]) -> None:
+        self._steps = self._tracked(event, run, ids)
+        self._project.changed()
+        self._project.worker.run(self._guarded(self._steps))
+
+    def _tracked(self, event: int, run: list[Leg], ids: list[int]) -> Iterator[None]:
+        project, state = self._project, self._project.state
+        left = sum(len(frames_of(leg)) for leg in run)
+        for leg in run:
+            for result in project.segmenter.track(frames_of(leg), leg[2] < 0, ids):
+                frame = result.frame_idx
+                if frame in state.verified:  # marked meanwhile
+                    break
+                left -= 1
+                prompted = state.prompts.get(frame, {})
+                masks = {i: mask for i, mask in stored(result, "track").items() if i not in prompted}
+                project.store.write(frame, event, masks)
+                assert state.tracking is not None
+                state.tracking.at = frame
+                project.segmenter.save(project.log.count - 1, frame, only_if_cheap=True)
+                project.tell({"type": "tracked", "frame": frame, "masks": {frame: masks}, "left": left})
+                yield
+
+    def _guarded(self, steps: Iterator[None]) -> Iterator[None]:
+        """Steps of tracking until they end, are stopped, or go wrong, which all pages are told."""
+        try:
+            for _ in steps:
+                yield
+                if self._steps is not steps:
+                    return
+        except Exception as error:
+            self._project.tell({"type": "error", "text": f"Tracking stopped: {error}"})
+            self._end(done=False)
+        else:
+            if self._steps is steps:
+                self._end(done=True)
+
+    def _end(self, done: bool) -> None:
+        self._steps = None
+        project, run = self._project, self._project.state.tracking
+        if run is not None:
+            project.record("tracked", of=run.event, reached=run.at, done=done)
+            project.segmenter.save(project.log.count - 1, run.at)

@@ -1,0 +1,242 @@
+"""The model's side of a project: a session that answers prompts and tracks, and that can go back a step."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sam2v.app.mask_store import StoredMask
+from sam2v.app.state import FramePrompt
+from sam2v.masks.result import MaskletFrame
+from sam2v.masks.rle import decode_rle
+from sam2v.predict.video import VideoPredictor
+from sam2v.tracking.prompts import Prompt
+from sam2v.tracking.session import Session
+from sam2v.tracking.tracks import ObjectTrack
+from sam2v.video.base import FrameSource
+
+_NAME = re.compile(r"session-(\d+)-(\d+|start)\.safetensors")
+
+
+class Tracks(NamedTuple):
+    """Copies of objects as the session knew them; None where it did not. The order is that of all objects."""
+
+    order: tuple[int, ...]
+    copies: dict[int, ObjectTrack | None]
+
+    @property
+    def size(self) -> int:
+        """About how many results are referred to."""
+        return sum(len(t.bank.history) + len(t.pending) for t in self.copies.values() if t is not None)
+
+
+class Segmenter:
+    """Wraps a session. Everything here runs in the thread that has the device.
+
+    Args:
+        predictor: answers prompts and tracks. source: the video. folder: where the session is saved.
+    """
+
+    def __init__(self, predictor: VideoPredictor, source: FrameSource, folder: Path) -> None:
+        self.predictor, self.source, self.folder = predictor, source, folder
+        self.session: Session = predictor.init_state(source)
+        self._saved_at, self._cost = 0.0, 0.0
+
+    # -- prompts -------------------------------------------------------------------------------------------------------
+
+    def encode(self, frame: int) -> None:
+        """Have a frame's features ready, so that the next click on it is answered at once."""
+        with self.session.lock:
+            self.predictor.engine.encoder.features(self.session, frame)
+
+    def prompt(
+        self, frame: int, prompts: dict[int, tuple[FramePrompt, FramePrompt]], shown: dict[int, StoredMask]
+    ) -> dict[int, StoredMask]:
+        """Answer prompts.
+
+        Args:
+            prompts: by object: what it was prompted with on the frame, and what it is now.
+            shown: masks that are shown on the frame, for objects of which the session knows nothing there.
+
+        Returns:
+            The objects' masks; those painted by hand as they were painted.
+        """
+        masks: dict[int, StoredMask] = {}
+        for adds in (True, False):
+            now = {i: new for i, (old, new) in prompts.items() if _adds(old, new) == adds}
+            if now:
+                given = {i: self._given(frame, i, prompts[i][0], new, adds, shown.get(i)) for i, new in now.items()}
+                result = self.predictor.add_prompts(self.session, frame, given, clear_old_points=not adds)
+                masks |= stored(result.select(list(now)), "prompt")
+        for obj_id, (_, new) in prompts.items():
+            if new.mask is not None and not new.points:
+                masks[obj_id] = StoredMask(new.mask["counts"], 1.0, 10.0, "drawn")
+        return masks
+
+    def _given(
+        self, frame: int, obj_id: int, old: FramePrompt, new: FramePrompt, adds: bool, shown: StoredMask | None
+    ) -> Prompt:
+        """What the predictor is asked: the newer clicks alone where they add to the older ones."""
+        points = new.points[len(old.points) :] if adds else new.points
+        coords = [point[:2] for point in points] or None
+        labels = [int(point[2]) for point in points] or None
+        mask = None if adds or new.mask is None else decode_rle(new.mask)
+        track = self.session.tracks.get(obj_id)
+        if mask is None and shown is not None and shown.counts and (track is None or track.entry(frame) is None):
+            mask = decode_rle({"size": list(self.source.size), "counts": shown.counts})
+        return Prompt(coords, labels, None if adds else new.box, mask)
+
+    def clear(self, frame: int, obj_id: int) -> None:
+        """Forget an object's prompts on a frame, and its mask there."""
+        if obj_id in self.session.tracks:
+            self.predictor.clear_all_prompts_in_frame(self.session, frame, obj_id)
+            with self.session.lock:
+                self.session.forget_result(obj_id, frame)
+
+    def remove(self, obj_id: int) -> None:
+        """Forget an object."""
+        self.predictor.remove_object(self.session, obj_id)
+
+    def merge(self, into: int, others: Collection[int]) -> None:
+        """Let an object have the prompts and results of others wherever it has none of its own."""
+        with self.session.lock:
+            first = self.session.tracks.setdefault(into, ObjectTrack(into))
+            first.collapse()
+            for other in others:
+                if other in self.session.tracks:
+                    _merge(first, self.session.tracks.pop(other))
+
+    # -- tracking ------------------------------------------------------------------------------------------------------
+
+    def trackable(self) -> list[int]:
+        """Objects that have a prompt to track from."""
+        return [obj_id for obj_id, track in self.session.tracks.items() if track.has_prompt()]
+
+    def track(self, frames: Iterable[int], reverse: bool, obj_ids: Collection[int]) -> Iterator[MaskletFrame]:
+        """Track some objects through frames and give each frame's masks of them; the others stay as they are."""
+        engine, session = self.predictor.engine, self.session
+        for frame in engine.encoder.read_ahead(session, frames):
+            with session.lock:
+                session.check_open()
+                engine.remember_prompts(session, every_object=False)
+                engine.step(session, frame, reverse, obj_ids)
+                result = engine.result(session, frame).select([i for i in session.tracks if i in obj_ids])
+            yield result
+
+    def result(self, frame: int, obj_ids: Collection[int]) -> MaskletFrame | None:
+        """The session's own result of a frame; None unless it has a mask of each of these objects there."""
+        with self.session.lock:
+            tracks = [self.session.tracks.get(obj_id) for obj_id in obj_ids]
+            if any(track is None or track.entry(frame) is None for track in tracks):
+                return None
+            return self.predictor.result(self.session, frame)
+
+    # -- going back ----------------------------------------------------------------------------------------------------
+
+    def copies(self, obj_ids: Iterable[int]) -> Tracks:
+        """Objects as they are now; what they share with the session costs nothing."""
+        tracks = self.session.tracks
+        found = {i: tracks[i].copy() if i in tracks else None for i in obj_ids}
+        return Tracks(tuple(tracks), found)
+
+    def restore(self, before: Tracks) -> None:
+        """Make objects what they were."""
+        with self.session.lock:
+            known = dict(self.session.tracks)
+            self.session.tracks.clear()
+            for obj_id in (*before.order, *(i for i in known if i not in before.order)):
+                track = before.copies.get(obj_id) if obj_id in before.copies else known.get(obj_id)
+                if track is not None:
+                    self.session.tracks[obj_id] = track.copy() if obj_id in before.copies else track
+
+    def start_over(self) -> None:
+        """Forget all objects."""
+        self.predictor.reset_state(self.session)
+
+    # -- on disk -------------------------------------------------------------------------------------------------------
+
+    def save(self, event: int, frame: int | None, only_if_cheap: bool = False) -> bool:
+        """Save the session; its name says after which event it is, and how far tracking got.
+
+        Args:
+            only_if_cheap: unless saving took more than a tenth of the time since it was done last.
+        """
+        now = time.monotonic()
+        if only_if_cheap and now - self._saved_at < max(0.2, 10 * self._cost):
+            return False
+        older = list(self.folder.glob("session-*.safetensors"))
+        path = self.folder / f"session-{event}-{'start' if frame is None else frame}.safetensors"
+        self.predictor.save_session(self.session, path)
+        for other in older:
+            if other != path:
+                other.unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+        self._cost = self._saved_at - now
+        return True
+
+    def load(self) -> tuple[int, int | None] | None:
+        """Go on with the newest session that was saved.
+
+        Returns:
+            After which event it is, and how far tracking had got; None where there is none that fits: of another
+            model, or broken.
+        """
+        found = [(int(m[1]), m[2], p) for p in self.folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+        for event, at, path in sorted(found, key=lambda item: (item[0], item[2].stat().st_mtime), reverse=True):
+            with contextlib.suppress(ValueError, OSError):
+                self.session = self.predictor.load_session(path, self.source)
+                return event, None if at == "start" else int(at)
+        return None
+
+
+def stored(result: MaskletFrame, kind: str) -> dict[int, StoredMask]:
+    """A result's masks as they are kept."""
+    rows = zip(result.obj_ids, result.to_coco_rle(), result.crops, result.iou.tolist(), result.object_score.tolist())
+    return {
+        obj_id: StoredMask(
+            "" if crop is None else rle["counts"], round(min(max(iou, 0.0), 1.0), 4), round(score, 2), kind
+        )
+        for obj_id, rle, crop, iou, score in rows
+    }
+
+
+def frame_of_masks(frame: int, masks: dict[int, StoredMask], size: tuple[int, int]) -> MaskletFrame:
+    """A result of masks as they are kept; where they overlap, the later object wins."""
+    import torch
+
+    logits = np.full((len(masks), 1, *size), -10.0, np.float32)
+    for row, mask in enumerate(masks.values()):
+        if mask.counts:
+            logits[row, 0][decode_rle({"size": list(size), "counts": mask.counts})] = 10.0 + row * 0.01
+    about = torch.tensor([[mask.iou, mask.score] for mask in masks.values()]).reshape(-1, 2)
+    return MaskletFrame(frame, list(masks), torch.from_numpy(logits), about[:, 0], about[:, 1])
+
+
+def _adds(old: FramePrompt, new: FramePrompt) -> bool:
+    """Whether a prompt is an older one with more clicks."""
+    more = len(new.points) > len(old.points) and new.points[: len(old.points)] == old.points
+    return bool(old) and more and (new.box, new.mask) == (old.box, old.mask)
+
+
+def _merge(first: ObjectTrack, other: ObjectTrack) -> None:
+    """Give a track what another has on frames where it has nothing."""
+    other.collapse()
+    for frame in {*other.pending, *other.bank.conditioning, *other.bank.history}:
+        if first.entry(frame) is not None:
+            continue
+        if frame in other.pending:
+            first.pending[frame] = other.pending[frame]
+        elif frame in other.bank.conditioning:
+            first.bank.conditioning[frame] = other.bank.conditioning[frame]
+        else:
+            first.bank.put(frame, other.bank.history[frame])
+        pairs: list[tuple[dict, dict]] = [(first.points, other.points), (first.masks, other.masks)]
+        for mine, its in [*pairs, (first.passed, other.passed)]:
+            if frame in its:
+                mine[frame] = its[frame]

@@ -1,0 +1,156 @@
+"""A page's connection: requests that are answered, and everything that changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from sam2v.app import editing
+from sam2v.app.annotation import Annotation, Message
+from sam2v.app.exports import export_steps
+from sam2v.app.projects import Project
+
+#: Bytes of a message, messages a second over a while, how many at once, and how many may wait to be sent.
+MOST_BYTES, RATE, BURST, WAITING = 2**20, 100.0, 400.0, 4000
+
+_ASKED: dict[str, Callable[[Annotation, Message], Message]] = {
+    "describe": Annotation.describe,
+    "masks": Annotation.masks,
+    "look": Annotation.look,
+    "worst": Annotation.worst,
+    "object": editing.change_object,
+    "view": editing.view,
+    "remove": editing.remove,
+    "merge": editing.merge,
+    "prompt": editing.prompt,
+    "auto": editing.auto,
+    "verify": editing.verify,
+    "track": lambda project, message: project.run.track(message),
+    "resume": lambda project, message: project.run.resume(),
+    "stop": lambda project, message: project.run.stop(),
+    "undo": lambda project, message: project.undo(),
+    "redo": lambda project, message: project.redo(),
+}
+
+
+class Allowance:
+    """How many messages somebody may still send: so many a second, and a few more at once."""
+
+    def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
+        self.rate, self.burst = rate, burst
+        self._left, self._at = burst, time.monotonic()
+
+    def take(self) -> bool:
+        """Whether another one is allowed."""
+        now = time.monotonic()
+        self._left = min(self.burst, self._left + (now - self._at) * self.rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def answer(annotation: Annotation, message: Message) -> Message:
+    """Do what a page asks, in the worker's thread.
+
+    Raises:
+        ValueError and others: it cannot be done; the text says why.
+    """
+    if message.get("do") == "export":
+        steps = export_steps(annotation, str(message.get("format")))
+        next(steps)  # what is wrong is said at once
+        annotation.worker.run(_telling(annotation, steps))
+        return {}
+    asked = _ASKED.get(str(message.get("do")))
+    if asked is None:
+        raise ValueError(f"do must be one of {', '.join([*_ASKED, 'export'])}")
+    return asked(annotation, message)
+
+
+async def serve(socket: WebSocket, project: Project, about: Message) -> None:
+    """Talk to a page until it goes; the first thing that it is told is what the project is."""
+    annotation, loop = project.annotation, asyncio.get_running_loop()
+    queue: asyncio.Queue[Message] = asyncio.Queue()
+
+    def tell(message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(queue.put_nowait, message)
+
+    await socket.accept()
+    stop_listening = annotation.listen(tell)
+    tell({"type": "hello", **about})
+    sending = asyncio.create_task(_send(socket, queue))
+    try:
+        await _receive(socket, annotation, tell, sending)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        stop_listening()
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await sending
+
+
+async def _receive(
+    socket: WebSocket, annotation: Annotation, tell: Callable[[Message], None], sending: asyncio.Task
+) -> None:
+    allowance = Allowance()
+    while not sending.done():
+        text = await socket.receive_text()
+        if len(text) > MOST_BYTES:
+            await socket.close(1009, "the message is too long")
+            return
+        if not allowance.take():
+            await socket.close(1008, "too many messages")
+            return
+        try:
+            message = json.loads(text)
+            if not isinstance(message, dict):
+                raise ValueError("a message is an object")
+        except (ValueError, RecursionError):
+            tell({"type": "error", "text": "a message that is no JSON object was ignored"})
+            continue
+        number = message.get("ask")
+        future = annotation.worker.submit(lambda message=message: answer(annotation, message))  # type: ignore[misc]
+        future.add_done_callback(lambda done, number=number: tell(_reply(number, done)))  # type: ignore[misc]
+
+
+async def _send(socket: WebSocket, queue: asyncio.Queue[Message]) -> None:
+    while True:
+        message = await queue.get()
+        if queue.qsize() > WAITING:
+            await socket.close(1013, "the page does not keep up")
+            return
+        await socket.send_text(json.dumps(message, separators=(",", ":")))
+
+
+def _reply(number: Any, done: Any) -> Message:
+    error = done.exception()
+    if error is None:
+        return {"type": "reply", "ask": number, "value": done.result()}
+    return {"type": "reply", "ask": number, "error": error_text(error)}
+
+
+def error_text(error: BaseException) -> str:
+    """What a page says about an error: one line."""
+    if isinstance(error, (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)):
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        return " ".join(text.split()) or type(error).__name__
+    print(f"sam2v: error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+    return f"something unexpected went wrong ({type(error).__name__}); nothing was lost"
+
+
+def _telling(annotation: Annotation, steps: Any) -> Any:
+    """Steps whose errors all pages are told."""
+    try:
+        yield from steps
+    except Exception as error:
+        annotation.tell({"type": "error", "text": f"The export stopped: {error_text(error)}"})

@@ -1,0 +1,147 @@
+"""What holds in a project: objects, prompts and verified frames, as they follow from its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sam2v.app.events import Event
+from sam2v.app.ranges import Leg
+from sam2v.masks.draw import colour_of
+
+
+@dataclass
+class ObjectInfo:
+    """What people say about an object.
+
+    Attributes:
+        id: its number. name: what it is called. label: its class, "" for none.
+        colour: "#rrggbb". visible: whether its masks are shown. locked: whether nothing may change its masks.
+    """
+
+    id: int
+    name: str
+    label: str
+    colour: str
+    visible: bool = True
+    locked: bool = False
+
+
+@dataclass
+class FramePrompt:
+    """Everything that an object was prompted with on a frame.
+
+    Attributes:
+        points: [x, y, label] each, in pixels of the video.
+        box: [x0, y0, x1, y1] or None. mask: a COCO RLE, or None.
+    """
+
+    points: list[list[float]] = field(default_factory=list)
+    box: list[float] | None = None
+    mask: dict[str, Any] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.points) or self.box is not None or self.mask is not None
+
+
+@dataclass
+class Tracking:
+    """The newest run of tracking.
+
+    Attributes:
+        event: its event. legs: which frames, see `sam2v.app.ranges`. objects: which objects.
+        at: the last frame that was reached, None for none. done: whether it came to its end.
+    """
+
+    event: int
+    legs: list[Leg]
+    objects: list[int]
+    at: int | None = None
+    done: bool = False
+
+
+@dataclass
+class ProjectState:
+    """Everything that follows from the events. Prompts are by frame and object."""
+
+    objects: dict[int, ObjectInfo] = field(default_factory=dict)
+    prompts: dict[int, dict[int, FramePrompt]] = field(default_factory=dict)
+    verified: set[int] = field(default_factory=set)
+    tracking: Tracking | None = None
+    next_id: int = 1
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> ProjectState:
+        """The state after events.
+
+        Raises:
+            ValueError: something that is no event of a project.
+        """
+        state = cls()
+        for event in events:
+            try:
+                state.take(event)
+            except (KeyError, TypeError, AttributeError):
+                raise ValueError(f"event {event.get('event')} of the project cannot be read") from None
+        return state
+
+    def take(self, event: Event) -> None:
+        """Go on by one event."""
+        do = event["do"]
+        if do in ("object", "view"):
+            for about in event["objects"]:
+                if do == "object" or about["id"] in self.objects:
+                    self._describe(about)
+        elif do == "remove":
+            for obj_id in event["objects"]:
+                self._forget(obj_id)
+        elif do == "merge":
+            self._merge(event["into"], event["objects"])
+        elif do == "prompt":
+            for about in event["objects"]:
+                self._describe(about)
+            for obj_id, parts in event["prompts"].items():
+                self._prompt(event["frame"], int(obj_id), FramePrompt(**parts))
+        elif do == "verify":
+            (self.verified.update if event["verified"] else self.verified.difference_update)(event["frames"])
+        elif do == "track":
+            self.tracking = Tracking(event["event"], event["legs"], event["objects"])
+        elif do == "tracked" and self.tracking is not None and self.tracking.event == event["of"]:
+            self.tracking.at, self.tracking.done = event["reached"], event["done"]
+
+    def new_object(self, **about: Any) -> dict[str, Any]:
+        """What an event says about a new object, with what was left open filled in."""
+        number = self.next_id
+        return asdict(ObjectInfo(number, f"Object {number}", "", hex_colour(number))) | about
+
+    def _describe(self, about: dict[str, Any]) -> None:
+        known = self.objects.get(about["id"])
+        self.objects[about["id"]] = ObjectInfo(**({} if known is None else asdict(known)) | about)
+        self.next_id = max(self.next_id, about["id"] + 1)
+
+    def _forget(self, obj_id: int) -> None:
+        self.objects.pop(obj_id, None)
+        for frame in [frame for frame, several in self.prompts.items() if obj_id in several]:
+            self._prompt(frame, obj_id, FramePrompt())
+
+    def _merge(self, into: int, others: list[int]) -> None:
+        for frame, several in list(self.prompts.items()):
+            found = [several[other] for other in others if other in several]
+            if found and into not in several:
+                self._prompt(frame, into, found[0])
+        for other in others:
+            self._forget(other)
+
+    def _prompt(self, frame: int, obj_id: int, prompt: FramePrompt) -> None:
+        several = self.prompts.setdefault(frame, {})
+        several.pop(obj_id, None)
+        if prompt:
+            several[obj_id] = prompt
+        if not several:
+            del self.prompts[frame]
+
+
+def hex_colour(obj_id: int) -> str:
+    """The colour of an object as the page writes it."""
+    return "#" + "".join(f"{part:02x}" for part in colour_of(obj_id))

@@ -1,0 +1,57 @@
+// Talking to whoever has the model: a server behind a socket, or a kernel behind a notebook's widget. Both look like
+// the model that a widget gets: `send`, `on("msg:custom")`, `get`.
+
+export class Link {
+  constructor(model) {
+    this.model = model;
+    this.waiting = new Map();
+    this.listeners = new Map();
+    this.count = 0;
+    model.on("msg:custom", (message, buffers) => this.take(message, buffers));
+  }
+
+  /** Ask for something; the promise has the answer, or an Error with one clear sentence. */
+  ask(what, fields = {}) {
+    const id = ++this.count;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.model.send({ ...fields, do: what, ask: id });
+    });
+  }
+
+  /** Call a function with every message of a type. */
+  on(type, listener) {
+    if (!this.listeners.has(type)) this.listeners.set(type, []);
+    this.listeners.get(type).push(listener);
+  }
+
+  /** The picture of a frame, as a Blob. */
+  async frame(index) {
+    const address = this.model.get("frames_at");
+    if (!address) {
+      const { buffers } = await this.ask("frame", { frame: index });
+      return new Blob([buffers[0]], { type: "image/jpeg" });
+    }
+    const response = await fetch(address.replace("{frame}", index));
+    if (!response.ok) throw new Error(await response.text());
+    return response.blob();
+  }
+
+  take(message, buffers) {
+    if (message.type === "reply") {
+      const asked = this.waiting.get(message.ask);
+      this.waiting.delete(message.ask);
+      if (!asked) return;
+      if (message.error !== undefined) asked.reject(new Error(message.error));
+      else asked.resolve(buffers?.length ? { ...message.value, buffers } : message.value);
+      return;
+    }
+    for (const listener of this.listeners.get(message.type) ?? []) listener(message);
+  }
+
+  /** What was asked will not be answered. */
+  drop(text) {
+    for (const { reject } of this.waiting.values()) reject(new Error(text));
+    this.waiting.clear();
+  }
+}

@@ -1,0 +1,38 @@
+// The page: a list of videos, or the annotator of one.
+
+import { render } from "./annotator.js";
+import { h } from "./dom.js";
+import { home } from "./home.js";
+import { SocketModel } from "./socket.js";
+import { currentTheme, followTheme } from "./theme.js";
+
+const el = document.getElementById("app");
+
+followTheme(document.documentElement);
+
+async function start() {
+  const response = await fetch("/api/library");
+  if (!response.ok) throw new Error(await response.text());
+  const library = await response.json();
+  const chosen = library.videos.find((video) => video.chosen);
+  const id = new URLSearchParams(location.search).get("video") ?? chosen?.id;
+  if (!id) {
+    home(el, library);
+    return;
+  }
+  const model = new SocketModel(id);
+  model.values.set("formats", library.formats);
+  model.values.set("about", `${library.model} on ${library.device}`);
+  if (!chosen) model.values.set("home", "/");
+  model.on("refused", (text) => fail(text));
+  el.replaceChildren();
+  render({ model, el });
+}
+
+function fail(text) {
+  el.replaceChildren(
+    h("div", { class: "sam2v home-page", "data-theme": currentTheme() }, h("main", {}, h("h1", {}, "That did not work"), h("p", { class: "message", role: "alert" }, text), h("p", {}, h("a", { href: "/" }, "All videos")))),
+  );
+}
+
+start().catch((error) => fail(error.message));

@@ -1,0 +1,56 @@
+// Playing the frames with their masks, at the video's rate; a frame that has not come is waited for, none is left out.
+
+export class Player {
+  constructor(store) {
+    this.store = store;
+  }
+
+  get playing() {
+    return Boolean(this.store.playing);
+  }
+
+  toggle() {
+    if (this.playing) this.stop();
+    else this.start();
+  }
+
+  start() {
+    const { store } = this;
+    if (store.frame >= store.length - 1) store.show(0);
+    store.playing = true;
+    this.due = performance.now();
+    store.tell("playing");
+    this.step();
+  }
+
+  stop() {
+    if (!this.playing) return;
+    this.store.playing = false;
+    this.store.tell("playing");
+    this.store.show(this.store.frame);
+  }
+
+  async step() {
+    const { store } = this;
+    if (!store.playing) return;
+    const next = store.frame + (store.range && store.frame >= store.range[1] ? store.range[0] - store.range[1] : 1);
+    if (next >= store.length) {
+      this.stop();
+      return;
+    }
+    for (let ahead = next + 1; ahead < Math.min(store.length, next + 4); ahead++) store.picture(ahead).catch(() => {});
+    try {
+      await store.picture(next);
+    } catch (error) {
+      this.stop();
+      store.tellError(error);
+      return;
+    }
+    this.due = Math.max(this.due + 1000 / store.fps, performance.now() - 200);
+    setTimeout(() => {
+      if (!store.playing) return;
+      store.show(next);
+      this.step();
+    }, Math.max(0, this.due - performance.now()));
+  }
+}
