@@ -16,7 +16,7 @@ SECONDS_PER_CELL = 300
 
 
 def test_there_are_notebooks() -> None:
-    expected = {"images", "video_refinement", "live_stream", "many_objects", "reading_and_writing"}
+    expected = {"images", "video_refinement", "live_stream", "many_objects", "reading_and_writing", "everything"}
     assert expected <= {path.stem for path in NOTEBOOKS}
 
 
