@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,6 +13,10 @@ from sam2v.masks.result import MaskletFrame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+#: The class of objects of which nobody said what they are.
+NO_CLASS = "object"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Target:
         file_name: the name, with its ending, of the picture that a frame is.
         resume: continue what an earlier writer of the same format left in the folder.
         video_name: what the video is called.
+        video_file: the name, with its ending, of the video file.
+        classes: what objects are, by their ids.
     """
 
     folder: Path
@@ -36,6 +42,18 @@ class Target:
     file_name: Callable[[int], str]
     resume: bool
     video_name: str = "video"
+    video_file: str = "video.mp4"
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+    def class_of(self, obj_id: int) -> str:
+        """What an object is, "object" where nobody said so."""
+        return self.classes.get(obj_id, NO_CLASS)
+
+    @property
+    def class_names(self) -> list[str]:
+        """All classes, each once, in the order of the objects that they were given to; then that of all others."""
+        names = [*(self.classes[obj_id] for obj_id in sorted(self.classes)), NO_CLASS]
+        return list(dict.fromkeys(names))
 
 
 class Finishing:

@@ -11,7 +11,7 @@ from sam2v.files import whole_file
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_crop
-from sam2v.output.base import MaskWriter, Target
+from sam2v.output.base import NO_CLASS, MaskWriter, Target
 from sam2v.output.journal import Journal
 
 _DATA_SET, _LINES = "masks.json", "masks.jsonl"
@@ -21,14 +21,14 @@ class CocoWriter(MaskWriter):
     """masks.jsonl while tracking, one line per frame; masks.json on close, a COCO data set of the same masks.
 
     In masks.json an image is a frame (its id is the frame's index, `file_name` the name of the picture) and an
-    annotation is an object on it, with `track_id` the object's id, `score` the predicted IoU and `object_score` the
-    presence logit. Empty masks are in the lines only.
+    annotation is an object on it, with `track_id` the object's id, its class as category, `score` the predicted IoU and
+    `object_score` the presence logit. Empty masks are in the lines only.
     """
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         about = {"description": "masklets made by sam2v", "fps": target.fps}
-        self._lines = CocoLines(target.folder, about, target.size, target.resume)
+        self._lines = CocoLines(target.folder, about, target.size, target.resume, target)
         self.path = self._lines.path
 
     @staticmethod
@@ -62,13 +62,17 @@ class CocoLines:
 
     Args:
         folder: where both are. about: the data set's `info`. resume: go on with the lines that are there.
-        size: (height, width) of the pictures whose line does not tell.
+        size: (height, width) of the pictures whose line does not tell. target: knows the classes of objects.
 
     Raises:
         ValueError: lines that hold no masks, or a link in their place.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], size: tuple[int, int], resume: bool) -> None:
+    def __init__(
+        self, folder: Path, about: dict[str, Any], size: tuple[int, int], resume: bool, target: Target | None = None
+    ) -> None:
+        self._class_of = (lambda obj_id: NO_CLASS) if target is None else target.class_of
+        self._classes = [NO_CLASS] if target is None else target.class_names
         self.path, self._about, self._size = folder / _DATA_SET, about, size
         self._journal = Journal(folder / _LINES, resume)
         self._line_of: dict[int, int] = {}
@@ -96,7 +100,9 @@ class CocoLines:
         self._journal.close()
         with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
             # line by line, so that memory does not grow with the number of pictures
-            file.write('{"info":' + json.dumps(self._about) + ',\n"categories":[{"id":1,"name":"object"}],\n"images":[')
+            categories = [{"id": number, "name": name} for number, name in enumerate(self._classes, 1)]
+            file.write('{"info":' + json.dumps(self._about))
+            file.write(',\n"categories":' + json.dumps(categories, separators=(",", ":")) + ',\n"images":[')
             _write_list(file, self._images())
             file.write('],\n"annotations":[')
             _write_list(file, self._annotations())
@@ -131,7 +137,8 @@ class CocoLines:
                     own = {key: value for key, value in item.items() if key != "id"}
                     track = {"track_id": item["id"]} if "id" in item else {}
                     head = {"id": number, "image_id": line["frame_idx"], **track}
-                    yield head | {"category_id": 1, "iscrowd": 0} | own
+                    category = self._classes.index(self._class_of(item.get("id", 0))) + 1
+                    yield head | {"category_id": category, "iscrowd": 0} | own
 
 
 def _shape(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -11,15 +11,18 @@ from sam2v.files import user_path
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter, Target
 from sam2v.output.coco import CocoWriter
+from sam2v.output.cvat import CvatWriter
+from sam2v.output.label_studio import LabelStudioWriter
 from sam2v.output.mask_files import LabelMapWriter, NpzWriter, ObjectWriter
 from sam2v.output.overlay import OverlayWriter
 from sam2v.output.sav import SavWriter
+from sam2v.output.yolo import YoloWriter
 from sam2v.video.base import FrameSource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Format = Literal["png", "objects", "coco", "sav", "npz", "mp4", "webm", "gif"]
+Format = Literal["png", "objects", "coco", "sav", "yolo", "cvat", "labelstudio", "npz", "mp4", "webm", "gif"]
 Names = Sequence[str] | Callable[[int], str]
 
 FORMATS: dict[Format, str] = {
@@ -27,6 +30,9 @@ FORMATS: dict[Format, str] = {
     "objects": "one black and white PNG per object and frame, in a folder per object (SA-V)",
     "coco": "masks.json, a COCO data set with run-length masks, and masks.jsonl, its lines as they come",
     "sav": "ID_auto.json, the masklets of every fourth frame (SA-V)",
+    "yolo": "labels/FRAME.txt, polygons for YOLO segmentation, with images/FRAME.jpg and data.yaml",
+    "cvat": "annotations.xml, a track of polygons per object (CVAT for video 1.1)",
+    "labelstudio": "label_studio.json, a task with boxes at key frames (Label Studio has no masks in videos)",
     "npz": "one NumPy archive per frame with masks, ids and scores",
     "mp4": "overlay.mp4, the masks drawn over the video (H.264)",
     "webm": "overlay.webm, the masks drawn over the video (VP9)",
@@ -37,6 +43,9 @@ _DATA_WRITERS: dict[str, type[MaskWriter]] = {
     "objects": ObjectWriter,
     "coco": CocoWriter,
     "sav": SavWriter,
+    "yolo": YoloWriter,
+    "cvat": CvatWriter,
+    "labelstudio": LabelStudioWriter,
     "npz": NpzWriter,
 }
 
@@ -57,6 +66,7 @@ class WriterOptions(Style, total=False):
     fps: float | None
     frame_names: Names | None
     file_names: Names | None
+    classes: Mapping[int, str] | None
     resume: bool
 
 
@@ -69,6 +79,7 @@ def open_writer(
     fps: float | None = None,
     frame_names: Names | None = None,
     file_names: Names | None = None,
+    classes: Mapping[int, str] | None = None,
     resume: bool = False,
     **style: Unpack[Style],
 ) -> MaskWriter:
@@ -84,6 +95,7 @@ def open_writer(
             source's names, or "00000", "00001", ...
         file_names: likewise the names, with endings, of the pictures that the frames are; None = the source's, or the
             frame's name and ".png".
+        classes: what objects are, by their ids, for formats that hold classes; "object" for all others.
         resume: continue what an earlier run left here. Otherwise this format's earlier record is forgotten and its
             files are overwritten.
         style: for overlays: alpha, contour, labels.
@@ -106,7 +118,8 @@ def open_writer(
     folder.mkdir(parents=True, exist_ok=True)
     rate = fps or (source.fps if source is not None else None) or 25.0
     video_name = source.path.stem if source is not None and source.path is not None else "video"
-    target = Target(folder, size, rate, name, file_name, resume, video_name)
+    video_file = source.path.name if source is not None and source.path is not None else "video.mp4"
+    target = Target(folder, size, rate, name, file_name, resume, video_name, video_file, _checked_classes(classes))
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
     if style:
@@ -152,6 +165,17 @@ def remove_results(format: str, folder: Path) -> None:
     """
     (format,) = checked_formats([format])
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
+
+
+def _checked_classes(classes: Mapping[int, str] | None) -> dict[int, str]:
+    """Classes by object id; TypeError or ValueError for what is none."""
+    found = dict(classes or {})
+    for obj_id, name in found.items():
+        if isinstance(obj_id, bool) or not isinstance(obj_id, int) or not isinstance(name, str):
+            raise TypeError(f"classes map object ids to names, got {obj_id!r}: {name!r}")
+        if not name.strip() or any(ord(sign) < 32 for sign in name):
+            raise ValueError(f"the class of object {obj_id} is no name: {name!r}")
+    return found
 
 
 def _namer(names: Names | None, default: Callable[[int], str]) -> Callable[[int], str]:

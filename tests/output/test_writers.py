@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -51,8 +52,30 @@ def written(format: str, folder: Path) -> list[object]:
     if format == "sav":  # a row stands for four frames
         rows = json.loads((folder / "video_auto.json").read_text())["masklet"]
         return [row for row in rows for _ in range(4)]
-    pattern = {"png": "*.png", "objects": "*/*.png", "npz": "*.npz"}[format]
+    if format == "cvat":
+        tracks = ElementTree.parse(folder / "annotations.xml").getroot().iter("track")
+        return by_frame(
+            (shape, int(shape["frame"])) for track in tracks for shape in (dict(one.attrib) for one in track)
+        )
+    if format == "labelstudio":
+        (task,) = json.loads((folder / "label_studio.json").read_text())
+        keys = (
+            key | {"enabled": True}
+            for region in task["predictions"][0]["result"]
+            for key in region["value"]["sequence"]
+        )
+        return by_frame((key, key["frame"] - 1) for key in keys)
+    pattern = {"png": "*.png", "objects": "*/*.png", "npz": "*.npz", "yolo": "labels/*.txt"}[format]
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in sorted(folder.glob(pattern))]
+
+
+def by_frame(shapes: Iterable[tuple[dict[str, object], int]]) -> list[object]:
+    """Shapes that are shown, frame by frame."""
+    found: dict[int, list[object]] = {}
+    for shape, frame in shapes:
+        if shape.get("outside") != "1":
+            found.setdefault(frame, []).append(shape)
+    return [found[frame] for frame in sorted(found)]
 
 
 @contextmanager

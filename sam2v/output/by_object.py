@@ -1,0 +1,96 @@
+"""What writers of records that go object by object have in common: results come frame by frame."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from sam2v.files import inside, whole_file
+from sam2v.masks.crops import MaskCrop
+from sam2v.masks.result import MaskletFrame
+from sam2v.output.base import MaskWriter, Target
+from sam2v.output.journal import Journal
+
+
+class ObjectRecordWriter(MaskWriter):
+    """A hidden line per object and frame while they come, and one per frame; a record of all of them on close.
+
+    Memory holds where the lines are, and no more.
+
+    Attributes:
+        format: as in `FORMATS`. file_name: the record's.
+    """
+
+    format = ""
+    file_name = ""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self.path = target.folder / self.file_name
+        self._journal = Journal(_journal(target.folder, self.format), target.resume)
+        self._places: dict[int, dict[int, int]] = {}  # frame -> object -> where its line starts
+        waiting: dict[int, int] = {}
+        for start, entry in self._journal.entries():
+            if "id" in entry:
+                waiting[int(entry["id"])] = start
+            elif isinstance(entry.get("ids"), list) and set(entry["ids"]) <= set(waiting):
+                self._places[entry["frame_idx"]] = {obj_id: waiting[obj_id] for obj_id in entry["ids"]}
+                waiting = {}
+            else:
+                raise ValueError(f"{self._journal.path}: no record of masks at byte {start}")
+
+    @staticmethod
+    def remove_results(folder: Path, format: str) -> None:
+        journal = Journal(_journal(folder, format), resume=True)
+        for name in {entry["record"] for _, entry in journal.entries() if isinstance(entry.get("record"), str)}:
+            inside(folder, name).unlink(missing_ok=True)
+        journal.path.unlink(missing_ok=True)
+
+    def done_frames(self) -> set[int]:
+        return set(self._places)
+
+    @abstractmethod
+    def _shape(self, crop: MaskCrop) -> dict[str, Any]:
+        """What is written of a mask that is not empty, as JSON holds it."""
+
+    @abstractmethod
+    def _write_record(self, file: TextIO) -> None:
+        """Write the record of `_objects`."""
+
+    @property
+    def _length(self) -> int:
+        """Frames up to the last one that is known."""
+        return max(self._places, default=-1) + 1
+
+    def _objects(self) -> list[int]:
+        """Ids of all objects, ascending."""
+        return sorted({obj_id for places in self._places.values() for obj_id in places})
+
+    def _shapes(self, obj_id: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(frame, shape) of an object, in the order of frames."""
+        with open(self._journal.path, "rb") as lines:
+            for frame_idx in sorted(self._places):
+                if obj_id in self._places[frame_idx]:
+                    lines.seek(self._places[frame_idx][obj_id])
+                    yield frame_idx, json.loads(lines.readline())["shape"]
+
+    def _write(self, result: MaskletFrame) -> None:
+        places = {}
+        for obj_id, crop in zip(result.obj_ids, result.crops, strict=True):
+            if crop is not None:
+                line = {"frame_idx": result.frame_idx, "id": int(obj_id), "shape": self._shape(crop)}
+                places[int(obj_id)] = self._journal.append(line)
+        self._journal.append({"frame_idx": result.frame_idx, "ids": list(places), "record": self.file_name})
+        self._places[result.frame_idx] = places
+
+    def _finish(self, finished: bool) -> None:
+        self._journal.close()
+        with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            self._write_record(file)
+
+
+def _journal(folder: Path, format: str) -> Path:
+    return folder / f".sam2v-{format}.jsonl"
