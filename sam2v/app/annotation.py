@@ -138,6 +138,7 @@ class Annotation:
         self.state = ProjectState.of(self.log.live)
         if event["do"] in ("prompt", "remove", "merge", "track") and not go(event["event"]):
             self._rebuild()
+        self.segmenter.verify(self.state.verified)
         self.changed(reload=True)
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -200,6 +201,7 @@ class Annotation:
         Args:
             state: what held before them. keep: whether the answers are not on disk yet.
         """
+        self.segmenter.verify([])
         for event in events:
             if event["do"] == "prompt":
                 prompts = {int(obj_id): FramePrompt(**parts) for obj_id, parts in event["prompts"].items()}
@@ -212,6 +214,7 @@ class Annotation:
             elif event["do"] == "merge":
                 self.segmenter.merge(event["into"], event["objects"])
             state.take(event)
+        self.segmenter.verify(state.verified)
 
     # -- for those that change it --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from sam2v.app.annotation import Annotation, Message
 from sam2v.app.messages import about_object, flag, frame_prompt, wholes
+from sam2v.app.segmenter import stored, union
 from sam2v.app.state import FramePrompt, ProjectState
 
 
@@ -43,7 +44,7 @@ def remove(annotation: Annotation, message: Message) -> Message:
 
 
 def merge(annotation: Annotation, message: Message) -> Message:
-    """Make several objects one: what the first lacks on a frame it takes from the others."""
+    """Make several objects one: the union of their masks on every frame, and the prompts of all."""
     into = annotation.object_of(message, "into")
     others = [i for i in wholes(message, "objects", annotation.state.objects, "object") if i != into]
     if not others:
@@ -53,10 +54,12 @@ def merge(annotation: Annotation, message: Message) -> Message:
     before = annotation.history.copies([into, *others])
     annotation.segmenter.merge(into, others)
     event = annotation.record("merge", before, quiet=True, into=into, objects=others)
+    size = annotation.source.size
     for frame in sorted({frame for other in others for frame in annotation.store.frames(other)}):
+        own = annotation.segmenter.result(frame, [into])
         known = annotation.store.frame(frame, [into, *others])
-        if into not in known or known[into].is_absent:
-            annotation.store.write(frame, event["event"], {into: next(known[o] for o in others if o in known)})
+        mask = stored(own.select([into]), "track")[into] if own is not None else union(list(known.values()), size)
+        annotation.store.write(frame, event["event"], {into: mask})
     annotation.changed(reload=True)
     return {}
 
@@ -108,4 +111,5 @@ def verify(annotation: Annotation, message: Message) -> Message:
     """Mark frames as good, or take that back: they are never overwritten, and tracking stops at them."""
     frames = wholes(message, "frames", range(annotation.length), "frame")
     annotation.record("verify", frames=frames, verified=flag(message, "verified"))
+    annotation.segmenter.verify(annotation.state.verified)
     return {}

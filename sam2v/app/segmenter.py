@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from sam2v.app.mask_store import StoredMask
 from sam2v.app.state import FramePrompt
 from sam2v.masks.result import MaskletFrame
-from sam2v.masks.rle import decode_rle
+from sam2v.masks.rle import decode_rle, encode_rle
 from sam2v.predict.video import VideoPredictor
 from sam2v.tracking.prompts import Prompt
 from sam2v.tracking.session import Session
@@ -104,13 +104,22 @@ class Segmenter:
         self.predictor.remove_object(self.session, obj_id)
 
     def merge(self, into: int, others: Collection[int]) -> None:
-        """Let an object have the prompts and results of others wherever it has none of its own."""
+        """Make several objects one: the union of their masks on every frame, and the prompts of all."""
+        known = [obj_id for obj_id in (into, *others) if obj_id in self.session.tracks]
+        if known and known[0] != into:  # which has nothing yet
+            self.predictor.rename_object(self.session, known[0], into)
+            known[0] = into
+        if len(known) > 1:
+            self.predictor.merge_objects(self.session, into, known[1:])
+
+    def verify(self, frames: Collection[int]) -> None:
+        """Have exactly these frames verified, of all objects that have a result there."""
         with self.session.lock:
-            first = self.session.tracks.setdefault(into, ObjectTrack(into))
-            first.collapse()
-            for other in others:
-                if other in self.session.tracks:
-                    _merge(first, self.session.tracks.pop(other))
+            for track in self.session.tracks.values():
+                track.verified = frozenset()
+                for frame in frames:
+                    if track.entry(frame) is not None:
+                        track.verify(frame)
 
     # -- tracking ------------------------------------------------------------------------------------------------------
 
@@ -206,6 +215,17 @@ def stored(result: MaskletFrame, kind: str) -> dict[int, StoredMask]:
     }
 
 
+def union(masks: Sequence[StoredMask], size: tuple[int, int]) -> StoredMask:
+    """One mask of several, at least one: the only one that covers something, or what any of them covers."""
+    there = [mask for mask in masks if not mask.is_absent]
+    if len(there) < 2:
+        return (there or list(masks))[0]
+    planes = [decode_rle({"size": list(size), "counts": mask.counts}) for mask in there]
+    counts = encode_rle(np.logical_or.reduce(planes))["counts"]
+    kind = "drawn" if all(mask.kind == "drawn" for mask in there) else "track"
+    return StoredMask(counts, min(mask.iou for mask in there), max(mask.score for mask in there), kind)
+
+
 def frame_of_masks(frame: int, masks: dict[int, StoredMask], size: tuple[int, int]) -> MaskletFrame:
     """A result of masks as they are kept; where they overlap, the later object wins."""
     import torch
@@ -222,21 +242,3 @@ def _adds(old: FramePrompt, new: FramePrompt) -> bool:
     """Whether a prompt is an older one with more clicks."""
     more = len(new.points) > len(old.points) and new.points[: len(old.points)] == old.points
     return bool(old) and more and (new.box, new.mask) == (old.box, old.mask)
-
-
-def _merge(first: ObjectTrack, other: ObjectTrack) -> None:
-    """Give a track what another has on frames where it has nothing."""
-    other.collapse()
-    for frame in {*other.pending, *other.bank.conditioning, *other.bank.history}:
-        if first.entry(frame) is not None:
-            continue
-        if frame in other.pending:
-            first.pending[frame] = other.pending[frame]
-        elif frame in other.bank.conditioning:
-            first.bank.conditioning[frame] = other.bank.conditioning[frame]
-        else:
-            first.bank.put(frame, other.bank.history[frame])
-        pairs: list[tuple[dict, dict]] = [(first.points, other.points), (first.masks, other.masks)]
-        for mine, its in [*pairs, (first.passed, other.passed)]:
-            if frame in its:
-                mine[frame] = its[frame]

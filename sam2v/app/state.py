@@ -127,9 +127,13 @@ class ProjectState:
 
     def _merge(self, into: int, others: list[int]) -> None:
         for frame, several in list(self.prompts.items()):
-            found = [several[other] for other in others if other in several]
-            if found and into not in several:
-                self._prompt(frame, into, found[0])
+            found = [several[obj_id] for obj_id in (into, *others) if obj_id in several]
+            if found:
+                points = [point for prompt in found for point in prompt.points]
+                boxes = [prompt.box for prompt in found if prompt.box is not None]
+                masks = [prompt.mask for prompt in found if prompt.mask is not None]
+                first = FramePrompt(points, boxes[0] if boxes else None, masks[0] if masks else None)
+                self._prompt(frame, into, first)
         for other in others:
             self._forget(other)
 

@@ -143,7 +143,7 @@ export class ObjectList {
     };
     dialog.append(
       h("h2", {}, `Merge into ${into.name}`),
-      h("p", {}, `${into.name} takes what it lacks from the other object, which then is gone. This can be undone.`),
+      h("p", {}, `${into.name} gets everything that the other object covers, on every frame, and its prompts; the other then is gone. This can be undone.`),
       h(
         "div",
         { class: "choices" },
