@@ -61,7 +61,7 @@ def main() -> None:
         check_policy_name(name)
     known: dict[str, dict[str, float]] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     backend = None
-    for group, seed in product(args.groups, range(*args.seeds)):
+    for seed, group in product(range(*args.seeds), args.groups):
         missing = [name for name in args.policies if _key(args, group, seed, name) not in known]
         if not missing:
             continue

@@ -17,10 +17,9 @@ from sam2v.backends.base import Backend, backend_for
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import MemoryPolicy, Pool
 from sam2v.model.network import Sam2Network
-from sam2v.predict.annotating import Annotating
+from sam2v.predict.exemplars import WithExemplars
 from sam2v.predict.loading import load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
-from sam2v.tracking.exemplar import MOST_MEMORIES, load_exemplar, save_exemplar
 from sam2v.tracking.options import VideoChanges, VideoOptions
 from sam2v.tracking.origin import Origin, describe_policy
 from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_index, checked_prompt
@@ -34,7 +33,7 @@ from sam2v.weights.identify import weights_checksum
 Direction = Literal["forward", "reverse", "both"]
 
 
-class VideoPredictor(Annotating):
+class VideoPredictor(WithExemplars):
     """Segment objects through a video from points, boxes and masks on any of its frames.
 
     One predictor serves any number of sessions, also at once from several threads: everything about a video is in the
@@ -151,44 +150,6 @@ class VideoPredictor(Annotating):
             FileNotFoundError, ValueError: the file or the video is missing, or belongs to something else.
         """
         return load_session(Session, path, source, self.pool, self.model.device, self.origin)
-
-    def save_exemplar(self, state: Session, obj_id: int, path: str | Path) -> None:
-        """Write what is known of an object to a file, with which `add_exemplar` finds it in another video.
-
-        That are its memories of prompted frames and of the frames that the policy keeps for good; a file holds 64 at
-        most, the latest ones. It has no pictures in it, but masks.
-
-        Raises:
-            KeyError: no such object. ValueError: it was not prompted on any frame yet.
-            OSError: the file cannot be written; nothing is, then.
-        """
-        with state.lock:
-            index = self._ours(state).track(obj_id).obj_id
-            entries = self.engine.memories_of(state, index)
-            if not entries:
-                raise ValueError(f"object {index} has no prompt: there is nothing to keep of it")
-            save_exemplar(path, entries[-MOST_MEMORIES:], self.origin, state.input_size)
-
-    def add_exemplar(self, state: Session, obj_id: int, path: str | Path) -> None:
-        """Let an object be found as what another video showed: its memories are read on every frame, as those of
-        prompted frames are.
-
-        It needs no prompt, and may have some: tracking starts at the first frame then, and the object is absent until
-        it is found. An object may have several exemplars.
-
-        Args:
-            obj_id: a new object or a known one. path: what `save_exemplar` wrote, with this model and a network input
-                of the same size.
-
-        Raises:
-            FileNotFoundError: no such file. ValueError, TypeError: it is no exemplar, is damaged, or was made with
-                another model, other weights or another input size. The session is unchanged.
-        """
-        with state.lock:
-            index = check_index(obj_id, "obj_id")
-            size, like = self._ours(state).expected_input, self.model.no_obj_ptr
-            entries = load_exemplar(path, self.origin, self.model.config, size, state.pool, like)
-            state.tracks.setdefault(index, ObjectTrack(index)).recognise(entries, self.policy)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""

@@ -43,6 +43,7 @@ def merged(track: ObjectTrack, other: ObjectTrack, pool: Pool, policy: MemoryPol
         else:
             bank[frame not in conditioning][frame] = entry
     made.bank.restore(*bank)
+    made.bank.exemplars = [entry for one in pair for entry in one.bank.exemplars]
     made.bank.anchors = {
         frame: made.bank.history[frame]
         for frame in sorted({frame for one in pair for frame in one.bank.anchors})

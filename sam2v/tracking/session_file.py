@@ -27,7 +27,7 @@ from sam2v.video.windows import LiveSource
 
 _Session = TypeVar("_Session", bound=SessionState)
 
-_FORMAT = 4
+_FORMAT = 3
 _PARTS = ("mask", "pointer", "scores")
 
 
@@ -241,7 +241,7 @@ class _Reader:
         track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
         track.verified = frozenset(map(int, about.get("verified", ())))
         first = MemoryBank()
-        first.exemplars = [entries[n] for n in about["exemplars"]]
+        first.exemplars = [entries[n] for n in about.get("exemplars", ())]
         first.restore(known(about["conditioning"]), known(about["history"]))
         track.hypotheses = []
         for saved in about["hypotheses"]:
