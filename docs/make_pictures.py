@@ -24,7 +24,7 @@ from sam2v.masks.draw import draw_masks
 from sam2v.masks.png import read_label_map
 
 #: Files that this script writes, in the folder of pictures.
-PICTURES = ("demo.jpg", "refinement.jpg", "images.jpg")
+PICTURES = ("demo.jpg", "refinement.jpg", "images.jpg", "everything.jpg")
 #: Seed and object of a clip of which one click does not tell enough.
 _HARD = (4, 1)
 _GAP, _CAPTION = 6, 20
@@ -48,6 +48,7 @@ def main() -> None:
         _save(args.out / "demo.jpg", _demo_panels(demo), columns=3)
     _save(args.out / "refinement.jpg", _refinement_panels(model), columns=2)
     _save(args.out / "images.jpg", _image_panels(model), columns=2)
+    _save(args.out / "everything.jpg", _everything_panels(model), columns=2)
 
 
 def _run_demo(folder: Path, model: object, scratch: Path) -> None:
@@ -114,6 +115,18 @@ def _image_panels(model: object) -> list[Panel]:
     ]
     masks, _, _ = image.predict(box=mask_to_box(truth) + [0, 0, 1, 1], multimask_output=False)
     panels.append((draw_masks(picture, masks[:, 0], [1, 2, 3]), "three boxes, one batch"))
+    return panels
+
+
+def _everything_panels(model: object) -> list[Panel]:
+    """Masklets of everything, found without a prompt."""
+    frames = demo_clip().frames.permute(0, 2, 3, 1).numpy()
+    shown = [0, len(frames) // 3, 2 * len(frames) // 3, len(frames) - 1]
+    panels = []
+    for result in sam2v.AutomaticMasklets(model).track(frames):  # type: ignore[arg-type]
+        if result.frame_idx in shown:
+            picture = draw_masks(frames[result.frame_idx], result.binary(), result.obj_ids)
+            panels.append((picture, f"frame {result.frame_idx}, {len(result.obj_ids)} objects found without a prompt"))
     return panels
 
 
