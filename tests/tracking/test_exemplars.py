@@ -45,7 +45,7 @@ def test_memories_are_read_as_prompted_ones(predictor: VideoPredictor, clip: np.
     predictor.add_points(state, 0, 1, [(20, 20)])
     list(predictor.track_frames(state, range(3)))
     predictor.add_points(state, 2, 1, [(30, 30)], [0])
-    predictor._engine.remember_prompts(state)
+    predictor.engine.remember_prompts(state)
     predictor.add_exemplar(state, 2, file)
     own, elsewhere = state.tracks[1].bank.conditioning.values(), state.tracks[2].bank.exemplars
     assert len(elsewhere) == 2
