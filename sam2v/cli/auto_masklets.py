@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         metavar="LIST",
-        help="of png, objects, coco, sav, npz, mp4, webm, gif (default: png,coco,sav,mp4)",
+        help="of png, objects, coco, sav, yolo, cvat, labelstudio, npz, mp4, webm, gif (default: png,coco,sav,mp4)",
     )
     group.add_argument("--fps", type=float, help="frame rate of overlays (default: the video's, or 25)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sam2v.cli.options import add_quiet_argument, no_progress
+from sam2v.files import user_path
 
 DESCRIPTION = (
     "Blur, cut out, erase, outline... tracked objects and the background, and write the video anew, with the sound and "
@@ -16,9 +17,13 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
-    parser.add_argument("video", metavar="VIDEO", help="a video file or a folder of frames")
+    parser.add_argument("video", type=user_path, metavar="VIDEO", help="a video file or a folder of frames")
     parser.add_argument(
-        "--masks", required=True, metavar="PATH", help="what sam2v track wrote, or other masks: PNG, npz, COCO, SA-V"
+        "--masks",
+        type=user_path,
+        required=True,
+        metavar="PATH",
+        help="what sam2v track wrote, or other masks: PNG, npz, COCO, SA-V",
     )
     parser.add_argument(
         "--effect",
@@ -28,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="such as background:blur=12 or 1:outline; may be repeated, done in this order",
     )
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="a .mp4, .webm or .gif, or a new folder for pictures"
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="FILE",
+        help="a .mp4, .webm or .gif, or a new folder for pictures",
     )
     parser.add_argument("--format", choices=("mp4", "webm", "gif", "png"), help="default: by the ending of --out")
     parser.add_argument("--no-sound", action="store_true", help="leave the sound out")
@@ -41,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
 
     from sam2v.effects.parse import parse_effects
     from sam2v.effects.rendering import render
-    from sam2v.files import user_path
 
     if not args.effect:
         raise ValueError("nothing to do: give --effect, such as --effect background:blur=12")
@@ -55,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
             bar.update()
 
         out = render(
-            user_path(args.video),
-            user_path(args.masks),
+            args.video,
+            args.masks,
             args.effect,
             args.out,
             format=args.format,

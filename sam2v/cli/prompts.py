@@ -60,7 +60,12 @@ class FramePrompt:
 
 
 def gather_prompts(
-    points: Sequence[str], boxes: Sequence[str], masks: Sequence[str], files: Sequence[str], needed: bool = True
+    points: Sequence[str],
+    boxes: Sequence[str],
+    masks: Sequence[str],
+    files: Sequence[str],
+    imported: Sequence[FramePrompt] = (),
+    needed: bool = True,
 ) -> list[FramePrompt]:
     """All prompts of a command line, one value per frame and object, ordered by frame.
 
@@ -90,12 +95,11 @@ def gather_prompts(
         frame_idx, obj_id, path = _split_mask(text)
         for found_id, pixels in _objects_of(path, obj_id).items():
             at_frame(frame_idx, found_id).take_mask(path, pixels)
-    for file in files:
-        for prompt in read_prompt_file(user_path(file)):
-            prompt.only("prompt", found.get((prompt.frame_idx, prompt.obj_id)))
-            found[prompt.frame_idx, prompt.obj_id] = prompt
+    for prompt in (*(prompt for file in files for prompt in read_prompt_file(user_path(file))), *imported):
+        prompt.only("prompt", found.get((prompt.frame_idx, prompt.obj_id)))
+        found[prompt.frame_idx, prompt.obj_id] = prompt
     if not found and needed:
-        raise ValueError("nothing to track: give --point, --box, --mask, --prompts or --exemplar")
+        raise ValueError("nothing to track: give --point, --box, --mask, --prompts, --masks or --exemplar")
     for prompt in found.values():
         prompt.check()
     return [found[key] for key in sorted(found)]
@@ -113,6 +117,54 @@ def object_files(texts: Sequence[str], flag: str) -> list[tuple[int, Path]]:
         if not obj_id.strip().isdecimal() or not file:
             raise ValueError(f"{text!r}: expected {flag} ID:FILE (ID: object number)")
         found.append((int(obj_id), user_path(file)))
+    return found
+
+
+def imported_prompts(path: Path, frames: str | None, video: Path, out: Path) -> list[FramePrompt]:
+    """Masks that somebody left, as prompts.
+
+    Args:
+        path: a folder or file, see `sam2v.data.results.open_masks`. frames: "F,F,..."; None takes each object's first.
+        video: what they are of. out: where results will go, which must not be among the masks.
+
+    Raises:
+        ValueError, FileNotFoundError: not masks of this video, no such frames, or results that would replace them.
+    """
+    from sam2v.data.results import open_masks
+    from sam2v.video.sources import open_source
+
+    chosen = None
+    if frames is not None:
+        try:
+            chosen = [int(part) for part in frames.split(",")]
+        except ValueError:
+            raise ValueError(f"{frames!r}: expected --masks-frames F,F,... (frames from 0)") from None
+    place, target = path.resolve(), out.resolve()
+    if place == target or place.is_relative_to(target) or (path.is_dir() and target.is_relative_to(place)):
+        raise ValueError(f"--out {out}: results would go among the masks of {path}; name another folder")
+    with open_source(video) as source:
+        prompts = open_masks(path, source).prompts(chosen)
+    return [
+        FramePrompt(index, obj_id, mask=path, pixels=prompt.mask)
+        for index, several in prompts.items()
+        for obj_id, prompt in several.items()
+    ]
+
+
+def classes_of(texts: Sequence[str]) -> dict[int, str]:
+    """Classes by object from ID=NAME.
+
+    Raises:
+        ValueError: something else, or an object twice.
+    """
+    found: dict[int, str] = {}
+    for text in texts:
+        obj_id, _, name = text.partition("=")
+        if not (obj_id.isascii() and obj_id.isdecimal()) or not name.strip():
+            raise ValueError(f"{text!r}: expected --class ID=NAME")
+        if int(obj_id) in found:
+            raise ValueError(f"--class {text}: object {int(obj_id)} has a class already, {found[int(obj_id)]}")
+        found[int(obj_id)] = name.strip()
     return found
 
 

@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts.add_argument(
         "--exemplar", action="append", default=[], metavar="ID:FILE", help="what another run's --save-exemplar kept"
     )
+    prompts.add_argument(
+        "--masks",
+        type=user_path,
+        metavar="PATH",
+        help="masks to start from: label maps (DAVIS), npz, COCO, ...: each object's first one",
+    )
+    prompts.add_argument("--masks-frames", metavar="F,F,...", help="all masks on these frames instead")
     span = parser.add_argument_group("what is tracked")
     span.add_argument("--start", type=int, metavar="F", help="where to start (default: the earliest prompt)")
     span.add_argument("--max-frames", type=int, metavar="N", help="frames to go from the start")
@@ -56,10 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="png,coco,mp4",
         metavar="LIST",
-        help="of png, objects, coco, npz, mp4, webm, gif (default: %(default)s)",
+        help="of png, objects, coco, sav, yolo, cvat, labelstudio, npz, mp4, webm, gif (default: %(default)s)",
     )
     output.add_argument(
         "--save-exemplar", action="append", default=[], metavar="ID:FILE", help="keep what is known of an object"
+    )
+    output.add_argument(
+        "--class", action="append", default=[], dest="classes", metavar="ID=NAME", help="what an object is"
     )
     output.add_argument("--fps", type=float, help="frame rate of overlays (default: the video's, or 25)")
     output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
@@ -69,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track and write."""
-    from sam2v.cli.prompts import gather_prompts, object_files
+    from sam2v.cli.prompts import classes_of, gather_prompts, imported_prompts, object_files
     from sam2v.cli.track_job import Exemplars, TrackJob
     from sam2v.output.writers import checked_formats
     from sam2v.predict.video import Direction, VideoPredictor
@@ -82,7 +92,11 @@ def run(args: argparse.Namespace) -> int:
     exemplars = Exemplars(
         object_files(args.exemplar, "--exemplar"), object_files(args.save_exemplar, "--save-exemplar")
     )
-    prompts = gather_prompts(args.point, args.box, args.mask, args.prompts, needed=not exemplars.given)
+    classes = classes_of(args.classes)
+    if args.masks_frames is not None and args.masks is None:
+        raise ValueError("--masks-frames chooses among those of --masks")
+    imported = imported_prompts(args.masks, args.masks_frames, args.video, args.out) if args.masks is not None else []
+    prompts = gather_prompts(args.point, args.box, args.mask, args.prompts, imported, needed=not exemplars.given)
     exemplars.check(prompts)
     memory = memory_from(args)
     if args.frames_per_encoding < 1:
@@ -96,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         keep_aspect=args.keep_aspect,
     )
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
-    job = TrackJob(predictor, args.video, prompts, direction, args.start, args.max_frames, args.out, formats, exemplars)
+    span = (direction, args.start, args.max_frames)
+    job = TrackJob(predictor, args.video, prompts, *span, args.out, formats, exemplars, classes)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0

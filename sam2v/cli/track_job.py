@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -62,6 +62,7 @@ class TrackJob:
         start, most: where to start (None: at the earliest prompt) and how many frames to go (None: to the end).
         out: folder for the results. formats: which results.
         exemplars: what objects are found with, and which are kept.
+        classes: what objects are.
     """
 
     predictor: VideoPredictor
@@ -73,6 +74,7 @@ class TrackJob:
     out: Path
     formats: Sequence[Format]
     exemplars: Exemplars = Exemplars()
+    classes: Mapping[int, str] = field(default_factory=dict)
 
     def run(self, fps: float | None = None, fresh: bool = False, no_progress: bool | None = None) -> None:
         """Track from the beginning, or from where an interrupted run of the same job stopped.
@@ -96,7 +98,12 @@ class TrackJob:
                     record.forget()
                 with _terminate_as_interrupt():
                     writer = open_writers(
-                        self.formats, self.out, source=state.frames, fps=fps, resume=earlier is not None
+                        self.formats,
+                        self.out,
+                        source=state.frames,
+                        fps=fps,
+                        classes=self.classes,
+                        resume=earlier is not None,
                     )
                     run = _Run(self, state, position, record, writer)
                     with writer:
@@ -179,6 +186,7 @@ class TrackJob:
             "start": self.start,
             "max_frames": self.most,
             "formats": list(self.formats),
+            **({"classes": {str(obj_id): name for obj_id, name in self.classes.items()}} if self.classes else {}),
             "prompts": [prompt.record() for prompt in self.prompts],
             "exemplars": [[obj_id, str(path.resolve())] for obj_id, path in self.exemplars.given],
         }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.data.masklets import read_json
+from sam2v.masks.outline import filled
 from sam2v.masks.rle import MAX_PIXELS, decode_rle
 
 #: Where tools write which object an annotation is of; without any, each annotation is an object of its own.
@@ -146,17 +147,15 @@ def _object_of(item: Mapping[str, Any]) -> int:
 
 
 def _polygons(parts: list[Any], size: tuple[int, int] | None) -> np.ndarray:
-    """The mask of polygons [x0, y0, x1, y1, ...]; at the edges it may differ by a pixel from other programs'."""
-    from PIL import Image, ImageDraw
-
+    """The mask of polygons [x0, y0, x1, y1, ...]."""
     if size is None:
         raise ValueError("polygons need the height and width of their image")
     if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"an image of {size[1]} x {size[0]} pixels")
-    image = Image.new("1", (size[1], size[0]))
+    mask = np.zeros(size, bool)
     for part in parts:
         corners = np.asarray(part, float)
-        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
+        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not np.isfinite(corners).all():
             raise ValueError("a polygon is a list x0, y0, x1, y1, ... of three corners or more")
-        ImageDraw.Draw(image).polygon([tuple(corner) for corner in corners.reshape(-1, 2) - 0.5], fill=1)
-    return np.array(image)
+        mask |= filled([corners.reshape(-1, 2)], size)
+    return mask

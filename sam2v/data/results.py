@@ -16,6 +16,7 @@ from sam2v.data.annotations import LabelMaps, ObjectFolders
 from sam2v.data.coco import CocoMasks, MaskLines
 from sam2v.data.masklets import SavMasklets, read_json
 from sam2v.files import user_path
+from sam2v.tracking.prompts import Prompt
 from sam2v.video.base import FrameSource
 
 ACCEPTED = (
@@ -79,6 +80,29 @@ class VideoMasks:
             if wanted <= known:
                 break
         return wanted - known, known
+
+    def prompts(self, frames: Collection[int] | None = None) -> dict[int, dict[int, Prompt]]:
+        """Masks as prompts by frame and object, as `sam2v.track` and `VideoPredictor.add_prompts` take them.
+
+        Args:
+            frames: all objects on these frames; None takes each object on the first frame where it is seen.
+
+        Raises:
+            ValueError, OSError: as `masks`; or a frame on which no mask is known.
+        """
+        found: dict[int, dict[int, Prompt]] = {}
+        seen: set[int] = set()
+        for index in self.frames if frames is None else sorted(set(frames)):
+            masks = self.masks(index)
+            if frames is not None and not masks:
+                raise ValueError(f"{self.path}: no mask on frame {index}")
+            new = {
+                obj_id: Prompt(mask=mask) for obj_id, mask in masks.items() if frames is not None or obj_id not in seen
+            }
+            seen |= set(new)
+            if new:
+                found[index] = new
+        return found
 
     def __repr__(self) -> str:
         return f"VideoMasks({str(self.path)!r}, {self.format!r}, {len(self.frames)} frames)"

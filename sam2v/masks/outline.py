@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from sam2v.masks.window import mask_window
@@ -22,7 +24,7 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     return [corners for corners, _ in _traced(mask)]
 
 
-def polygon_of(mask: np.ndarray, tolerance: float = 0.75, centres: bool = False) -> np.ndarray | None:
+def polygon_of(mask: np.ndarray, tolerance: float = 1.0, centres: bool = False) -> np.ndarray | None:
     """A mask as one polygon, N x 2 float (x, y) in pixels; None if it is empty.
 
     Parts and holes are joined by lines there and back, which enclose nothing. Parts and holes of less than a thousandth
@@ -48,6 +50,28 @@ def polygon_of(mask: np.ndarray, tolerance: float = 0.75, centres: bool = False)
         way = np.concatenate([ring[there:], ring[: there + 1]])
         joined = np.concatenate([joined[: here + 1], way, joined[here:]])
     return joined
+
+
+def filled(rings: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """The mask of closed polygons: pixels whose middle lies within an odd number of them.
+
+    Args:
+        rings: N x 2 (x, y) each, in pixels, x = 3 being the left edge of column 3. size: (height, width).
+
+    Returns:
+        H x W bool.
+    """
+    height, width = size
+    turns = np.zeros((height, width + 1), np.int64)  # where inside and outside change along a row
+    for ring in rings:
+        corners = np.asarray(ring, float)
+        for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            first, last = (int(np.ceil(np.clip(y, 0, height) - 0.5)) for y in (min(y0, y1), max(y0, y1)))
+            rows = np.arange(first, last)
+            if len(rows):
+                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+                turns[rows, np.ceil(x.clip(0, width) - 0.5).astype(np.int64)] += 1
+    return turns.cumsum(axis=1)[:, :width] % 2 == 1
 
 
 def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sam2v.masks import MaskletFrame
-from sam2v.masks.outline import outlines, polygon_of
+from sam2v.masks.outline import filled, outlines, polygon_of
 from sam2v.output.writers import open_writer
 from sam2v.video.sources import open_source
 
@@ -48,18 +48,6 @@ def overlap(mask: np.ndarray, other: np.ndarray) -> float:
     return float((mask & other).sum() / (mask | other).sum())
 
 
-def filled(rings: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Pixels whose middle lies in polygons, by the even-odd rule."""
-    y, x = np.mgrid[: size[0], : size[1]] + 0.5
-    inside = np.zeros(size, bool)
-    for ring in rings:
-        for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            if y0 != y1:
-                crosses = (min(y0, y1) <= y) & (y < max(y0, y1))
-                inside ^= crosses & (x0 + (y - y0) * (x1 - x0) / (y1 - y0) > x)
-    return inside
-
-
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_outlines_and_the_polygon_that_joins_them_enclose_the_mask(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(filled(outlines(mask), mask.shape), mask)
@@ -77,6 +65,11 @@ def test_middles_of_pixels_are_those_of_the_mask(mask: np.ndarray) -> None:
         rows, columns = np.nonzero(mask)
         assert mask[y, x].all()
         assert (x.min(), y.min(), x.max(), y.max()) == (columns.min(), rows.min(), columns.max(), rows.max())
+
+
+def test_polygons_that_leave_the_picture_are_cut() -> None:
+    mask = filled([np.array([[-5.0, -5.0], [3.0, -5.0], [3.0, 200.0], [-5.0, 200.0]])], (4, 6))
+    np.testing.assert_array_equal(mask, np.arange(6) < np.full((4, 1), 3))
 
 
 def test_a_simplified_polygon_stays_near_and_has_few_corners() -> None:

@@ -1,0 +1,220 @@
+"""Masks of a video read back: what sam2v writes, what other tools write, and what strangers write."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sam2v
+from sam2v.data.results import open_masks
+from sam2v.masks import MaskletFrame, encode_rle, write_label_map
+from sam2v.output.writers import Format
+from sam2v.video.sources import FrameSource, open_source
+
+SIZE, FRAMES = (20, 30), 5
+
+
+def masks_of(index: int) -> dict[int, np.ndarray]:
+    """A bar that moves, one that lies over it and is there from frame 2 on, and one with a large id."""
+    masks = np.zeros((3, *SIZE), bool)
+    masks[0, 2:9, index : index + 8] = True
+    masks[1, 6:12, 4:9] = index >= 2
+    masks[2, 15:18, 20:25] = True
+    return dict(zip((1, 3, 300), masks, strict=True))
+
+
+def result_of(index: int) -> MaskletFrame:
+    masks = masks_of(index)
+    logits = torch.from_numpy(np.stack(list(masks.values())))[:, None] * 8.0 - 4
+    return MaskletFrame(index, list(masks), logits, torch.ones(3), torch.ones(3), np.zeros((*SIZE, 3), np.uint8))
+
+
+def visible(index: int) -> dict[int, np.ndarray]:
+    return {obj_id: mask for obj_id, mask in masks_of(index).items() if mask.any()}
+
+
+def same(found: dict[int, np.ndarray], expected: dict[int, np.ndarray]) -> bool:
+    return set(found) == set(expected) and all(np.array_equal(found[i], expected[i]) for i in expected)
+
+
+@pytest.fixture
+def video() -> FrameSource:
+    return open_source(np.zeros((FRAMES, *SIZE, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("formats", "taken"),
+    [
+        (["objects"], "objects"),
+        (["npz"], "npz"),
+        (["coco"], "coco"),
+        (["png", "coco"], "coco"),
+        (["png", "npz", "objects"], "objects"),
+    ],
+)
+def test_what_sam2v_writes(formats: list[Format], taken: str, video: FrameSource, tmp_path: Path) -> None:
+    for format in formats:
+        with sam2v.open_writer(format, tmp_path, size=SIZE) as writer:
+            for index in (2, 0, 1, 3, 4):
+                writer.write(result_of(index))
+    known = open_masks(tmp_path, video)
+    assert known.format == taken and known.frames == tuple(range(FRAMES))
+    assert all(same(known.masks(index), visible(index)) for index in range(FRAMES))
+    assert known.masks(99) == {} and known.missing([1, 7]) == ({7}, {1, 3, 300}) and known.missing([]) == (set(), set())
+
+
+def test_label_maps_and_single_files(video: FrameSource, tmp_path: Path) -> None:
+    for format in ("png", "coco", "sav"):
+        with sam2v.open_writer(format, tmp_path / format, size=SIZE) as writer:  # type: ignore[arg-type]
+            for index in range(FRAMES):
+                writer.write(result_of(index))
+    maps = open_masks(tmp_path / "png", video)
+    above = masks_of(3)[1]  # of equal logits the first
+    assert maps.format == "png" and same(maps.masks(3), visible(3) | {3: masks_of(3)[3] & ~above})
+    for name in ("masks.json", "masks.jsonl"):
+        assert same(open_masks(tmp_path / "coco" / name, video).masks(4), visible(4))
+    record = open_masks(tmp_path / "sav" / "video_auto.json", video)
+    assert record.format == "sav" and record.frames == (0, 4)
+    assert [mask.sum() for mask in record.masks(4).values()] == [mask.sum() for mask in masks_of(4).values()]
+
+
+def test_a_line_that_was_cut_off_and_a_correction(video: FrameSource, tmp_path: Path) -> None:
+    with sam2v.open_writer("coco", tmp_path, size=SIZE) as writer:
+        writer.write(result_of(0))
+        writer.write(result_of(1))
+        writer.write(MaskletFrame(0, [5], torch.ones(1, 1, *SIZE), torch.ones(1), torch.ones(1)))
+    with open(tmp_path / "masks.jsonl", "a") as file:
+        file.write('{"frame_idx": 2, "obj')
+    known = open_masks(tmp_path, video)
+    assert known.frames == (0, 1) and set(known.masks(0)) == {5}
+
+
+def test_a_davis_folder_with_its_first_frame_and_other_names(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for name in ("bear_7", "bear_8"):
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / "frames" / f"{name}.jpg")
+    labels = np.zeros(SIZE, np.uint8)
+    labels[3:6, 3:9], labels[10:12, :5] = 1, 2
+    write_label_map(tmp_path / "davis" / "bear_8.png", labels)
+    write_label_map(tmp_path / "numbered" / "frame_000001.png", labels)
+    video = open_source(tmp_path / "frames")
+    for folder in ("davis", "numbered"):
+        known = open_masks(tmp_path / folder, video)
+        assert known.frames == (1,) and same(known.masks(1), {1: labels == 1, 2: labels == 2})
+    write_label_map(tmp_path / "alien" / "cat.png", labels)
+    with pytest.raises(ValueError, match="none of its masks belongs to a frame"):
+        open_masks(tmp_path / "alien", video)
+
+
+def coco(folder: Path, annotations: list[dict], images: list[dict] | None = None) -> Path:
+    images = images or [
+        {"id": 40 + n, "file_name": f"x/frame_{n:06d}.PNG", "height": 20, "width": 30} for n in range(2)
+    ]
+    path = folder / "instances.json"
+    annotations = [{"category_id": 1, **annotation} for annotation in annotations]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    return path
+
+
+def test_coco_of_other_tools(video: FrameSource, tmp_path: Path) -> None:
+    mask = masks_of(2)
+    square = [4, 4, 14, 4, 14, 10, 4, 10]
+    path = coco(
+        tmp_path,
+        [
+            {"id": 1, "image_id": 41, "segmentation": encode_rle(mask[1]), "track_id": 8},
+            {
+                "id": 2,
+                "image_id": 41,
+                "segmentation": encode_rle(mask[3], compressed=False),
+                "attributes": {"track_id": 9},
+            },
+            {"id": 3, "image_id": 41, "segmentation": [square]},
+            {"id": 4, "image_id": 40, "segmentation": []},
+            {"id": 5, "image_id": 99, "segmentation": [square]},
+        ],
+    )
+    known = open_masks(path, video)
+    found = known.masks(1)
+    assert known.frames == (0, 1) and known.masks(0) == {} and set(found) == {8, 9, 3}
+    assert np.array_equal(found[8], mask[1]) and np.array_equal(found[9], mask[3])
+    exact = np.zeros(SIZE, bool)
+    exact[4:10, 4:14] = True
+    np.testing.assert_array_equal(found[3], exact)
+    theirs = pytest.importorskip("pycocotools.coco").COCO(str(path))
+    item = {"image_id": 41, "segmentation": [square]}
+    np.testing.assert_array_equal(theirs.annToMask(item).astype(bool), exact)
+
+
+def test_masks_as_prompts(video: FrameSource, tmp_path: Path) -> None:
+    with sam2v.open_writer("npz", tmp_path, size=SIZE) as writer:
+        for index in range(FRAMES):
+            writer.write(result_of(index))
+    known = open_masks(tmp_path, video)
+    first = known.prompts()
+    assert {index: list(several) for index, several in first.items()} == {0: [1, 300], 2: [3]}
+    assert np.array_equal(first[2][3].mask, masks_of(2)[3])
+    assert {index: list(several) for index, several in known.prompts([3, 0]).items()} == {0: [1, 300], 3: [1, 3, 300]}
+    with pytest.raises(ValueError, match="no mask on frame 9"):
+        known.prompts([9])
+    results = list(sam2v.track(np.zeros((FRAMES, *SIZE, 3), np.uint8), first))
+    assert len(results) == FRAMES and results[0].obj_ids == [1, 300, 3]
+
+
+def test_what_is_no_masks(video: FrameSource, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        open_masks(tmp_path / "nowhere", video)
+    with pytest.raises(ValueError, match="holds no masks; accepted: a folder that sam2v track wrote"):
+        open_masks(tmp_path, video)
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(ValueError, match="not a file of masks"):
+        open_masks(tmp_path / "a.txt", video)
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(ValueError, match="neither a COCO data set nor a SA-V record"):
+        open_masks(tmp_path / "b.json", video)
+    write_label_map(tmp_path / "large" / "00000.png", np.ones((40, 60), np.uint8))
+    with pytest.raises(ValueError, match="masks and video have different sizes, 60 x 40 and 30 x 20"):
+        open_masks(tmp_path / "large", video)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "error"),
+    [
+        ({"segmentation": {"size": [1 << 20, 1 << 20], "counts": [1 << 40]}}, "frame 1"),
+        ({"segmentation": {"size": [20, 30], "counts": "~~"}}, "frame 1"),
+        ({"segmentation": [[1, 2, 3]]}, "a polygon is a list"),
+        ({"segmentation": [["a"] * 6]}, "frame 1"),
+        ({"segmentation": [[0, 0, 9, 9, 0, 9]], "track_id": "x"}, "every annotation needs"),
+    ],
+)
+def test_a_data_set_of_a_stranger(annotation: dict, error: str, video: FrameSource, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=error):
+        open_masks(coco(tmp_path, [{"id": 1, "image_id": 41, **annotation}]), video).masks(1)
+
+
+def test_images_that_are_too_large(video: FrameSource, tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "1.png", "height": 1 << 20, "width": 1 << 20}]
+    with pytest.raises(ValueError, match="an image of 1048576 x 1048576 pixels"):
+        open_masks(coco(tmp_path, [{"id": 1, "image_id": 1, "segmentation": [[0, 0, 9, 9, 0, 9]]}], images), video)
+
+
+def test_archives_of_a_stranger(video: FrameSource, tmp_path: Path) -> None:
+    (tmp_path / "00000.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(ValueError, match=r"00000\.npz: no archive of masks"):
+        open_masks(tmp_path, video)
+    np.savez(tmp_path / "00000.npz", masks=np.array([{"a": 1}], dtype=object), obj_ids=np.array([1]))
+    with pytest.raises(ValueError, match="no archive of masks"):  # and nothing of it was run
+        open_masks(tmp_path, video)
+    with zipfile.ZipFile(tmp_path / "00000.npz", "w") as archive:  # a few bytes that claim to be a terabyte
+        for name, shape in (("masks", (1 << 20, 1 << 10, 1 << 10)), ("obj_ids", (1 << 20,))):
+            with archive.open(f"{name}.npy", "w") as file:
+                descr = "|b1" if name == "masks" else "<i8"
+                np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    with pytest.raises(ValueError, match="masks would take more than 2048 MB"):
+        open_masks(tmp_path, video)
