@@ -9,6 +9,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 
 from sam2v.app.annotation import Annotation
+from sam2v.app.editor import Editor
 from sam2v.app.library import Library, Video
 from sam2v.app.worker import Worker
 from sam2v.predict.video import VideoPredictor
@@ -22,12 +23,14 @@ class Project:
     Pages have a source of their own, so that looking around does not disturb the decoder that tracking reads from.
 
     Attributes:
-        id: what addresses call it. version: changes with the video, so that pages may keep its frames for good.
+        id: what addresses call it. editor: shows and renders effects.
+        version: changes with the video, so that pages may keep its frames for good.
     """
 
     def __init__(self, video: Video, annotation: Annotation) -> None:
         self.id, self.annotation = video.id, annotation
         self._shown: FrameSource = open_source(video.path)
+        self.editor = Editor(annotation, video.path)
         state = video.path.stat()
         self.version = hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
 
@@ -42,6 +45,7 @@ class Project:
     def close(self) -> None:
         """Save everything and give it back."""
         self._shown.close()
+        self.editor.close()
         self.annotation.close()
 
 

@@ -18,6 +18,7 @@ from app.opened import a_click, served, write_clip
 from PIL import Image
 
 import sam2v
+import sam2v.video.sources
 from sam2v.data.clips import Clip
 from sam2v.data.synthetic import demo_clip
 from sam2v.evaluation import frame_scores
@@ -110,6 +111,24 @@ def test_from_a_video_to_its_masks(person: Person, address: tuple[str, Path], fi
     masks = read_zip(Path(download.value.path()))
     picture_of(person, "exported")
     page.keyboard.press("Escape")
+
+    page.locator(".stage-canvas").focus()
+    person.keys("f")
+    page.get_by_role("button", name="Add an effect").click()
+    page.wait_for_selector('.stage-canvas[data-preview]:not([data-preview=""])')
+    page.get_by_label("What it is done to").select_option("background")
+    page.get_by_label("Effect", exact=True).select_option("pixelate")
+    page.locator('.effects li[title^="Squares"]').wait_for()
+    picture_of(person, "effect")
+    page.locator('button[data-render="png"]').click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download meadow-edited.zip").click(timeout=60_000)
+    rendered = read_zip(Path(download.value.path()))
+    with sam2v.video.sources.open_source(address[1] / "meadow.mp4") as source:
+        for number in (0, 30):
+            inside = masks[number] > 0
+            assert np.array_equal(rendered[number][inside], source[number][inside])
+            assert not np.array_equal(rendered[number], source[number])
 
     expected = by_python(address[1] / "meadow.mp4", prompts, frame)
     assert sorted(masks) == sorted(expected) == list(range(60))
