@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import shutil
 import threading
@@ -17,7 +18,7 @@ from sam2v.effects.edit import Edit
 from sam2v.effects.parse import EFFECTS, parse_effects
 from sam2v.effects.rendering import render
 from sam2v.masks.rle import decode_rle
-from sam2v.video.sources import open_source
+from sam2v.video.base import FrameSource
 
 #: What a video with effects is written as.
 RENDERED = {
@@ -69,13 +70,13 @@ class Editor:
     """Shows and renders a project's video with effects.
 
     Args:
-        annotation: the project. path: its video, which is opened for this alone.
+        annotation: the project; its video is opened anew for this.
     """
 
-    def __init__(self, annotation: Annotation, path: Path) -> None:
-        self.annotation, self._path = annotation, path
+    def __init__(self, annotation: Annotation) -> None:
+        self.annotation = annotation
         self._lock = threading.Lock()
-        self._source: Any = None
+        self._source: FrameSource = copy.deepcopy(annotation.source)
         self._edit: tuple[tuple[str, ...], int, Edit] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,7 +91,7 @@ class Editor:
 
         effects = check_effects(self.annotation, texts)
         with self._lock:
-            picture = self._edited(effects)[frame] if effects else self._opened()[frame]
+            picture = self._edited(effects)[frame] if effects else self._source[frame]
         buffer = io.BytesIO()
         if picture.shape[2] == 4:
             Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
@@ -122,9 +123,7 @@ class Editor:
         self.stop()
         if self._thread is not None:
             self._thread.join(30)
-        with self._lock:
-            if self._source is not None:
-                self._source.close()
+        self._source.close()
 
     def masks(self, frame: int) -> dict[int, np.ndarray]:
         """The objects that are seen on a frame, H x W bool by id."""
@@ -132,16 +131,11 @@ class Editor:
         size = list(self.annotation.source.size)
         return {i: decode_rle({"size": size, "counts": m.counts}) for i, m in kept.items() if not m.is_absent}
 
-    def _opened(self) -> Any:
-        if self._source is None:
-            self._source = open_source(self._path)
-        return self._source
-
     def _edited(self, effects: list[str]) -> Edit:
         """The video with effects; made anew when the effects are others, or anything was done in the project."""
         key, count = tuple(effects), self.annotation.log.count
         if self._edit is None or self._edit[:2] != (key, count):
-            self._edit = (key, count, Edit(self._opened(), self.masks, effects))
+            self._edit = (key, count, Edit(self._source, self.masks, effects))
         return self._edit[2]
 
     def _render(self, effects: list[str], format: str) -> None:
@@ -160,7 +154,8 @@ class Editor:
             exports.mkdir(exist_ok=True)
             if format == "png" and out.is_dir():
                 shutil.rmtree(out)
-            render(self._path, self.masks, effects, out, format=format, progress=progress)  # type: ignore[arg-type]
+            with copy.deepcopy(self._source) as source:
+                render(source, self.masks, effects, out, format=format, progress=progress)  # type: ignore[arg-type]
             name = pack(out, exports, stem) if format == "png" else out.name
         except InterruptedError:
             tell({"type": "rendered", "format": format, "file": None})

@@ -82,6 +82,7 @@ class App {
     const main = h("main", { class: "middle" }, this.rail, h("div", { class: "center" }, this.stage.element, this.wait, this.alerts, this.toasts), this.side());
     this.element = h("div", { class: "sam2v" }, bar, main, this.transport(), this.timeline.element, this.exports.dialog);
     this.element.style.setProperty("--rows", "3");
+    this.embedded = Boolean(model.get("embedded"));
     this.unfollow = followTheme(this.element, () => this.redraw());
   }
 
