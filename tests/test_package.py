@@ -34,7 +34,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
     ("app",),
-    ("cli",),
+    ("cli", "widget"),
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 HEAVY = (

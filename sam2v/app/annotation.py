@@ -286,6 +286,7 @@ class Annotation:
                 for frame, several in state.prompts.items()
             },
             "verified": sorted(state.verified),
+            "effects": state.effects,
             "tracking": tracking,
             "history": {"undo": _named(self.log.to_undo), "redo": _named(self.log.to_redo)},
         }

@@ -11,7 +11,7 @@ from sam2v.output.journal import Journal
 Event = dict[str, Any]
 
 #: Entries that say how something is looked at or how far something got: undoing passes over them.
-_ASIDE = frozenset({"view", "tracked"})
+_ASIDE = frozenset({"view", "tracked", "effects"})
 
 
 class EventLog:

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
+from pathlib import Path
 
 from sam2v.app.annotation import Annotation
+from sam2v.app.editor import Editor
 from sam2v.app.library import Library, Video
 from sam2v.app.worker import Worker
 from sam2v.predict.video import VideoPredictor
 from sam2v.video.base import FrameSource
-from sam2v.video.sources import open_source
 
 
 class Project:
     """A project that pages are connected to: the annotation, and the frames that pages look at.
 
-    Pages have a source of their own, so that looking around does not disturb the decoder that tracking reads from.
+    Pages have sources of their own, so that looking around does not disturb the decoder that tracking reads from.
+
+    Args:
+        id: what addresses call it. annotation: the project.
 
     Attributes:
-        id: what addresses call it. version: changes with the video, so that pages may keep its frames for good.
+        editor: shows and renders effects.
+        version: changes with the video, so that pages may keep its frames for good.
     """
 
-    def __init__(self, video: Video, annotation: Annotation) -> None:
-        self.id, self.annotation = video.id, annotation
-        self._shown: FrameSource = open_source(video.path)
-        state = video.path.stat()
-        self.version = hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
+    def __init__(self, id: str, annotation: Annotation) -> None:
+        self.id, self.annotation = id, annotation
+        self._shown: FrameSource = copy.deepcopy(annotation.source)
+        self.editor = Editor(annotation)
+        about = "" if annotation.source.path is None else _about(annotation.source.path)
+        self.version = hashlib.sha256(about.encode()).hexdigest()[:12]
 
     def jpeg(self, frame: int) -> bytes:
         """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
@@ -42,6 +49,7 @@ class Project:
     def close(self) -> None:
         """Save everything and give it back."""
         self._shown.close()
+        self.editor.close()
         self.annotation.close()
 
 
@@ -79,7 +87,7 @@ class Projects:
         self._evict()
         folder = self.library.folder(video)
         source = self.library.open(video)
-        return Project(video, Annotation(folder, source, video.name, self.predictor, self.worker))
+        return Project(video.id, Annotation(folder, source, video.name, self.predictor, self.worker))
 
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""
@@ -94,3 +102,9 @@ class Projects:
                 del self._open[id]
         for _, project in closing:
             project.close()
+
+
+def _about(path: Path) -> str:
+    """When a file or folder was changed, and its size."""
+    state = path.stat()
+    return f"{state.st_mtime_ns} {state.st_size}"

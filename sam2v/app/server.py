@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import mimetypes
 from collections.abc import AsyncIterator
 from functools import partial
@@ -19,6 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from sam2v.app.editor import RENDERED, describe_effects
 from sam2v.app.exports import export_folder
 from sam2v.app.guard import Guard
 from sam2v.app.projects import Project, Projects
@@ -55,6 +57,7 @@ class Server:
             Route("/api/library", self.library),
             Route("/api/uploads", self.upload, methods=["POST"]),
             Route(project + "/frames/{frame:int}.jpg", self.frame),
+            Route(project + "/preview/{frame:int}", self.preview),
             Route(project + "/exports/{name}", self.export),
             WebSocketRoute(project + "/socket", self.socket),
         ]
@@ -92,7 +95,16 @@ class Server:
             {"id": video.id, "name": video.name, "project": video.has_project, "chosen": video.path == single}
             for video in videos
         ]
-        return JSONResponse({"videos": offered, "formats": FORMATS, "most_bytes": self.most_bytes, **self.about})
+        return JSONResponse(
+            {
+                "videos": offered,
+                "formats": FORMATS,
+                "rendered": RENDERED,
+                "effects": describe_effects(),
+                "most_bytes": self.most_bytes,
+                **self.about,
+            }
+        )
 
     async def upload(self, request: Request) -> Response:
         """Take a video; its name is in the query, its bytes are the body."""
@@ -118,6 +130,17 @@ class Server:
             "private, max-age=31536000, immutable" if request.query_params.get("v") == project.version else "no-cache"
         )
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": kept})
+
+    async def preview(self, request: Request) -> Response:
+        """A frame with the effects that the query names."""
+        try:
+            project = await self._project(request.path_params["id"])
+            effects = json.loads(request.query_params.get("effects", "[]"))
+            frame = request.path_params["frame"]
+            picture, kind = await run_in_threadpool(project.editor.preview, frame, effects)
+        except (KeyError, IndexError, ValueError, TypeError, OSError, RecursionError) as error:
+            return PlainTextResponse(error_text(error), 400)
+        return Response(picture, media_type=kind, headers={"Cache-Control": "no-store"})
 
     async def export(self, request: Request) -> Response:
         """A file that was exported, as a download."""

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sam2v.app import editing
 from sam2v.app.annotation import Annotation, Message
+from sam2v.app.editor import check_effects
 from sam2v.app.exports import export_steps
 from sam2v.app.projects import Project
 
@@ -58,12 +59,21 @@ class Allowance:
         return True
 
 
-def answer(annotation: Annotation, message: Message) -> Message:
+def answer(project: Project, message: Message) -> Message:
     """Do what a page asks, in the worker's thread.
 
     Raises:
         ValueError and others: it cannot be done; the text says why.
     """
+    annotation = project.annotation
+    if message.get("do") == "effects":
+        annotation.record("effects", effects=check_effects(annotation, message.get("effects")))
+        return {}
+    if message.get("do") == "render":
+        return project.editor.render(message)
+    if message.get("do") == "stop_rendering":
+        project.editor.stop()
+        return {}
     if message.get("do") == "export":
         steps = export_steps(annotation, str(message.get("format")))
         next(steps)  # what is wrong is said at once
@@ -71,7 +81,7 @@ def answer(annotation: Annotation, message: Message) -> Message:
         return {}
     asked = _ASKED.get(str(message.get("do")))
     if asked is None:
-        raise ValueError(f"do must be one of {', '.join([*_ASKED, 'export'])}")
+        raise ValueError(f"do must be one of {', '.join([*_ASKED, 'export', 'effects', 'render', 'stop_rendering'])}")
     return asked(annotation, message)
 
 
@@ -89,7 +99,7 @@ async def serve(socket: WebSocket, project: Project, about: Message) -> None:
     tell({"type": "hello", **about})
     sending = asyncio.create_task(_send(socket, queue))
     try:
-        await _receive(socket, annotation, tell, sending)
+        await _receive(socket, project, tell, sending)
     except WebSocketDisconnect:
         pass
     finally:
@@ -99,9 +109,7 @@ async def serve(socket: WebSocket, project: Project, about: Message) -> None:
             await sending
 
 
-async def _receive(
-    socket: WebSocket, annotation: Annotation, tell: Callable[[Message], None], sending: asyncio.Task
-) -> None:
+async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message], None], sending: asyncio.Task) -> None:
     allowance = Allowance()
     while not sending.done():
         text = await socket.receive_text()
@@ -119,7 +127,7 @@ async def _receive(
             tell({"type": "error", "text": "a message that is no JSON object was ignored"})
             continue
         number = message.get("ask")
-        future = annotation.worker.submit(lambda message=message: answer(annotation, message))  # type: ignore[misc]
+        future = project.annotation.worker.submit(lambda message=message: answer(project, message))  # type: ignore[misc]
         future.add_done_callback(lambda done, number=number: tell(_reply(number, done)))  # type: ignore[misc]
 
 

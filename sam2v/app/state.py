@@ -63,12 +63,13 @@ class Tracking:
 
 @dataclass
 class ProjectState:
-    """Everything that follows from the events. Prompts are by frame and object."""
+    """Everything that follows from the events. Prompts are by frame and object; effects are texts."""
 
     objects: dict[int, ObjectInfo] = field(default_factory=dict)
     prompts: dict[int, dict[int, FramePrompt]] = field(default_factory=dict)
     verified: set[int] = field(default_factory=set)
     tracking: Tracking | None = None
+    effects: list[str] = field(default_factory=list)
     next_id: int = 1
 
     @classmethod
@@ -103,6 +104,8 @@ class ProjectState:
                 self._describe(about)
             for obj_id, parts in event["prompts"].items():
                 self._prompt(event["frame"], int(obj_id), FramePrompt(**parts))
+        elif do == "effects":
+            self.effects = list(event["effects"])
         elif do == "verify":
             (self.verified.update if event["verified"] else self.verified.difference_update)(event["frames"])
         elif do == "track":

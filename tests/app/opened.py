@@ -50,7 +50,7 @@ class Opened:
         return self.project.annotation
 
     def ask(self, do: str, **message: Any) -> Any:
-        return self.worker.submit(lambda: answer(self.annotation, {"do": do, **message})).result(60)
+        return self.worker.submit(lambda: answer(self.project, {"do": do, **message})).result(60)
 
     def wait(self) -> None:
         """Until tracking has ended."""

@@ -207,6 +207,34 @@ def test_bad_messages_are_named_and_change_nothing(open_project: Open, clip: Cli
     assert opened.annotation.log.count == count
 
 
+def test_frames_with_effects_follow_the_masks(open_project: Open, clip: Clip) -> None:
+    import io
+
+    from PIL import Image
+
+    opened = open_project()
+    prompted(opened, clip)
+    effects = ["background:fill=#102030", "1:cutout"]
+    opened.ask("effects", effects=effects)
+    assert opened.ask("describe")["effects"] == effects
+
+    def alpha() -> np.ndarray:
+        data, kind = opened.project.editor.preview(0, effects)
+        assert kind == "image/png"
+        return np.array(Image.open(io.BytesIO(data)))[..., 3] > 0
+
+    def mask() -> np.ndarray:
+        return decode_rle({"size": list(clip.size), "counts": opened.masks()[0][1].counts})
+
+    assert np.array_equal(alpha(), mask())
+    opened.ask("prompt", frame=0, object=1, prompt={"box": [10, 10, 60, 60]})
+    assert np.array_equal(alpha(), mask())
+    with pytest.raises(ValueError, match="there is no object 9"):
+        opened.ask("effects", effects=["9:blur"])
+    with pytest.raises(ValueError, match="format must be one of"):
+        opened.ask("render", effects=effects, format="avi")
+
+
 def test_a_folder_is_one_servers(open_project: Open, videos: Path, predictor: sam2v.VideoPredictor) -> None:
     opened = open_project()
     library = Library(videos, opened.annotation.folder.parent)

@@ -116,6 +116,7 @@ WAYS_OUT = [
         "/static/{}",
         "/static/x/../{}",
         "/api/projects/{}/frames/0.jpg",
+        "/api/projects/{}/preview/0",
         "/api/projects/meadow.mp4/exports/{}",
         "/api/projects/meadow.mp4/exports/png/../{}",
         "/api/projects/secret.txt/frames/0.jpg?{}",
@@ -127,8 +128,20 @@ def test_no_path_leads_out(client: TestClient, route: str, way: str) -> None:
     except Exception as error:  # the client itself sends no such address
         assert "InvalidURL" in type(error).__name__
         return
-    assert answer.status_code in (404, 405)
+    assert answer.status_code in (400, 404, 405)
     assert "root:" not in answer.text and "not on offer" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "effects",
+    ["x", "{}", "[1]", '["background"]', '["7:blur"]', '["background:blur=1e99"]', json.dumps(["background:blur"] * 99)]
+    + ['["background:' + "x" * 300 + '"]', "[" * 5000],
+)
+def test_effects_that_are_none_are_refused(client: TestClient, effects: str) -> None:
+    answer = client.get("/api/projects/meadow.mp4/preview/0", params={"effects": effects})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "unexpected" not in answer.text and "\n" not in answer.text
 
 
 def test_no_path_leads_out_of_the_sockets(client: TestClient) -> None:

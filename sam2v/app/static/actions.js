@@ -25,6 +25,7 @@ export class Actions {
     const { store } = this;
     const frame = store.frame;
     this.app.player.stop();
+    if (store.previewing) this.app.effects.preview(false);
     this.queue = this.queue.then(async () => {
       const id = store.selected;
       const old = id === null ? { points: [], box: null, mask: null } : store.promptOf(frame, id);
@@ -167,6 +168,10 @@ export class Actions {
 
   exporting() {
     this.app.exports.open();
+  }
+
+  effects() {
+    this.app.turnTo(this.app.effects.element.hidden ? "Effects" : "Objects");
   }
 
   escape() {

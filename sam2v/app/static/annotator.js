@@ -3,6 +3,7 @@
 import { Actions, nameEvent } from "./actions.js";
 import { commandsOf, helpSheet, press } from "./commands.js";
 import { h, iconButton, setIcon } from "./dom.js";
+import { Effects } from "./effects.js";
 import { Exports } from "./exports.js";
 import { Link } from "./link.js";
 import { ObjectList } from "./objects.js";
@@ -24,6 +25,7 @@ class App {
     this.timeline = new Timeline(this.store);
     this.list = new ObjectList(this.store, this.actions);
     this.exports = new Exports(this, model.get("formats") ?? {});
+    this.effects = new Effects(this, model.get("effects") ?? [], model.get("rendered") ?? {});
     this.commands = commandsOf(this);
     this.build(model);
     el.append(this.element);
@@ -77,10 +79,40 @@ class App {
     this.toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
     this.alerts = h("div", { class: "toasts alerts", role: "alert" });
     this.wait = h("div", { class: "wait", hidden: true });
-    const main = h("main", { class: "middle" }, this.rail, h("div", { class: "center" }, this.stage.element, this.wait, this.alerts, this.toasts), this.list.element);
+    const main = h("main", { class: "middle" }, this.rail, h("div", { class: "center" }, this.stage.element, this.wait, this.alerts, this.toasts), this.side());
     this.element = h("div", { class: "sam2v" }, bar, main, this.transport(), this.timeline.element, this.exports.dialog);
     this.element.style.setProperty("--rows", "3");
+    this.embedded = Boolean(model.get("embedded"));
     this.unfollow = followTheme(this.element, () => this.redraw());
+  }
+
+  /** Objects or effects. */
+  side() {
+    const pages = { Objects: this.list.element, Effects: this.effects.element };
+    const panel = h("aside", { class: "panel" });
+    const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Objects or effects" });
+    this.turnTo = (name) => {
+      for (const tab of tabs.children) {
+        const chosen = tab.textContent === name;
+        tab.setAttribute("aria-selected", chosen);
+        tab.tabIndex = chosen ? 0 : -1;
+        pages[tab.textContent].hidden = !chosen;
+      }
+    };
+    for (const [name, page] of Object.entries(pages)) {
+      page.setAttribute("role", "tabpanel");
+      const turn = (event) => {
+        if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+        const other = [...tabs.children].find((one) => one !== event.target);
+        this.turnTo(other.textContent);
+        other.focus();
+        event.stopPropagation();
+      };
+      tabs.append(h("button", { type: "button", role: "tab", onclick: () => this.turnTo(name), onkeydown: turn }, name));
+    }
+    panel.append(tabs, ...Object.values(pages));
+    this.turnTo("Objects");
+    return panel;
   }
 
   transport() {
@@ -164,7 +196,7 @@ class App {
     });
     this.updateTool();
     this.keydown = (event) => {
-      if (event.target.matches?.("input[type=text], input[type=number], textarea") || document.querySelector("dialog[open]")) return;
+      if (event.target.matches?.("input[type=text], input[type=number], input[type=range], select, textarea") || document.querySelector("dialog[open]")) return;
       if (!this.element.isConnected || (this.embedded && !this.element.contains(document.activeElement))) return;
       if ((event.key === " " || event.key === "Enter") && event.target.closest?.("button, a, input")) return;
       if (store.ready && press(this.commands, event, this)) event.preventDefault();
@@ -190,7 +222,7 @@ class App {
     for (const button of this.trackButtons) button.hidden = running;
     this.stop.hidden = this.progress.hidden = !running;
     this.resume.hidden = running || !left;
-    this.progressText.textContent = running ? `frame ${tracking.at ?? "…"}, ${remaining} to go` : left ? `stopped at frame ${tracking.at ?? "…"}` : "";
+    this.progressText.textContent = running ? `frame ${tracking.at ?? "…"}, ${remaining} to go` : left ? (tracking.at === null ? "tracking stopped" : `stopped at frame ${tracking.at}`) : "";
     if (running) this.progress.value = this.total ? 1 - remaining / this.total : 0;
     this.element.classList.toggle("tracking", running);
   }

@@ -57,6 +57,8 @@ export function commandsOf(app) {
     ["Everything", "Ctrl+Shift+z", "Redo", () => actions.redo()],
     ["", "Ctrl+y", "", () => actions.redo()],
     ["Everything", "x", "Export", () => actions.exporting()],
+    ["Everything", "f", "Effects, or back to objects", () => actions.effects()],
+    ["Everything", "d", "Show the frame with its effects, or without", () => app.effects.preview(!store.previewing)],
     ["Everything", "+", "Zoom in", () => stage.zoom(1.25)],
     ["Everything", "-", "Zoom out", () => stage.zoom(0.8)],
     ["Everything", "0", "Show the whole picture", () => stage.fit()],

@@ -37,6 +37,18 @@ export class Link {
     return response.blob();
   }
 
+  /** The picture of a frame with effects, as a Blob. */
+  async preview(index, effects) {
+    const address = this.model.get("preview_at");
+    if (!address) {
+      const { kind, buffers } = await this.ask("preview", { frame: index, effects });
+      return new Blob([buffers[0]], { type: kind });
+    }
+    const response = await fetch(`${address.replace("{frame}", index)}?effects=${encodeURIComponent(JSON.stringify(effects))}`);
+    if (!response.ok) throw new Error(await response.text());
+    return response.blob();
+  }
+
   take(message, buffers) {
     if (message.type === "reply") {
       const asked = this.waiting.get(message.ask);

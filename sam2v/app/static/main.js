@@ -21,7 +21,7 @@ async function start() {
     return;
   }
   const model = new SocketModel(id);
-  model.values.set("formats", library.formats);
+  for (const name of ["formats", "effects", "rendered"]) model.values.set(name, library[name]);
   model.values.set("about", `${library.model} on ${library.device}`);
   if (!chosen) model.values.set("home", "/");
   model.on("refused", (text) => fail(text));

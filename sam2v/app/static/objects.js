@@ -13,7 +13,7 @@ export class ObjectList {
     const head = h(
       "div",
       { class: "panel-head" },
-      h("h2", {}, "Objects"),
+      h("span", { class: "spread" }),
       iconButton("auto", "Find everything on this frame", "A", () => actions.auto(), "Auto"),
       iconButton("plus", "New object: the next click makes one", "N", () => actions.newObject(), "New"),
     );
@@ -21,7 +21,7 @@ export class ObjectList {
     this.remove = iconButton("bin", "Delete the selected object", "Del", () => actions.remove(), "Delete");
     this.clear = iconButton("clear", "Clear the selected object's prompts on this frame", "C", () => actions.clear(), "Clear");
     const foot = h("div", { class: "panel-foot" }, this.clear, this.merge, this.remove);
-    this.element = h("section", { class: "panel", "aria-label": "Objects" }, head, this.empty, this.list, this.classes, foot);
+    this.element = h("section", { class: "objects-panel", "aria-label": "Objects" }, head, this.empty, this.list, this.classes, foot);
     store.on("objects loaded", () => this.update());
     store.on("frame masks strips", () => this.updateStates());
     this.update();

@@ -32,6 +32,7 @@ export class SocketModel {
       this.wait = 300;
       const id = encodeURIComponent(message.id);
       this.values.set("frames_at", `/api/projects/${id}/frames/{frame}.jpg?v=${message.version}`);
+      this.values.set("preview_at", `/api/projects/${id}/preview/{frame}`);
       this.values.set("exports_at", `/api/projects/${id}/exports/{file}`);
       for (const text of this.queue.splice(0)) this.socket.send(text);
       this.emit("opened");

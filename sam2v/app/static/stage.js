@@ -90,10 +90,13 @@ export class Stage {
     context.clearRect(0, 0, this.element.clientWidth, this.element.clientHeight);
     const bitmap = store.bitmap(store.frame);
     if (bitmap) this.shown = store.frame;
-    const picture = bitmap ?? store.bitmap(this.shown);
+    const edited = store.previewOf(store.frame);
+    const picture = edited ?? bitmap ?? store.bitmap(this.shown);
+    this.canvas.dataset.preview = edited ? store.frame : "";
     const [width, height] = [store.width * view.scale, store.height * view.scale];
     context.imageSmoothingEnabled = view.scale < 6;
     context.imageSmoothingQuality = "high";
+    if (edited) this.paintCheckers(width, height);
     if (picture) context.drawImage(picture, view.x, view.y, width, height);
     else {
       context.fillStyle = "#8884";
@@ -101,11 +104,27 @@ export class Stage {
     }
     const frame = bitmap ? store.frame : this.shown;
     const masks = frame === null ? null : store.masksOf(frame);
-    if (masks) this.paintMasks(frame, masks, width, height);
+    if (masks && !edited) this.paintMasks(frame, masks, width, height);
     this.canvas.dataset.frame = bitmap && masks ? store.frame : "";
-    if (frame === store.frame) this.paintPrompts();
+    if (frame === store.frame && !edited) this.paintPrompts();
     if (this.draft) this.draft(context, this);
     if (this.cursor) this.paintCursor();
+  }
+
+  /** What is seen through transparent pixels. */
+  paintCheckers(width, height) {
+    if (!this.checkers) {
+      const tile = new OffscreenCanvas(16, 16);
+      const context = tile.getContext("2d");
+      context.fillStyle = "#c9ced3";
+      context.fillRect(0, 0, 16, 16);
+      context.fillStyle = "#f1f3f5";
+      context.fillRect(0, 0, 8, 8);
+      context.fillRect(8, 8, 8, 8);
+      this.checkers = this.context.createPattern(tile, "repeat");
+    }
+    this.context.fillStyle = this.checkers;
+    this.context.fillRect(this.view.x, this.view.y, width, height);
   }
 
   paintMasks(frame, masks, width, height) {

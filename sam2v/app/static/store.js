@@ -48,6 +48,7 @@ export class Store extends EventTarget {
     this.objects = new Map(about.objects.map((object) => [object.id, object]));
     this.prompts = about.prompts;
     this.verified = new Set(about.verified);
+    this.effects = about.effects;
     this.tracking = about.tracking;
     this.history = about.history;
     if (this.selected !== null && !this.objects.has(this.selected)) this.selected = null;
@@ -69,6 +70,7 @@ export class Store extends EventTarget {
     }
     this.takeMasks(message.masks ?? {});
     this.tell("objects", "strips", "tracking", "masks");
+    if (this.previewing && (message.masks || message.reload)) this.previewChanged();
   }
 
   tracked(message) {
@@ -147,6 +149,41 @@ export class Store extends EventTarget {
       if (!this.playing && !this.tracking?.running) this.link.ask("look", { frame }).catch(() => {});
     }, 120);
     this.tell("frame");
+    if (this.previewing) this.previewChanged();
+  }
+
+  /** The frame with the effects, if it is there. */
+  previewOf(frame) {
+    return this.preview?.frame === frame ? this.preview.bitmap : null;
+  }
+
+  /** Have the frame that is shown fetched with the effects, one at a time, the newest last. */
+  previewChanged() {
+    this.stale = true;
+    if (!this.previewing || !this.effects?.length) {
+      this.preview = null;
+      this.tell("picture");
+      return;
+    }
+    if (this.fetching || this.playing) return;
+    this.stale = false;
+    this.fetching = true;
+    const frame = this.frame;
+    this.link
+      .preview(frame, this.effects)
+      .then(createImageBitmap)
+      .then(
+        (bitmap) => {
+          this.preview?.bitmap.close();
+          this.preview = this.previewing ? { frame, bitmap } : null;
+          this.tell("picture");
+        },
+        (error) => this.tellError(error),
+      )
+      .finally(() => {
+        this.fetching = false;
+        if (this.stale) this.previewChanged();
+      });
   }
 
   tellError(error) {

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 const ROW = 22;
 const HEAD = 24;
 const NAMES = 148;
+const ORDER = ["nothing", "absent", "good", "low"];
 export const LOW = 6; // below six tenths of predicted IoU a frame needs work
 
 export class Timeline {
@@ -159,10 +160,20 @@ export class Timeline {
     const [top, bottom] = [y + 5, y + ROW - 5];
     context.fillStyle = style.track;
     context.fillRect(this.x(from), top, (to - from) * step, bottom - top);
+    const apart = Math.max(1, Math.floor(1 / step)); // frames that share a pixel: the one that needs work is seen
+    const at = (frame) => {
+      let what = kind(strip[frame]);
+      for (let near = frame + 1; near < Math.min(to, frame + apart) && what !== "low"; near++) {
+        if (ORDER.indexOf(kind(strip[near])) > ORDER.indexOf(what)) what = kind(strip[near]);
+      }
+      return what;
+    };
     let start = from;
-    for (let frame = from + 1; frame <= to; frame++) {
-      if (frame < to && kind(strip[frame]) === kind(strip[start])) continue;
-      const what = kind(strip[start]);
+    let what = at(from);
+    for (let frame = from + apart; start < to; frame += apart) {
+      const next = frame < to ? at(frame) : null;
+      if (next === what) continue;
+      frame = Math.min(frame, to);
       const [left, wide] = [Math.max(NAMES, this.x(start)), this.x(frame) - this.x(start)];
       if (what === "good" || what === "low") {
         context.globalAlpha = object.visible ? 0.78 : 0.3;
@@ -178,6 +189,7 @@ export class Timeline {
         context.fillRect(left, (top + bottom) / 2 - 1, Math.max(1, wide), 2);
       }
       start = frame;
+      what = next;
     }
     for (const [frame, several] of Object.entries(store.prompts)) {
       if (several[object.id] && frame >= from && frame < to) this.diamond(this.x(Number(frame) + 0.5), y + ROW / 2);

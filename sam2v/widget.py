@@ -1,0 +1,173 @@
+"""The annotator in a notebook: the page's own parts, with the kernel in the server's place."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sam2v.app.annotation import Annotation
+from sam2v.app.bundle import STATIC, bundled
+from sam2v.app.editor import RENDERED, describe_effects
+from sam2v.app.projects import Project
+from sam2v.app.sockets import answer, error_text
+from sam2v.app.worker import Worker
+from sam2v.files import user_path
+from sam2v.masks.result import MaskletFrame
+from sam2v.output.writers import FORMATS
+from sam2v.predict.video import VideoPredictor
+from sam2v.tracking.prompts import Prompt
+from sam2v.tracking.session import Session
+from sam2v.video.sources import open_source
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as error:
+    raise ImportError("sam2v.widget needs more packages: pip install 'sam2v[notebook]'") from error
+
+_HEIGHT = ".sam2v { height: 680px; border: 1px solid var(--line); border-radius: 10px; }"
+
+
+class Annotator(anywidget.AnyWidget):
+    """Point, see, track and correct in a notebook; what comes of it are Python values.
+
+    Show it as the last value of a cell. It is the page of `sam2v annotate`, with the same keys.
+
+    Args:
+        video: the predictor that answers; a name makes one (`VideoPredictor.from_pretrained`).
+        source: a video, as for `VideoPredictor.init_state`; it must be able to go back.
+        out: the project's folder, where every change is kept and from where a later widget goes on; None: a temporary
+            one, which is removed when the widget is closed.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: the video cannot be read. OSError: the folder is in use or not
+            writable.
+    """
+
+    _esm = bundled()
+    _css = (STATIC / "annotator.css").read_text(encoding="utf-8") + _HEIGHT
+    _project: Any = None
+    _temporary: Any = None
+    _worker: Any = None
+    ready = traitlets.Bool(True).tag(sync=True)
+    embedded = traitlets.Bool(True).tag(sync=True)
+    about = traitlets.Unicode("").tag(sync=True)
+    formats = traitlets.Dict().tag(sync=True)
+    rendered = traitlets.Dict().tag(sync=True)
+    effects: Any = traitlets.List().tag(sync=True)
+
+    def __init__(self, video: VideoPredictor | str, source: Any, out: str | Path | None = None) -> None:
+        predictor = VideoPredictor.from_pretrained(video) if isinstance(video, str) else video
+        frames = open_source(source)
+        if not frames.is_seekable:
+            raise ValueError("the annotator needs a video that can go back: a file, a folder, an array or a list")
+        self._temporary = tempfile.TemporaryDirectory(prefix="sam2v-") if out is None else None
+        folder = Path(self._temporary.name) / "project" if self._temporary is not None else user_path(str(out))
+        name = frames.path.name if frames.path is not None else "video"
+        self._worker = Worker()
+        opening = self._worker.submit(lambda: Project(name, Annotation(folder, frames, name, predictor, self._worker)))
+        self._project = opening.result()
+        self._project.annotation.listen(lambda message: self.send(_plain(message)))
+        super().__init__(
+            about=str(predictor.model.device), formats=dict(FORMATS), rendered=RENDERED, effects=describe_effects()
+        )
+        self.on_msg(self._asked)
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self._project.annotation.folder
+
+    @property
+    def session(self) -> Session:
+        """The session behind it, with all prompts and results."""
+        return self._project.annotation.segmenter.session
+
+    @property
+    def objects(self) -> dict[int, dict[str, Any]]:
+        """Name, class (`label`), colour and whether it is visible and locked, by object id."""
+        objects = self._project.annotation.state.objects
+        return {obj_id: {k: v for k, v in vars(about).items() if k != "id"} for obj_id, about in objects.items()}
+
+    @property
+    def prompts(self) -> dict[int, dict[int, Prompt]]:
+        """Every prompt by frame and object, as `sam2v.track` takes them."""
+        from sam2v.masks.rle import decode_rle
+
+        return {
+            frame: {
+                obj_id: Prompt(
+                    [point[:2] for point in given.points] or None,
+                    [int(point[2]) for point in given.points] or None,
+                    given.box,
+                    None if given.mask is None else decode_rle(given.mask),
+                )
+                for obj_id, given in several.items()
+            }
+            for frame, several in sorted(self._project.annotation.state.prompts.items())
+        }
+
+    @property
+    def verified(self) -> set[int]:
+        """Frames that were marked as good."""
+        return set(self._project.annotation.state.verified)
+
+    def result(self, frame_idx: int) -> MaskletFrame:
+        """The masks of all objects on a frame, as they are shown; empty where an object was not tracked."""
+        if not 0 <= frame_idx < self._project.annotation.length:
+            raise ValueError(f"frame_idx {frame_idx} is outside the video of {self._project.annotation.length} frames")
+        return self._worker.submit(lambda: self._project.annotation.result(frame_idx)).result()
+
+    def results(self) -> Iterator[MaskletFrame]:
+        """The masks of all frames, for a writer of `sam2v.open_writer`, say."""
+        return (self.result(frame_idx) for frame_idx in range(self._project.annotation.length))
+
+    def close(self) -> None:
+        """Save everything, and give back the video and the folder."""
+        if self._worker is not None:
+            self._worker.close()
+        if self._project is not None:
+            self._project.close()
+        self._worker = self._project = None
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        super().close()
+
+    # -- the page ------------------------------------------------------------------------------------------------------
+
+    def _asked(self, _: Any, message: Any, buffers: Any) -> None:
+        """Answer the page: pictures here, everything else in the worker's thread."""
+        if not isinstance(message, Mapping):
+            return
+        asked = dict(message)
+        number = asked.get("ask")
+        future = self._worker.submit(lambda: self._answered(asked))
+
+        def reply(done: Any) -> None:
+            error = done.exception()
+            if error is not None:
+                self.send({"type": "reply", "ask": number, "error": error_text(error)})
+                return
+            value, sent = done.result()
+            self.send({"type": "reply", "ask": number, "value": _plain(value)}, sent)
+
+        future.add_done_callback(reply)
+
+    def _answered(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        if message.get("do") == "frame":
+            return {}, [self._project.jpeg(self._project.annotation.frame_of(message))]
+        if message.get("do") == "preview":
+            frame = self._project.annotation.frame_of(message)
+            picture, kind = self._project.editor.preview(frame, message.get("effects"))
+            return {"kind": kind}, [picture]
+        return answer(self._project, message), []
+
+
+def _plain(message: Any) -> Any:
+    """What JSON makes of a message: keys are texts then."""
+    return json.loads(json.dumps(message))

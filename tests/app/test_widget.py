@@ -1,0 +1,137 @@
+"""The annotator in a notebook."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+from app.browser import browser_or_skip
+from app.opened import FRAMES, a_click
+
+import sam2v
+from sam2v.data.clips import Clip
+from sam2v.widget import Annotator
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from browser_or_skip()
+
+
+@pytest.fixture
+def annotate(predictor: sam2v.VideoPredictor) -> Iterator[Callable[..., Annotator]]:
+    made: list[Annotator] = []
+
+    def make(source: Any, out: Path | None = None) -> Annotator:
+        made.append(Annotator(predictor, source, out))
+        return made[-1]
+
+    yield make
+    for widget in made:
+        widget.close()
+
+
+def frames_of(clip: Clip) -> np.ndarray:
+    return clip.frames.permute(0, 2, 3, 1).numpy()
+
+
+def ask(widget: Annotator, do: str, **message: Any) -> tuple[dict[str, Any], list[bytes]]:
+    """What the page would do: a message, and its answer."""
+    answers: list[tuple[dict[str, Any], list[bytes]]] = []
+    send = widget.send
+    widget.send = lambda content, buffers=None: answers.append((content, buffers or []))
+    try:
+        widget._handle_custom_msg({"do": do, "ask": 7, **message}, [])
+        widget._worker.submit(lambda: None).result(60)
+        for _ in range(200):
+            found = [given for given in answers if given[0].get("ask") == 7]
+            if found:
+                return found[0]
+            widget._worker.submit(lambda: None).result(60)
+        raise AssertionError("no answer")
+    finally:
+        widget.send = send
+
+
+def test_what_was_done_is_there_as_values(annotate: Callable[..., Annotator], clip: Clip, tmp_path: Path) -> None:
+    widget = annotate(frames_of(clip), tmp_path / "project")
+    ask(widget, "prompt", frame=0, prompt={"points": [a_click(clip, 0)]}, name="Fox")
+    ask(widget, "track", frame=0, direction="forward")
+    while widget._worker.submit(lambda: widget._project.annotation.run.is_running).result(60):
+        pass
+    assert widget.objects[1]["name"] == "Fox"
+    assert widget.prompts[0][1].points == [a_click(clip, 0)[:2]]
+    results = list(widget.results())
+    tracked = [
+        r.binary()
+        for r in sam2v.track(
+            frames_of(clip), widget.prompts, model=widget._project.annotation.segmenter.predictor.model
+        )
+    ]
+    assert all(np.array_equal(result.binary(), mask) for result, mask in zip(results, tracked, strict=True))
+    assert widget.session.obj_ids == [1]
+    answer, buffers = ask(widget, "frame", frame=3)
+    assert buffers[0][:3] == b"\xff\xd8\xff"
+    answer, _ = ask(widget, "frame", frame=FRAMES)
+    assert answer["error"].startswith("frame must be a whole number")
+    widget.close()
+    again = annotate(frames_of(clip), tmp_path / "project")
+    assert again.objects[1]["name"] == "Fox"
+    assert np.array_equal(again.result(5).binary(), results[5].binary())
+
+
+def test_a_stream_cannot_be_annotated(annotate: Callable[..., Annotator], clip: Clip) -> None:
+    with pytest.raises(ValueError, match="can go back"):
+        annotate(iter(frames_of(clip)))
+
+
+PAGE = """
+async (esm) => {
+    const module = await import(URL.createObjectURL(new Blob([esm], { type: "text/javascript" })));
+    const listeners = {};
+    const values = { ready: true, embedded: true, formats: {}, rendered: {}, effects: [], about: "cpu" };
+    window.tell = ([message, buffers]) => (listeners["msg:custom"] ?? []).forEach((listener) => listener(message,
+        buffers.map((text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer))));
+    const model = {
+        get: (name) => values[name],
+        on: (name, listener) => (listeners[name] ??= []).push(listener),
+        send: (message) => window.kernel(message).then((answers) => answers.forEach(window.tell)),
+    };
+    module.default.render({ model, el: document.body });
+}
+"""
+
+
+def test_the_page_runs_on_a_widgets_model(annotate: Callable[..., Annotator], clip: Clip, browser: Any) -> None:
+    """The bundle, in a real browser, with this process as the kernel."""
+    widget = annotate(frames_of(clip))
+    page = browser.new_page(viewport={"width": 1100, "height": 760})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def kernel(message: dict[str, Any]) -> list[Any]:
+        told: list[Any] = []
+        stop = widget._project.annotation.listen(lambda change: told.append([change, []]))
+        content, buffers = ask(widget, message.pop("do"), **{**message, "ask": 7})
+        stop()
+        content["ask"] = message["ask"]
+        return [*told, [content, [base64.b64encode(buffer).decode() for buffer in buffers]]]
+
+    page.expose_function("kernel", kernel)
+    page.set_content("<!doctype html><body></body>")
+    page.add_style_tag(content=Annotator._css if isinstance(Annotator._css, str) else str(Annotator._css))
+    page.evaluate(PAGE, str(Annotator._esm))
+    page.wait_for_selector('.stage-canvas[data-frame="0"]', timeout=20_000)
+    page.locator(".stage-canvas").click()
+    page.wait_for_selector('.objects li[data-object="1"]', timeout=20_000)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector('.stage-canvas[data-frame="1"]', timeout=20_000)
+    assert not errors
+    assert list(widget.objects) == [1]
+    page.close()
