@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -20,6 +21,8 @@ from sam2v.app.projects import Project
 
 #: Bytes of a message, messages a second over a while, how many at once, and how many may wait to be sent.
 MOST_BYTES, RATE, BURST, WAITING = 2**20, 100.0, 400.0, 4000
+#: Messages of a page that may wait for their answers; before it has some, no more is read.
+UNANSWERED = 64
 
 _ASKED: dict[str, Callable[[Annotation, Message], Message]] = {
     "describe": Annotation.describe,
@@ -110,7 +113,13 @@ async def serve(socket: WebSocket, project: Project, about: Message) -> None:
 
 
 async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message], None], sending: asyncio.Task) -> None:
-    allowance = Allowance()
+    allowance, room, loop = Allowance(), asyncio.Semaphore(UNANSWERED), asyncio.get_running_loop()
+
+    def reply(number: Any, done: Any) -> None:
+        tell(_reply(number, done))
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(room.release)
+
     while not sending.done():
         text = await socket.receive_text()
         if len(text) > MOST_BYTES:
@@ -126,9 +135,9 @@ async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message]
         except (ValueError, RecursionError):
             tell({"type": "error", "text": "a message that is no JSON object was ignored"})
             continue
-        number = message.get("ask")
-        future = project.annotation.worker.submit(lambda message=message: answer(project, message))  # type: ignore[misc]
-        future.add_done_callback(lambda done, number=number: tell(_reply(number, done)))  # type: ignore[misc]
+        await room.acquire()
+        future = project.annotation.worker.submit(partial(answer, project, message))
+        future.add_done_callback(partial(reply, message.get("ask")))
 
 
 async def _send(socket: WebSocket, queue: asyncio.Queue[Message]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from sam2v.app.launch import hosts_of
 from sam2v.app.library import Library
 from sam2v.app.projects import Projects
 from sam2v.app.server import make_app
-from sam2v.app.sockets import BURST, MOST_BYTES
+from sam2v.app.sockets import BURST, MOST_BYTES, UNANSWERED
 from sam2v.app.worker import Worker
 
 HERE = "http://127.0.0.1:8000"
@@ -238,6 +241,21 @@ def test_a_flood_is_cut_off(client: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect) as closed:
         flood()
     assert closed.value.code == 1008
+
+
+def test_what_waits_for_answers_does_not_pile_up(client: TestClient, projects: Projects) -> None:
+    asked, held, submit = [], threading.Event(), projects.worker.submit
+    with client.websocket_connect(SOCKET) as socket, pytest.MonkeyPatch.context() as patch:
+        projects.worker.submit(held.wait)
+        patch.setattr(projects.worker, "submit", lambda job: (asked.append(job), submit(job))[1])
+        for number in range(3 * UNANSWERED):
+            socket.send_text(json.dumps({"do": "worst", "ask": number}))
+        time.sleep(0.5)
+        assert len(asked) == UNANSWERED
+        held.set()
+        answers = (socket.receive_json() for _ in range(4 * UNANSWERED))
+        replies = islice((answer["ask"] for answer in answers if answer["type"] == "reply"), 3 * UNANSWERED)
+        assert list(replies) == list(range(3 * UNANSWERED))
 
 
 def test_long_and_strange_messages_do_no_harm(client: TestClient) -> None:
