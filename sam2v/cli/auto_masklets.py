@@ -14,7 +14,7 @@ from sam2v.cli.masklet_options import add_masklet_arguments, masklet_options_fro
 from sam2v.cli.options import load_model_from, no_progress
 
 if TYPE_CHECKING:
-    from sam2v.automatic.masklets import Masklets
+    from sam2v.automatic.masklets import AutomaticMasklets, Masklets
     from sam2v.output.writers import Format
     from sam2v.video.base import FrameSource
 
@@ -37,10 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, source: Path) -> int:
     """Find and track everything in a video, and write it as it comes."""
-    from tqdm import tqdm
-
     from sam2v.automatic.masklets import AutomaticMasklets
-    from sam2v.output.writers import checked_formats, open_writers, remove_results
+    from sam2v.output.lock import FolderLock
+    from sam2v.output.writers import checked_formats, remove_results
     from sam2v.video.sources import open_source
 
     options = masklet_options_from(args)
@@ -48,19 +47,31 @@ def run(args: argparse.Namespace, source: Path) -> int:
     frames = open_source(source)
     _check_inputs_stay(frames, source, out, formats)
     finder = AutomaticMasklets(load_model_from(args), options=options)
-    for name in formats:
-        remove_results(name, out)
-    length = frames.known_length()
-    with tqdm(total=length, unit="frame", disable=no_progress(args)) as bar:
+    with FolderLock(out):
+        for name in formats:
+            remove_results(name, out)
+        found, count = _track(finder, frames, formats, args)
+        _say(found, count, formats, out, options.max_objects)
+    return 0
+
+
+def _track(
+    finder: AutomaticMasklets, frames: FrameSource, formats: Sequence[Format], args: argparse.Namespace
+) -> tuple[Masklets, int]:
+    """Write every frame; what was found, and how many frames there are."""
+    from tqdm import tqdm
+
+    from sam2v.output.writers import open_writers
+
+    count = 0
+    with tqdm(total=frames.known_length(), unit="frame", disable=no_progress(args)) as bar:
         found = finder.track(frames, step=bar.update)
-        with open_writers(formats, out, source=frames, fps=args.fps) as writer:
-            count = 0
+        with open_writers(formats, args.out, source=frames, fps=args.fps) as writer:
             for result in found:
                 count += 1
                 bar.set_postfix(objects=len(result.obj_ids), refresh=False)
                 writer.write(result.with_frame(frames[result.frame_idx]) if writer.draws else result)
-    _say(found, count, formats, out, options.max_objects)
-    return 0
+    return found, count
 
 
 def _say(found: Masklets, count: int, formats: Sequence[str], out: Path, most: int) -> None:

@@ -70,6 +70,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
     from sam2v.automatic.files import PictureResults
     from sam2v.automatic.masks import AutomaticMasks
+    from sam2v.output.lock import FolderLock
     from sam2v.video.folder import names_of
     from sam2v.video.frames import image_size, read_image
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
         image_size(file)  # what is no picture shows before a model is loaded
     finder = AutomaticMasks(load_model_from(args), options)
     several, count = len(files) > 1, 0
-    with PictureResults(out, options.output_mode) as results:
+    with FolderLock(out), PictureResults(out, options.output_mode) as results:
         bar = tqdm(files, unit="picture", disable=no_progress(args) if several else True)
         for file, name in zip(bar, names_of(files), strict=True):
             frame = read_image(file)

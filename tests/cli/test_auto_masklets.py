@@ -10,6 +10,7 @@ from drawn import drawn_clip
 from PIL import Image
 
 from sam2v.cli.main import main
+from sam2v.output.lock import FolderLock
 
 QUICK = ["--points-per-side", "4", "--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--hot-start", "0"]
 
@@ -34,6 +35,17 @@ def test_a_video_is_written_in_every_format(
     assert 0 < len(known) <= 3 and f"{len(known)} object" in capsys.readouterr().out
     assert sorted(path.name for path in out.glob("*.png")) == [f"{number:05d}.png" for number in range(4)]
     assert (out / "masks.json").is_file() and list(out.glob("*_auto.json"))
+
+
+@pytest.mark.parametrize("what", ["a picture", "a video"])
+def test_a_folder_belongs_to_one_run(
+    frames: Path, nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    source = [str(frames), "--video"] if what == "a video" else [str(frames / "00000.png")]
+    with FolderLock(tmp_path / "out"):
+        assert main(["auto", *source, "--out", str(tmp_path / "out"), *nano]) == 2
+        assert capsys.readouterr().err.endswith("out: in use by another run\n")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".sam2v.lock"]
 
 
 def test_results_never_replace_the_frames(frames: Path, nano: list[str], capsys: pytest.CaptureFixture[str]) -> None:
