@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md from the project's own drawn clips and the embedded model.
+"""Makes the pictures of README.md and docs/effects.md from the project's own drawn clips and the embedded model.
 
     python docs/make_pictures.py [--demo DIR] [--out docs/images] [--checkpoint FILE]
 
@@ -24,7 +24,19 @@ from sam2v.masks.draw import draw_masks
 from sam2v.masks.png import read_label_map
 
 #: Files that this script writes, in the folder of pictures.
-PICTURES = ("demo.jpg", "refinement.jpg", "images.jpg", "everything.jpg")
+PICTURES = ("demo.jpg", "refinement.jpg", "images.jpg", "everything.jpg", "effects.jpg")
+#: Effects that are shown, each panel with its own.
+_EFFECTS = (
+    ("background:blur=8", "1:outline"),
+    ("1:spotlight", "1:outline=white"),
+    ("background:desaturate", "2:recolour=red"),
+    ("background:pixelate=14",),
+    ("1:trail=4",),
+    ("1:enlarge=1.5",),
+    ("2:duplicate=100",),
+    ("objects:erase",),
+    ("objects:cutout", "objects:outline"),
+)
 #: Seed and object of a clip of which one click does not tell enough.
 _HARD = (4, 1)
 _GAP, _CAPTION = 6, 20
@@ -49,6 +61,7 @@ def main() -> None:
     _save(args.out / "refinement.jpg", _refinement_panels(model), columns=2)
     _save(args.out / "images.jpg", _image_panels(model), columns=2)
     _save(args.out / "everything.jpg", _everything_panels(model), columns=2)
+    _save(args.out / "effects.jpg", _effects_panels(), columns=3)
 
 
 def _run_demo(folder: Path, model: object, scratch: Path) -> None:
@@ -127,6 +140,20 @@ def _everything_panels(model: object) -> list[Panel]:
         if result.frame_idx in shown:
             picture = draw_masks(frames[result.frame_idx], result.binary(), result.obj_ids)
             panels.append((picture, f"frame {result.frame_idx}, {len(result.obj_ids)} objects found without a prompt"))
+    return panels
+
+
+def _effects_panels(index: int = 12) -> list[Panel]:
+    """A frame of the demonstration clip, with its exact masks, with effects; what is transparent is white."""
+    clip = demo_clip(frames=2 * index)
+    frames = clip.frames.permute(0, 2, 3, 1).numpy()
+    masks = [dict(enumerate(frame.numpy(), 1)) for frame in clip.masks]
+    panels = []
+    for effects in _EFFECTS:
+        picture = sam2v.effects.Edit(frames, masks.__getitem__, effects)[index]
+        if picture.shape[2] == 4:
+            picture = np.where(picture[..., 3:] > 0, picture[..., :3], np.uint8(255))
+        panels.append((picture, " ".join(effects)))
     return panels
 
 

@@ -28,7 +28,7 @@ def camera_shift(frame: np.ndarray, hidden: np.ndarray, other: np.ndarray, other
         for picture, mask in ((frame, hidden), (other, other_hidden))
     )
     start = _phase_shift(small, small_other)
-    skip = max(1, max(hidden.shape) // 240)
+    skip = max(1, max(hidden.shape) // _SMALL)
 
     def best_of(shifts: list[tuple[int, int]]) -> tuple[int, int]:
         return min(shifts, key=lambda shift: _difference(frame, hidden, other, other_hidden, shift, skip))

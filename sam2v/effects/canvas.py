@@ -65,8 +65,13 @@ class Canvas:
         """Lay pixels over a part of the picture.
 
         Args:
-            window: the part. pixels: h x w x 3, or a colour. cover: h x w, 0 to 1, how much of them is seen.
+            window: the part. pixels: h x w x 3, or a colour. cover: h x w, 0 to 1 (or bool), how much of them is seen.
         """
+        if cover.dtype == np.bool_:
+            np.copyto(self.picture[window], to_bytes(pixels), where=cover[..., None])
+            if self.alpha is not None:
+                self.alpha[window][cover] = 255
+            return
         part, weight = self.picture[window], cover[..., None].astype(np.float32)
         below = 1 - weight
         if self.alpha is not None:

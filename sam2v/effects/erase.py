@@ -90,7 +90,8 @@ class Erase(Effect):
         apart[ring] = part[ring].astype(np.float32) - there[ring]
         if np.abs(apart[ring]).mean() > self.tolerance:
             return np.zeros_like(wanted)
-        step = diffused(apart, ~ring) if apart.any() else apart  # so that no seam is seen
+        coarse = max(1, min(ring.shape) // 64)
+        step = diffused(apart, ~ring, coarse) if apart.any() else apart  # so that no seam is seen
         part[wanted] = to_bytes(there[wanted] + step[wanted])
         return wanted
 

@@ -626,7 +626,7 @@ def test_a_disk_that_is_full_when_the_state_is_saved(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to track: give --point, --box, --mask, --prompts or --exemplar"),
+        ([], "nothing to track: give --point, --box, --mask, --prompts, --masks or --exemplar"),
         (["--point", "0:1:20"], "expected --point F:ID:X,Y[,LABEL]"),
         (["--point", "20,20"], "expected --point F:ID:X,Y[,LABEL]"),
         (["--point", "a:1:20,20"], "expected --point F:ID:X,Y[,LABEL]"),
