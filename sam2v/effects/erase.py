@@ -26,7 +26,8 @@ class Erase(Effect):
     """Take an object out: what is behind it comes from other frames that show it, else from around it by diffusion.
 
     Other frames are moved as the camera has moved (by whole pixels), and used where they agree with this one around the
-    object. Nearer ones go before others. It is done before all other effects, to the frame as it was.
+    object. Nearer ones go before others. Other objects stay whole. It is done before all other effects, to the frame as
+    it was.
 
     Attributes:
         grow: pixels around the mask that go with it, since masks and compression are not exact.
@@ -50,27 +51,25 @@ class Erase(Effect):
             others: further frames of the video, each with a mask of all that moves in it; the nearest first.
         """
         canvas = Canvas(frame, {1: mask})
-        self._fill(canvas.picture, mask, mask, others)
+        self._fill(canvas.picture, mask, np.zeros_like(mask), others)
         return canvas.result()
 
     def on(self, canvas: Canvas, target: Target, scene: Scene | None = None) -> None:
         mask = canvas.mask(target)
-        if scene is None:
-            self._fill(canvas.picture, mask, canvas.mask("objects"), ())
-        else:
-            self._fill(canvas.picture, mask, union(scene.masks(scene.index), canvas.size), _others(scene, canvas.size))
         for obj_id in list(canvas.masks):
             if target in (obj_id, "objects"):
                 del canvas.masks[obj_id]
+        others = () if scene is None else _others(scene, canvas.size)
+        self._fill(canvas.picture, mask, canvas.mask("objects") & ~mask, others)
 
-    def _fill(self, picture: np.ndarray, mask: np.ndarray, hidden: np.ndarray, others: Iterable[Shown]) -> None:
-        """Fill a mask in a picture, in which `hidden` are all that moves."""
-        hole, hidden = grown(mask, self.grow), grown(hidden, self.grow)
+    def _fill(self, picture: np.ndarray, mask: np.ndarray, kept: np.ndarray, others: Iterable[Shown]) -> None:
+        """Fill a mask in a picture; what is `kept`, other objects, stays and gives no colours."""
+        hole, hidden = grown(mask, self.grow) & ~kept, grown(mask | kept, self.grow)
         window = around(hole, _RING + 3)
         if window is None:
             return
         part, missing = picture[window], hole[window].copy()
-        ring = grown(hole[window], _RING) & ~hole[window] & ~hidden[window]
+        ring = grown(hole[window], _RING) & ~hidden[window]
         before = picture.copy()
         for other, other_hidden in others:
             other_hidden = grown(other_hidden, self.grow)
@@ -80,7 +79,9 @@ class Erase(Effect):
             missing &= ~take
             if not missing.any():
                 return
-        np.copyto(part, to_bytes(diffused(part, missing)), where=missing[..., None])
+        unknown = missing | kept[window]
+        fill = diffused(part, missing if unknown.all() else unknown)
+        np.copyto(part, to_bytes(fill), where=missing[..., None])
 
     def _take(self, part: np.ndarray, there: np.ndarray, wanted: np.ndarray, ring: np.ndarray) -> np.ndarray:
         """Fill what is wanted from another frame, if that agrees on the ring; which pixels were filled, h x w bool."""

@@ -184,6 +184,15 @@ def test_diffusion_is_smooth() -> None:
     assert Erase()(FRAME, everything).shape == FRAME.shape  # nothing is left to fill it from
 
 
+def test_other_objects_stay_whole_and_give_no_colours() -> None:
+    left, right = np.zeros((2, *SIZE), bool)
+    left[20:40, 20:40], right[20:40, 40:60] = True, True
+    frame = np.full((*SIZE, 3), 90, np.uint8)
+    frame[left], frame[right] = (250, 0, 0), (0, 0, 250)
+    picture = Edit(frame[None], lambda index: {1: left, 2: right}, ["1:erase"])[0]
+    np.testing.assert_array_equal(picture, np.where(right[..., None], frame, np.uint8(90)))
+
+
 def test_light_that_changes_leaves_no_seam() -> None:
     brighter = (EMPTY[T].astype(int) + 10).clip(0, 255).astype(np.uint8)
     filled = Erase(grow=0)(FRAME, DISC, [(brighter, np.zeros(SIZE, bool))])
