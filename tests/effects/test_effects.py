@@ -216,6 +216,11 @@ def test_a_trail_fades() -> None:
     np.testing.assert_allclose(picture[newest & ~MASKS[T - 6][1]], FRAME[newest & ~MASKS[T - 6][1]] * 0.2, atol=1)
     np.testing.assert_allclose(picture[oldest], FRAME[oldest] * 0.6, atol=1)
     np.testing.assert_array_equal(Trail()(FRAME, DISC), FRAME)
+    white = [black[0], (np.full_like(FRAME, 255), MASKS[T - 6][1])]
+    both = MASKS[T - 3][1] & MASKS[T - 6][1] & ~DISC  # the newer one lies over the older one
+    picture = Trail(length=2, step=3, opacity=0.8)(FRAME, DISC, white)
+    np.testing.assert_allclose(picture[both], (FRAME[both] * 0.6 + 255 * 0.4) * 0.2, atol=1.5)
+    assert both.any()
 
 
 def test_enlarged_objects_are_acted_on_as_they_are_now() -> None:
