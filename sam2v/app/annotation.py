@@ -136,7 +136,7 @@ class Annotation:
 
     def _turn(self, event: Event, go: Callable[[int], bool]) -> None:
         self.state = ProjectState.of(self.log.live)
-        if event["do"] in ("prompt", "remove", "merge", "track") and not go(event["event"]):
+        if event["do"] in ("prompt", "remove", "merge", "track", "import") and not go(event["event"]):
             self._rebuild()
         self.segmenter.verify(self.state.verified)
         self.changed(reload=True)
@@ -208,6 +208,10 @@ class Annotation:
                 masks = self.answer(event["frame"], prompts, state, KINDS if keep else ("track",))
                 if keep:
                     self.store.write(event["frame"], event["event"], masks)
+            elif event["do"] == "import":
+                for frame, several in event["prompts"].items():
+                    given = {int(obj_id): FramePrompt(**parts) for obj_id, parts in several.items()}
+                    self.answer(int(frame), given, state)
             elif event["do"] == "remove":
                 for obj_id in event["objects"]:
                     self.segmenter.remove(obj_id)
