@@ -101,6 +101,15 @@ class Annotation:
             self.segmenter.encode(frame)
         return {}
 
+    def hover(self, message: Message) -> Message:
+        """The mask that a click would give a new object, where that is quick to say: [counts, predicted IoU]."""
+        frame, (height, width) = self.frame_of(message), self.source.size
+        x, y = message.get("x"), message.get("y")
+        if not all(isinstance(v, int | float) and 0 <= v <= most for v, most in ((x, width), (y, height))):
+            raise ValueError("x and y must be a place of the frame")
+        mask = None if self.run.is_running else self.segmenter.glimpse(frame, float(x), float(y))  # type: ignore[arg-type]
+        return {"mask": None if mask is None else [mask.counts, mask.iou]}
+
     def worst(self, message: Message) -> Message:
         """Where to look next: tracked frames that nobody verified, by rising predicted IoU of their worst object."""
         chosen = (
@@ -170,7 +179,7 @@ class Annotation:
         try:
             self.save()
         finally:
-            self.segmenter.session.close()
+            self.segmenter.close()
             self.log.close()
             self.store.close()
             self._lock.__exit__(None, None, None)
