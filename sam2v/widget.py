@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from sam2v.app.annotation import Annotation
 from sam2v.app.bundle import STATIC, bundled
@@ -16,9 +19,10 @@ from sam2v.app.sockets import answer, error_text
 from sam2v.app.worker import Worker
 from sam2v.files import user_path
 from sam2v.masks.result import MaskletFrame
+from sam2v.masks.rle import decode_rle, encode_rle
 from sam2v.output.writers import FORMATS
 from sam2v.predict.video import VideoPredictor
-from sam2v.tracking.prompts import Prompt
+from sam2v.tracking.prompts import Prompt, check_mask
 from sam2v.tracking.session import Session
 from sam2v.video.sources import open_source
 
@@ -76,6 +80,44 @@ class Annotator(anywidget.AnyWidget):
         )
         self.on_msg(self._asked)
 
+    # -- from Python ---------------------------------------------------------------------------------------------------
+
+    def add_prompt(
+        self, frame_idx: int, prompt: Prompt, obj_id: int | None = None, *, name: str = "", label: str = ""
+    ) -> int:
+        """Prompt an object from Python, in place of what it had on that frame; the page shows it. Returns its id.
+
+        Args:
+            obj_id: the object; None adds one, called `name` and of the class `label`.
+
+        Raises:
+            ValueError, TypeError: something is wrong with the prompt, the frame or the object.
+        """
+        points = np.asarray([] if prompt.points is None else prompt.points, float).reshape(-1, 2).tolist()
+        labels = [1] * len(points) if prompt.labels is None else np.asarray(prompt.labels).ravel().tolist()
+        given = {
+            "points": [[*point, int(label)] for point, label in zip(points, labels, strict=True)],
+            "box": None if prompt.box is None else np.asarray(prompt.box, float).ravel().tolist(),
+            "mask": None if prompt.mask is None else encode_rle(check_mask(prompt.mask))["counts"],
+        }
+        about = {key: text for key, text in (("name", name), ("label", label)) if text and obj_id is None}
+        asked = {"do": "prompt", "frame": frame_idx, "object": obj_id, "prompt": given, **about}
+        return int(self._worker.submit(lambda: answer(self._project, asked)).result()["id"])
+
+    def track(self, frame_idx: int = 0, direction: Literal["forward", "backward", "both"] = "forward") -> None:
+        """Track all objects from a frame, as the page's button does, and wait until that has ended.
+
+        Raises:
+            ValueError: there is nothing to track. RuntimeError: it did not come to its end.
+        """
+        asked = {"do": "track", "frame": frame_idx, "direction": direction}
+        self._worker.submit(lambda: answer(self._project, asked)).result()
+        annotation = self._project.annotation
+        while self._worker.submit(lambda: annotation.run.is_running).result():
+            time.sleep(0.02)
+        if annotation.state.tracking is None or not annotation.state.tracking.done:
+            raise RuntimeError("tracking was stopped before its end")
+
     # -- values --------------------------------------------------------------------------------------------------------
 
     @property
@@ -97,8 +139,6 @@ class Annotator(anywidget.AnyWidget):
     @property
     def prompts(self) -> dict[int, dict[int, Prompt]]:
         """Every prompt by frame and object, as `sam2v.track` takes them."""
-        from sam2v.masks.rle import decode_rle
-
         return {
             frame: {
                 obj_id: Prompt(

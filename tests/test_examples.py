@@ -16,7 +16,15 @@ SECONDS_PER_CELL = 300
 
 
 def test_there_are_notebooks() -> None:
-    expected = {"images", "video_refinement", "live_stream", "many_objects", "reading_and_writing", "everything"}
+    expected = {
+        "images",
+        "video_refinement",
+        "live_stream",
+        "many_objects",
+        "reading_and_writing",
+        "everything",
+        "annotate",
+    }
     assert expected <= {path.stem for path in NOTEBOOKS}
 
 

@@ -101,6 +101,15 @@ class Annotation:
             self.segmenter.encode(frame)
         return {}
 
+    def hover(self, message: Message) -> Message:
+        """The mask that a click would give a new object, where that is quick to say: [counts, predicted IoU]."""
+        frame, (height, width) = self.frame_of(message), self.source.size
+        x, y = message.get("x"), message.get("y")
+        if not all(isinstance(v, int | float) and 0 <= v <= most for v, most in ((x, width), (y, height))):
+            raise ValueError("x and y must be a place of the frame")
+        mask = None if self.run.is_running else self.segmenter.glimpse(frame, float(x), float(y))  # type: ignore[arg-type]
+        return {"mask": None if mask is None else [mask.counts, mask.iou]}
+
     def worst(self, message: Message) -> Message:
         """Where to look next: tracked frames that nobody verified, by rising predicted IoU of their worst object."""
         chosen = (
@@ -136,7 +145,7 @@ class Annotation:
 
     def _turn(self, event: Event, go: Callable[[int], bool]) -> None:
         self.state = ProjectState.of(self.log.live)
-        if event["do"] in ("prompt", "remove", "merge", "track") and not go(event["event"]):
+        if event["do"] in ("prompt", "remove", "merge", "track", "import") and not go(event["event"]):
             self._rebuild()
         self.segmenter.verify(self.state.verified)
         self.changed(reload=True)
@@ -170,7 +179,7 @@ class Annotation:
         try:
             self.save()
         finally:
-            self.segmenter.session.close()
+            self.segmenter.close()
             self.log.close()
             self.store.close()
             self._lock.__exit__(None, None, None)
@@ -208,6 +217,10 @@ class Annotation:
                 masks = self.answer(event["frame"], prompts, state, KINDS if keep else ("track",))
                 if keep:
                     self.store.write(event["frame"], event["event"], masks)
+            elif event["do"] == "import":
+                for frame, several in event["prompts"].items():
+                    given = {int(obj_id): FramePrompt(**parts) for obj_id, parts in several.items()}
+                    self.answer(int(frame), given, state)
             elif event["do"] == "remove":
                 for obj_id in event["objects"]:
                     self.segmenter.remove(obj_id)

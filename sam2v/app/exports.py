@@ -28,7 +28,8 @@ def export_steps(annotation: Annotation, format: str) -> Iterator[None]:
         raise ValueError("there is nothing to export: add an object first")
     folder, length = export_folder(annotation, format), annotation.length
     remove_results(format, folder)
-    with open_writer(format, folder, source=annotation.source) as writer:  # type: ignore[arg-type]
+    classes = {obj_id: about.label for obj_id, about in annotation.state.objects.items() if about.label}
+    with open_writer(format, folder, source=annotation.source, classes=classes) as writer:  # type: ignore[arg-type]
         for frame in range(length):
             result = annotation.result(frame)
             writer.write(result.with_frame(annotation.source[frame]) if writer.draws else result)

@@ -9,17 +9,17 @@ import threading
 import time
 import webbrowser
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from sam2v.app.guard import is_loopback
-from sam2v.app.library import Library
+from sam2v.app.importing import import_masks
 from sam2v.app.projects import Projects
 from sam2v.app.server import make_app
 from sam2v.app.sockets import MOST_BYTES
-from sam2v.app.worker import Worker
-from sam2v.predict.video import VideoPredictor
+from sam2v.data.results import open_masks
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,19 @@ class Place:
     port: int = 0
 
 
-def launch(library: Library, predictor: VideoPredictor, about: dict[str, str], place: Place, browser: bool) -> None:
+def begin_with(projects: Projects, masks: Path) -> None:
+    """Import masks into the project of the only video.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: they cannot be read, or are of another video.
+    """
+    (video,) = [video for video in projects.library.videos() if video.path == projects.library.only]
+    annotation = projects.get(video.id).result().annotation
+    found = open_masks(masks, annotation.source)
+    projects.worker.submit(lambda: import_masks(annotation, found)).result()
+
+
+def launch(projects: Projects, about: dict[str, str], place: Place, browser: bool) -> None:
     """Serve until interrupted.
 
     Raises:
@@ -39,13 +51,12 @@ def launch(library: Library, predictor: VideoPredictor, about: dict[str, str], p
     listener = _listener(place)
     port = listener.getsockname()[1]
     token = None if is_loopback(place.host) else secrets.token_urlsafe(24)
-    projects = Projects(library, predictor, Worker())
     app = make_app(projects, about, hosts_of(place.host), token)
     host = f"[{place.host}]" if ":" in place.host else place.host
     shown = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
     address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
     print(f"Annotate at {address}", flush=True)
-    print(f"Projects are in {library.out}. Ctrl-C ends; everything is saved as you go.", flush=True)
+    print(f"Projects are in {projects.library.out}. Ctrl-C ends; everything is saved as you go.", flush=True)
     server = uvicorn.Server(config(app))
     if browser:
         threading.Thread(target=_open_browser, args=(server, address), daemon=True).start()
@@ -81,11 +92,15 @@ def _listener(place: Place) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(64)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise OSError(f"cannot serve at {place.host}, port {place.port}: {error.strerror}") from None
-    listener.listen(64)
     return listener
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -46,6 +47,7 @@ class Segmenter:
     def __init__(self, predictor: VideoPredictor, source: FrameSource, folder: Path) -> None:
         self.predictor, self.source, self.folder = predictor, source, folder
         self.session: Session = predictor.init_state(source)
+        self._aside = copy.deepcopy(self.session)
         self._saved_at, self._cost = 0.0, 0.0
 
     # -- prompts -------------------------------------------------------------------------------------------------------
@@ -54,6 +56,16 @@ class Segmenter:
         """Have a frame's features ready, so that the next click on it is answered at once."""
         with self.session.lock:
             self.predictor.engine.encoder.features(self.session, frame)
+
+    def glimpse(self, frame: int, x: float, y: float) -> StoredMask | None:
+        """The mask that a click would give a new object; None unless the frame is encoded already. Nothing changes."""
+        with self.session.lock:
+            if frame not in self.session.features.encoded:
+                return None
+            self._aside.features = self.session.features
+            result = self.predictor.add_points(self._aside, frame, 1, [(x, y)])
+            self._aside.reset()
+        return stored(result, "prompt")[1]
 
     def prompt(
         self, frame: int, prompts: dict[int, tuple[FramePrompt, FramePrompt]], shown: dict[int, StoredMask]
@@ -168,6 +180,11 @@ class Segmenter:
         """Forget all objects."""
         self.predictor.reset_state(self.session)
 
+    def close(self) -> None:
+        """Give back the video."""
+        self._aside.close()
+        self.session.close()
+
     # -- on disk -------------------------------------------------------------------------------------------------------
 
     def save(self, event: int, frame: int | None, only_if_cheap: bool = False) -> bool:
@@ -200,6 +217,8 @@ class Segmenter:
         for event, at, path in sorted(found, key=lambda item: (item[0], item[2].stat().st_mtime), reverse=True):
             with contextlib.suppress(ValueError, OSError):
                 self.session = self.predictor.load_session(path, self.source)
+                self._aside = copy.deepcopy(self.session)
+                self._aside.reset()
                 return event, None if at == "start" else int(at)
         return None
 

@@ -28,6 +28,7 @@ _ASKED: dict[str, Callable[[Annotation, Message], Message]] = {
     "describe": Annotation.describe,
     "masks": Annotation.masks,
     "look": Annotation.look,
+    "hover": Annotation.hover,
     "worst": Annotation.worst,
     "object": editing.change_object,
     "view": editing.view,

@@ -104,6 +104,12 @@ class ProjectState:
                 self._describe(about)
             for obj_id, parts in event["prompts"].items():
                 self._prompt(event["frame"], int(obj_id), FramePrompt(**parts))
+        elif do == "import":
+            for about in event["objects"]:
+                self._describe(about)
+            for frame, several in event["prompts"].items():
+                for obj_id, parts in several.items():
+                    self._prompt(int(frame), int(obj_id), FramePrompt(**parts))
         elif do == "effects":
             self.effects = list(event["effects"])
         elif do == "verify":

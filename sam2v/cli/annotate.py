@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="for projects (default: the folder 'annotations' beside the videos)"
     )
+    parser.add_argument(
+        "--masks", metavar="PATH", help="begin with masks: what sam2v track wrote, or other PNG, npz, COCO or SA-V"
+    )
     serving = parser.add_argument_group("server")
     serving.add_argument(
         "--host", default="127.0.0.1", help="address to serve at; one that others can reach needs the printed token"
@@ -44,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ImportError("sam2v annotate needs more packages: pip install 'sam2v[app]'") from error
-    from sam2v.app.launch import Place, launch
+    from sam2v.app.launch import Place, begin_with, launch
     from sam2v.app.library import Library
+    from sam2v.app.projects import Projects
+    from sam2v.app.worker import Worker
     from sam2v.files import user_path
     from sam2v.predict.video import VideoPredictor
 
@@ -53,7 +58,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--port must be from 0 to 65535, got {args.port}")
     memory = memory_from(args)
     library = Library(user_path(args.source), None if args.out is None else user_path(args.out))
+    masks = None if args.masks is None else user_path(args.masks)
+    if masks is not None and library.only is None:
+        raise ValueError("--masks belong to one video: name it instead of a folder")
+    if masks is not None and not masks.exists():
+        raise FileNotFoundError(f"--masks {masks}: no such file or folder")
     predictor = VideoPredictor(load_model_from(args), policy=memory, keep_aspect=args.keep_aspect)
+    projects = Projects(library, predictor, Worker())
+    if masks is not None:
+        begin_with(projects, masks)
     about = {"model": args.model, "device": str(predictor.model.device), "memory": memory}
-    launch(library, predictor, about, Place(args.host, args.port), browser=not args.no_browser)
+    launch(projects, about, Place(args.host, args.port), browser=not args.no_browser)
     return 0

@@ -207,6 +207,19 @@ def test_bad_messages_are_named_and_change_nothing(open_project: Open, clip: Cli
     assert opened.annotation.log.count == count
 
 
+def test_a_glimpse_is_the_mask_that_a_click_gives(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    x, y, _ = a_click(clip, 0)
+    assert opened.ask("hover", frame=0, x=x, y=y)["mask"] is None  # nothing is encoded for it
+    opened.ask("look", frame=0)
+    mask = opened.ask("hover", frame=0, x=x, y=y)["mask"]
+    assert not opened.annotation.state.objects and not opened.annotation.segmenter.session.obj_ids
+    opened.ask("prompt", frame=0, prompt={"points": [[x, y, 1]]})
+    assert opened.masks()[0][1].counts == mask[0]
+    with pytest.raises(ValueError, match="a place of the frame"):
+        opened.ask("hover", frame=0, x="1", y=-4)
+
+
 def test_frames_with_effects_follow_the_masks(open_project: Open, clip: Clip) -> None:
     import io
 

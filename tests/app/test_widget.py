@@ -62,9 +62,14 @@ def ask(widget: Annotator, do: str, **message: Any) -> tuple[dict[str, Any], lis
 def test_what_was_done_is_there_as_values(annotate: Callable[..., Annotator], clip: Clip, tmp_path: Path) -> None:
     widget = annotate(frames_of(clip), tmp_path / "project")
     ask(widget, "prompt", frame=0, prompt={"points": [a_click(clip, 0)]}, name="Fox")
-    ask(widget, "track", frame=0, direction="forward")
-    while widget._worker.submit(lambda: widget._project.annotation.run.is_running).result(60):
-        pass
+    assert widget.add_prompt(0, sam2v.Prompt(box=[40, 20, 70, 80]), name="Child", label="person") == 2
+    mask = np.zeros(clip.size, bool)
+    mask[4:20, 4:20] = True
+    widget.add_prompt(0, sam2v.Prompt(mask=mask), 2)
+    assert np.array_equal(widget.prompts[0][2].mask, mask)
+    ask(widget, "undo")
+    assert widget.prompts[0][2].box == [40, 20, 70, 80]
+    widget.track()
     assert widget.objects[1]["name"] == "Fox"
     assert widget.prompts[0][1].points == [a_click(clip, 0)[:2]]
     results = list(widget.results())
@@ -75,7 +80,7 @@ def test_what_was_done_is_there_as_values(annotate: Callable[..., Annotator], cl
         )
     ]
     assert all(np.array_equal(result.binary(), mask) for result, mask in zip(results, tracked, strict=True))
-    assert widget.session.obj_ids == [1]
+    assert widget.session.obj_ids == [1, 2]
     answer, buffers = ask(widget, "frame", frame=3)
     assert buffers[0][:3] == b"\xff\xd8\xff"
     answer, _ = ask(widget, "frame", frame=FRAMES)

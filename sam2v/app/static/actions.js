@@ -197,6 +197,7 @@ export function nameEvent(event, objects) {
       merge: "merging",
       verify: "verified mark",
       track: "tracking",
+      import: "import of masks",
     }[event.do] ?? event.do
   );
 }

@@ -106,7 +106,10 @@ export class Stage {
     const masks = frame === null ? null : store.masksOf(frame);
     if (masks && !edited) this.paintMasks(frame, masks, width, height);
     this.canvas.dataset.frame = bitmap && masks ? store.frame : "";
-    if (frame === store.frame && !edited) this.paintPrompts();
+    if (frame === store.frame && !edited) {
+      if (this.glimpse?.frame === frame) this.paintGlimpse(width, height);
+      this.paintPrompts();
+    }
     if (this.draft) this.draft(context, this);
     if (this.cursor) this.paintCursor();
   }
@@ -142,6 +145,21 @@ export class Stage {
     }
     this.context.imageSmoothingEnabled = true;
     this.context.drawImage(overlay, this.view.x, this.view.y, width, height);
+  }
+
+  /** What a click would select: a light veil with a bright edge. */
+  paintGlimpse(width, height) {
+    const { counts } = this.glimpse;
+    if (this.veiled !== counts) {
+      this.veil ??= document.createElement("canvas");
+      this.veil.width = this.store.width;
+      this.veil.height = this.store.height;
+      const glimpsed = { id: 0, colour: "#ffffff", visible: true };
+      const view = { width: this.store.width, height: this.store.height, selected: null, objects: new Map([[0, glimpsed]]) };
+      paintOverlay(this.veil.getContext("2d"), view, new Map([[0, [counts, 1, 1]]]));
+      this.veiled = counts;
+    }
+    this.context.drawImage(this.veil, this.view.x, this.view.y, width, height);
   }
 
   paintPrompts() {

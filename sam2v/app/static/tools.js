@@ -46,6 +46,8 @@ export class Tools {
     const [x, y] = this.place(event);
     this.pointers.set(event.pointerId, { x, y, button: event.button, started: [x, y] });
     this.stage.cursor = null;
+    this.stage.glimpse = null;
+    this.wanted = null;
     if (this.pointers.size === 2) {
       this.stroke = null; // two fingers move and zoom
       this.stage.draft = null;
@@ -108,13 +110,42 @@ export class Tools {
     this.stage.zoom(Math.exp(-event.deltaY * unit * 0.0016), ...this.place(event));
   }
 
-  /** Show how large the brush is. */
+  /** Show how large the brush is, or what a click would select. */
   hover(place) {
     if (this.stroke) return;
+    this.glimpse(place);
     const painting = place && (this.store.tool === "brush" || this.store.tool === "eraser");
     if (!painting && !this.stage.draft) return;
     this.stage.draft = painting ? (context, stage) => this.ring(context, stage, place) : null;
     this.stage.draw();
+  }
+
+  /** Ask what a click here would make of a new object; only where answers come fast enough to follow the pointer. */
+  async glimpse(place) {
+    const { store, stage } = this;
+    const [x, y] = place && stage.view ? stage.toVideo(...place) : [-1, -1];
+    const inside = x >= 0 && y >= 0 && x <= store.width && y <= store.height;
+    const fits = inside && store.tool === "add" && store.selected === null && !store.playing && !store.tracking?.running;
+    this.wanted = fits ? [x, y] : null;
+    if (!fits) {
+      if (stage.glimpse) stage.draw();
+      stage.glimpse = null;
+      return;
+    }
+    if (this.asking || this.slow > 3) return;
+    this.asking = true;
+    const began = performance.now();
+    const frame = store.frame;
+    try {
+      const { mask } = await store.link.ask("hover", { frame, x, y });
+      this.slow = performance.now() - began > 150 ? (this.slow ?? 0) + 1 : 0;
+      stage.glimpse = mask && this.wanted ? { frame, counts: mask[0] } : null;
+      stage.draw();
+    } catch {
+      this.slow = 9;
+    }
+    this.asking = false;
+    if (this.wanted && (this.wanted[0] !== x || this.wanted[1] !== y)) this.glimpse(stage.toElement(...this.wanted));
   }
 
   ring(context, stage, [x, y]) {
