@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from benchmarks.identity_clips import GROUPS, IdentityClip, identity_clip
 from sam2v import VideoPredictor
 from sam2v.backends.base import Backend
 from sam2v.evaluation.metrics import boundary_accuracy, region_similarity
+from sam2v.evaluation.pictures import figure
 from sam2v.files import write_text
 from sam2v.memory import POLICIES, check_policy_name
 from sam2v.model.values import ImageFeatures
@@ -56,12 +57,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs=2, type=int, default=(0, 20), metavar=("FROM", "TO"), help="TO not included")
     parser.add_argument("--frames", type=int, help="frames of a clip (default: the group's)")
     parser.add_argument("--json", type=Path, help="where results are kept, and looked up")
+    parser.add_argument("--report", action="store_true", help="run nothing: tell of the clips that all policies have")
+    parser.add_argument("--plot", type=Path, help="draw how far J&F is from the first policy's")
     args = parser.parse_args()
     for name in args.policies:
         check_policy_name(name)
     known: dict[str, dict[str, float]] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     backend = None
-    for seed, group in product(range(*args.seeds), args.groups):
+    for seed, group in () if args.report else product(range(*args.seeds), args.groups):
         missing = [name for name in args.policies if _key(args, group, seed, name) not in known]
         if not missing:
             continue
@@ -73,8 +76,11 @@ def main() -> None:
         known |= {_key(args, group, seed, name): scores for name, scores in found.items()}
         if args.json:
             write_text(args.json, json.dumps(known, indent=1) + "\n")
-    print(_summary(args, known))
+    results = Results.of(args, known)
+    print(results.table())
     print(f"\n{args.model}, seeds {args.seeds[0]} to {args.seeds[1] - 1}")
+    if args.plot:
+        results.draw(args.plot)
 
 
 def measured(predictors: Mapping[str, VideoPredictor], clip: IdentityClip) -> dict[str, dict[str, float]]:
@@ -127,14 +133,57 @@ def _key(args: argparse.Namespace, group: str, seed: int, policy: str) -> str:
     return " ".join(map(str, parts))
 
 
-def _summary(args: argparse.Namespace, known: dict[str, dict[str, float]]) -> str:
-    """Means by group and policy, and over all clips."""
-    rows: list[Any] = []
-    for group, policy in product([*args.groups, "all"], args.policies):
-        groups = args.groups if group == "all" else [group]
-        chosen = [known[_key(args, at, seed, policy)] for at in groups for seed in range(*args.seeds)]
-        rows.append([group, policy, *(f"{_mean(m[name] for m in chosen):.3f}" for name in _COLUMNS)])
-    return table(["group", "policy", "J&F", "switches", "J after return", "lost"], rows, words=2)
+@dataclass(frozen=True)
+class Results:
+    """Means over clips that all policies have gone through.
+
+    Attributes:
+        clips: how many there are, by group.
+        means: by group and policy, one for every one of `_COLUMNS`; of the group "all" the means of the groups' means.
+    """
+
+    clips: dict[str, int]
+    means: dict[tuple[str, str], dict[str, float]]
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) -> Results:
+        """Of the clips and policies that the arguments name."""
+        clips, means = {}, {}
+        for group in args.groups:
+            keys = [[_key(args, group, seed, policy) for policy in args.policies] for seed in range(*args.seeds)]
+            complete = [row for row in keys if all(key in known for key in row)]
+            clips[group] = len(complete)
+            for policy, column in zip(args.policies, zip(*complete, strict=True), strict=False):
+                means[group, policy] = {name: _mean(known[key][name] for key in column) for name in _COLUMNS}
+        for policy in args.policies:
+            every = [means[group, policy] for group in args.groups if clips[group]]
+            means["all", policy] = {name: _mean(one[name] for one in every) for name in _COLUMNS}
+        return cls({**clips, "all": sum(clips.values())}, means)
+
+    def table(self) -> str:
+        """As Markdown."""
+        rows = [
+            [group, str(self.clips[group]), policy, f"{100 * scores['jf']:.1f}", f"{scores['switches']:.2f}"]
+            + [f"{100 * scores[name]:.1f}" for name in _COLUMNS[2:]]
+            for (group, policy), scores in self.means.items()
+        ]
+        return table(["group", "clips", "policy", "J&F", "switches", "J after return", "lost %"], rows, words=3)
+
+    def draw(self, path: Path) -> None:
+        """A bar for every group and policy: J&F above or below the first policy's, in points."""
+        groups = list(dict.fromkeys(group for group, _ in self.means))
+        usual, *others = dict.fromkeys(policy for _, policy in self.means)
+        drawn = figure(9, 3.6)
+        axes = drawn.subplots()
+        for number, policy in enumerate(others):
+            gains = [100 * (self.means[g, policy]["jf"] - self.means[g, usual]["jf"]) for g in groups]
+            places = [place + (number - (len(others) - 1) / 2) * 0.8 / len(others) for place in range(len(groups))]
+            axes.bar(places, gains, 0.8 / len(others), label=policy)
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set_xticks(range(len(groups)), [f"{g}\n{self.clips[g]} clips" for g in groups])
+        axes.set_ylabel(f"J&F above `{usual}`, points")
+        axes.legend(frameon=False, ncols=len(others), fontsize="small")
+        drawn.savefig(path, dpi=110)
 
 
 def _mean(values: Iterable[float]) -> float:

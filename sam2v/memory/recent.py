@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sam2v.memory.bank import Reach
+from sam2v.memory.halves import ReadAtOnce
 from sam2v.memory.past import Past, closest_conditioning
 from sam2v.memory.policy import Choice, Commit, Hypothesis, Memo, Moment, Read, Selection
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RecentFrames:
+class RecentFrames(ReadAtOnce):
     """Short-term half: the latest tracked frames, whatever they show.
 
     Attributes:
