@@ -222,7 +222,7 @@ class App {
     for (const button of this.trackButtons) button.hidden = running;
     this.stop.hidden = this.progress.hidden = !running;
     this.resume.hidden = running || !left;
-    this.progressText.textContent = running ? `frame ${tracking.at ?? "…"}, ${remaining} to go` : left ? (tracking.at === null ? "tracking stopped" : `stopped at frame ${tracking.at}`) : "";
+    this.progressText.textContent = running ? `${tracking.at === null ? "starting" : `frame ${tracking.at}`}, ${remaining} to go` : left ? (tracking.at === null ? "tracking stopped" : `stopped at frame ${tracking.at}`) : "";
     if (running) this.progress.value = this.total ? 1 - remaining / this.total : 0;
     this.element.classList.toggle("tracking", running);
   }
