@@ -7,7 +7,7 @@ from sam2v.memory.combined import BestIou, Policy
 from sam2v.memory.distractor import DistractorAnchors, PresentFrames
 from sam2v.memory.entry import Held, MemoryEntry
 from sam2v.memory.guard import FloodGuard
-from sam2v.memory.halves import CandidateChoice, LongTerm, ReadAtOnce, ShortTerm
+from sam2v.memory.halves import CandidateChoice, LongTerm, ShortTerm
 from sam2v.memory.motion import MotionChoice
 from sam2v.memory.named import POLICIES, check_policy_name, named_policy
 from sam2v.memory.past import Past
@@ -46,7 +46,6 @@ __all__ = [
     "QualityFrames",
     "Reach",
     "Read",
-    "ReadAtOnce",
     "RecentFrames",
     "RecentFramesPolicy",
     "Selection",

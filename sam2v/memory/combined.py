@@ -125,13 +125,11 @@ class Policy:
     def commit(self, hypothesis: Hypothesis, candidates: Candidates, choice: Choice, moment: Moment) -> Commit:
         """See `MemoryPolicy`; facts are those of the parts beside "iou", "object_score" and, where the object is
         absent, "away": the frame's number among those without it."""
-        row, mask, past = choice.row, choice.mask, Past(hypothesis, moment, list(hypothesis.bank.conditioning))
-        away = past.away()
+        row, mask, away = choice.row, choice.mask, _away_before(hypothesis, moment)
         facts = {"iou": float(candidates.iou[row, mask]), "object_score": float(candidates.object_score[row])}
         if self.guard is not None:
             known = hypothesis.memo.setdefault("guard", self.guard.start())
-            alone = away > 0 and not self.short.memories(past, 1)
-            if self.guard.refuses(known, candidates, choice, away, alone):
+            if self.guard.refuses(known, candidates, choice, away):
                 hypothesis.memo["choice"] = self.choice.start()
                 absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": away + 1.0}
                 return Commit("absent", facts | absent)
@@ -145,18 +143,23 @@ class Policy:
         return Commit("anchor" if anchor else "recent", facts)
 
     def reach(self, hypothesis: Hypothesis, moment: Moment) -> Reach:
-        """What the next frame and later ones may read, whichever way tracking goes."""
+        """What the next frame reads, whichever way tracking goes: nothing else is read later, see `ShortTerm`."""
         memories, pointers = {moment.frame_idx}, {moment.frame_idx}
         for reverse in (False, True):
             following = Moment(moment.frame_idx + (-1 if reverse else 1), reverse, self.max_pointers)
             past = Past(hypothesis, following, list(hypothesis.bank.conditioning))
-            kept = self.short.keeps(past, self.num_maskmem - 1)
-            memories |= {read.frame_idx for read in kept[0]}
-            pointers |= {read.frame_idx for read in kept[1]}
+            memories |= {read.frame_idx for read in self.short.memories(past, self.num_maskmem - 1)}
+            pointers |= {read.frame_idx for read in self.short.pointers(past)}
         return Reach(frozenset(memories), frozenset(pointers))
 
     def _anchors(self, hypothesis: Hypothesis) -> list[int]:
         return self.long.anchors(hypothesis, hypothesis.memo.get("long", {})) if self.long else []
+
+
+def _away_before(hypothesis: Hypothesis, moment: Moment) -> int:
+    """On how many frames up to the one before the object was absent."""
+    before = next(Past(hypothesis, moment, ()).nearest(), None)
+    return 0 if before is None else int(before[1].facts.get("away", 0))
 
 
 def _note_several(memo: Memo, several: bool, frame_idx: int) -> None:

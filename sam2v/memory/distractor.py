@@ -13,7 +13,7 @@ import torch
 from sam2v.masks.components import component_areas
 from sam2v.memory.candidates import Candidates
 from sam2v.memory.entry import MemoryEntry
-from sam2v.memory.halves import ReadAtOnce, check_range
+from sam2v.memory.halves import check_range
 from sam2v.memory.motion import box_of, box_overlap
 from sam2v.memory.past import Past
 from sam2v.memory.policy import Choice, Hypothesis, Memo, Moment, Read
@@ -23,7 +23,7 @@ _AREAS, _AREA_FRAMES = 10, 300
 
 
 @dataclass(frozen=True)
-class PresentFrames(ReadAtOnce):
+class PresentFrames:
     """Short-term half: the latest frame with a mask, then every `stride`-th one; frames without a mask are not read.
 
     Object pointers are those of the latest frames with a mask that are within the pointer limit.

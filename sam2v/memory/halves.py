@@ -12,7 +12,11 @@ from sam2v.memory.policy import Choice, Hypothesis, Memo, Moment, Read
 
 
 class ShortTerm(Protocol):
-    """Which tracked frames are read."""
+    """Which tracked frames are read.
+
+    What it may read on a later frame is part of what it would read on the next one, or was tracked since: a window of
+    the history keeps no more than that.
+    """
 
     @property
     def looks(self) -> bool:
@@ -26,26 +30,6 @@ class ShortTerm(Protocol):
 
     def pointers(self, past: Past) -> list[Read]:
         """At most `past.moment.max_pointers - 1` object pointers, the nearest first; `time` is their distance."""
-
-    def keeps(self, past: Past, count: int) -> tuple[list[Read], list[Read]]:
-        """Of what is known now, all that may be read on this frame or on a later one: memories, and pointers. A window
-        of the history keeps no more than that."""
-
-
-class ReadAtOnce:
-    """A short-term half that never reads later what it does not read now, unless it is tracked since."""
-
-    def memories(self, past: Past, count: int) -> list[Read]:
-        """See `ShortTerm`."""
-        raise NotImplementedError
-
-    def pointers(self, past: Past) -> list[Read]:
-        """See `ShortTerm`."""
-        raise NotImplementedError
-
-    def keeps(self, past: Past, count: int) -> tuple[list[Read], list[Read]]:
-        """See `ShortTerm`."""
-        return self.memories(past, count), self.pointers(past)
 
 
 class LongTerm(Protocol):

@@ -40,11 +40,6 @@ class Past:
             if (entry := self.get(frame_idx)) is not None:
                 yield frame_idx, entry
 
-    def away(self) -> int:
-        """On how many tracked frames up to the latest one the object was absent."""
-        latest = next(self.nearest(), None)
-        return 0 if latest is None else int(latest[1].facts.get("away", 0))
-
     def _frames(self) -> Iterator[int]:
         yield from map(self.moment.ago, range(1, _NEAR + 1))
         known = {*self.bank.conditioning, *self.bank.history, *self.bank.own}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sam2v.memory.candidates import Candidates
 from sam2v.memory.entry import MemoryEntry
-from sam2v.memory.halves import ReadAtOnce, check_range
+from sam2v.memory.halves import check_range
 from sam2v.memory.past import Past
 from sam2v.memory.policy import Choice, Read
 
@@ -18,7 +18,7 @@ def quality_of(iou: float, object_score: float) -> float:
     return math.tanh(object_score / 2) * float(iou) if object_score > 0 else 0.0
 
 
-class SelectedFrames(ReadAtOnce):
+class SelectedFrames:
     """The frame before, and the latest frames that pass a test. Times are their places in that order, so that they stay
     among those that the model was trained with however far back a frame is."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sam2v.memory.bank import Reach
-from sam2v.memory.halves import ReadAtOnce
 from sam2v.memory.past import Past, closest_conditioning
 from sam2v.memory.policy import Choice, Commit, Hypothesis, Memo, Moment, Read, Selection
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RecentFrames(ReadAtOnce):
+class RecentFrames:
     """Short-term half: the latest tracked frames, whatever they show.
 
     Attributes:

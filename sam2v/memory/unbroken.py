@@ -1,25 +1,24 @@
-"""A short-term half that looks for an object that went away in two ways."""
+"""A short-term half that forgets an object's last views when it goes away."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from sam2v.memory.candidates import Candidates
+from sam2v.memory.entry import MemoryEntry
 from sam2v.memory.halves import check_range
 from sam2v.memory.past import Past
 from sam2v.memory.policy import Choice, Read
-from sam2v.memory.recent import RecentFrames
 
 
 @dataclass(frozen=True)
 class UnbrokenFrames:
     """Short-term half: the latest tracked frames, back to where the object was last away.
 
-    While it is away it is looked for in two ways by turns. With what was prompted, and with anchors, alone: an object
-    that leaves is seen in part at last, and frames without it say nothing about it. And with the latest frames: they
-    say that what is there now is something else.
+    An object that leaves is seen in part at last, and frames on which it is absent say nothing about it: while it is
+    away it is looked for with what was prompted, and with anchors, alone.
 
     Attributes:
         patience: from so many frames without the object on it is away, at least 1.
@@ -41,19 +40,15 @@ class UnbrokenFrames:
 
     def memories(self, past: Past, count: int) -> list[Read]:
         """See `ShortTerm`."""
-        return self._unbroken(past, RecentFrames().memories(past, count))
+        found = enumerate(islice(self._unbroken(past), count))
+        return [Read(frame_idx, entry, row) for row, (frame_idx, entry) in found][::-1]
 
     def pointers(self, past: Past) -> list[Read]:
         """See `ShortTerm`."""
-        return self._unbroken(past, RecentFrames().pointers(past))
+        known = ((f, entry, past.moment.distance(f)) for f, entry in self._unbroken(past))
+        near = takewhile(lambda read: read[2] < past.moment.max_pointers, known)
+        return [Read(*read) for read in near]
 
-    def keeps(self, past: Past, count: int) -> tuple[list[Read], list[Read]]:
-        """See `ShortTerm`."""
-        return RecentFrames().keeps(past, count)
-
-    def _unbroken(self, past: Past, reads: Sequence[Read]) -> list[Read]:
-        if (away := past.away()) >= self.patience:
-            return list(reads) if (away - self.patience) % 2 else []
-        missing = (past.moment.distance(r.frame_idx) for r in reads if r.entry.facts.get("away", 0) >= self.patience)
-        last = min(missing, default=math.inf)
-        return [read for read in reads if past.moment.distance(read.frame_idx) < last]
+    def _unbroken(self, past: Past) -> Iterator[tuple[int, MemoryEntry]]:
+        """Nearest first."""
+        return takewhile(lambda known: known[1].facts.get("away", 0) < self.patience, past.nearest())

@@ -84,16 +84,13 @@ def test_present_frames_skip_empty_ones() -> None:
 
 
 def test_a_break_ends_what_is_read() -> None:
-    away = {3: 1, 10: 1, 11: 2, 12: 3, 13: 4}
-    hypothesis = remembering({f: {"away": away.get(f, 0)} for f in range(1, 16)})
-    past = Past(hypothesis, Moment(16, False, 16), [0])
-    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().memories(past, 6)] == [(14, 1), (15, 0)]
-    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().pointers(past)] == [(15, 1), (14, 2)]
-    alone = Past(hypothesis, Moment(13, False, 16), [0])
-    assert not UnbrokenFrames().memories(alone, 6) and not UnbrokenFrames().pointers(alone)
-    assert [len(part) for part in UnbrokenFrames().keeps(alone, 6)] == [6, 12], "to be read on the next frame"
-    by_turns = Past(hypothesis, Moment(14, False, 16), [0])
-    assert [r.frame_idx for r in UnbrokenFrames().memories(by_turns, 6)] == [8, 9, 10, 11, 12, 13]
+    facts: dict[int, dict[str, float]] = {f: {"away": {3: 1, 10: 1, 11: 2, 12: 3}.get(f, 0)} for f in range(1, 15)}
+    hypothesis = remembering(facts)
+    past = Past(hypothesis, Moment(15, False, 16), [0])
+    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().memories(past, 6)] == [(13, 1), (14, 0)]
+    assert [(r.frame_idx, r.time) for r in UnbrokenFrames().pointers(past)] == [(14, 1), (13, 2)]
+    away = Past(hypothesis, Moment(13, False, 16), [0])
+    assert not UnbrokenFrames().memories(away, 6) and not UnbrokenFrames().pointers(away)
     near = Past(hypothesis, Moment(12, False, 4), [0])
     assert [r.time for r in UnbrokenFrames().pointers(near)] == [1, 2, 3], "it was not away for long"
 
@@ -198,19 +195,16 @@ def flooded(area: int, iou: float, score: float = 5.0) -> Candidates:
 
 
 def test_unsure_masks_that_jump_are_refused() -> None:
-    guard, one = FloodGuard(min_quality=0.2, min_found=0.4, growth=3.0), Choice(0, 0)
-    assert not guard.refuses(guard.start(), flooded(900, 0.1), one, 0, False), "nothing is known of its area yet"
+    guard, one = FloodGuard(min_quality=0.2, growth=3.0, patience=2), Choice(0, 0)
+    assert not guard.refuses(guard.start(), flooded(900, 0.1), one, 0), "nothing is known of its area yet"
     memo = guard.start()
-    assert not any(guard.refuses(memo, flooded(40, iou), one, 0, False) for iou in (0.9, 0.9, 0.1)), (
-        "it goes on as it was"
-    )
-    assert guard.refuses(memo, flooded(500, 0.1), one, 0, False)
-    assert not guard.refuses(memo, flooded(500, 0.3), one, 0, False)
-    assert not guard.refuses(memo, flooded(500, 0.1), one, 4, False), "from nothing it does not jump"
-    assert guard.refuses(memo, flooded(40, 0.3), one, 4, True), "what is lost does not come back unsurely"
-    assert guard.refuses(memo, flooded(40, 0.9, score=0.1), one, 4, True)
-    assert not guard.refuses(memo, flooded(500, 0.9), one, 4, True), "what is sure is never refused"
-    assert not guard.refuses(guard.start(), flooded(0, 0.1), one, 4, True)
+    assert not any(guard.refuses(memo, flooded(40, iou), one, 0) for iou in (0.9, 0.9, 0.1)), "it goes on as it was"
+    assert guard.refuses(memo, flooded(500, 0.1), one, 0)
+    assert not guard.refuses(memo, flooded(40, 0.1), one, 1)
+    assert guard.refuses(memo, flooded(40, 0.1), one, 2), "what is lost does not come back unsurely"
+    assert guard.refuses(memo, flooded(40, 0.9, score=0.1), one, 2)
+    assert not guard.refuses(memo, flooded(500, 0.9), one, 2), "what is sure is never refused"
+    assert not guard.refuses(guard.start(), flooded(0, 0.1), one, 2)
 
 
 # -- bad values --------------------------------------------------------------------------------------------------------
@@ -229,7 +223,6 @@ def test_unsure_masks_that_jump_are_refused() -> None:
         (lambda: TreeChoice(0), "hypotheses"),
         (lambda: UnbrokenFrames(0), "patience"),
         (lambda: FloodGuard(-0.1), "min_quality"),
-        (lambda: FloodGuard(min_found=1.5), "min_found"),
         (lambda: FloodGuard(growth=0.9), "growth"),
         (lambda: KeyScaling(1.2, 1.1), "high"),
         (lambda: Policy(num_maskmem=1), "num_maskmem"),

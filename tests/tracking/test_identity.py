@@ -35,7 +35,7 @@ ACTING: dict[str, MemoryPolicy] = {
     "motion": Policy(SureFrames(0.3, min_motion=0.2), choose=MOVING),
     "distractor": Policy(PresentFrames(3), EAGER),
     "tree": Policy(SureFrames(0.72), choose=TreeChoice(3, sure=100.0), scaling=KeyScaling()),
-    "guard": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 0.6, 1.0)),
+    "guard": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 1.0)),
     "all": Policy(QualityFrames(0.66), EAGER, TreeChoice(2), KeyScaling(0.9, 1.1)),
 }
 SAME: dict[str, MemoryPolicy] = {
@@ -43,7 +43,7 @@ SAME: dict[str, MemoryPolicy] = {
     "one hypothesis": Policy(choose=TreeChoice(1)),
     "no motion": Policy(choose=MotionChoice(weight=0.0)),
     "no anchors": Policy(long=DistractorAnchors(min_iou=1.0)),
-    "no guard": Policy(guard=FloodGuard(0.0, 0.0)),
+    "no guard": Policy(guard=FloodGuard(0.0)),
     "every quality": Policy(QualityFrames(0.0)),
 }
 
@@ -130,7 +130,7 @@ def test_a_stream_keeps_a_bounded_number_of_entries(network: Sam2Network, clip: 
 
 
 def test_a_refused_answer_says_that_the_object_is_absent(network: Sam2Network, clip: np.ndarray) -> None:
-    video = VideoPredictor(network, policy=Policy(guard=FloodGuard(1.0, growth=1.0)))  # whatever grows is refused
+    video = VideoPredictor(network, policy=Policy(guard=FloodGuard(1.0, 1.0)))  # whatever grows is refused
     state = begun(video, clip, (1,))
     tracked(video, state)
     refused = [f for f, entry in state.tracks[1].bank.history.items() if entry.facts.get("area") == 0.0]
