@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.data.masklets import read_json
+from sam2v.data.names import FrameNames
 from sam2v.masks.outline import filled
 from sam2v.masks.rle import MAX_PIXELS, decode_rle
 
@@ -25,17 +26,11 @@ class CocoMasks:
 
     Attributes:
         path: the JSON file.
-        frame_of: a frame's number by the name of its picture; None for a name that is no frame.
+        names: those of the video's frames.
     """
 
     path: Path
-    frame_of: Callable[[str], int | None]
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width) of the images, None if the file does not tell."""
-        image = next(iter(self._images.values()))
-        return (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
+    names: FrameNames
 
     @property
     def annotated(self) -> tuple[int, ...]:
@@ -58,16 +53,25 @@ class CocoMasks:
 
     @cached_property
     def _images(self) -> dict[int, Mapping[str, Any]]:
-        """Frame's number -> image."""
-        found: dict[int, Mapping[str, Any]] = {}
+        """Frame's number -> image, of the images of this video."""
         try:
-            for image in self._document["images"]:
-                index = image.get("frame_idx")
-                index = index if isinstance(index, int) else self.frame_of(str(image["file_name"]))
-                if index is not None:
-                    found[index] = {**image, "id": image["id"]}
+            images = [(_name_of(image), image) for image in self._document["images"]]
+            ours = [(name, image) for name, image in images if self.names.video & set(Path(name).parts[:-1])] or images
+            frames = self.names.match([name for name, image in ours if not isinstance(image.get("frame_idx"), int)])
+            numbered = [(image.get("frame_idx"), name, {**image, "id": image["id"]}) for name, image in ours]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path}: every image needs 'id' and 'file_name' ({error!r})") from None
+        found: dict[int, Mapping[str, Any]] = {}
+        named: dict[int, str] = {}
+        for said, name, image in numbered:
+            index = said if isinstance(said, int) else frames.get(name)
+            if index in found:
+                raise ValueError(
+                    f"{self.path}: {named[index]} and {name} are both frame {index} of the video; images of several "
+                    "videos are told apart by a folder in 'file_name' that is called as the video"
+                )
+            if index is not None:
+                found[index], named[index] = image, name
         if not found:
             raise ValueError(f"{self.path}: none of its images is a frame of the video, going by their names")
         return found
@@ -76,21 +80,30 @@ class CocoMasks:
     def _annotations(self) -> dict[int, list[tuple[int, Any]]]:
         """Frame's number -> (object's id, segmentation)."""
         frames = {image["id"]: index for index, image in self._images.items()}
+        if len(frames) < len(self._images):
+            raise ValueError(f"{self.path}: several images have the same 'id'")
         found: dict[int, list[tuple[int, Any]]] = {}
         try:
             for item in self._document["annotations"]:
                 if item["image_id"] in frames and item.get("segmentation"):
                     entry = (_object_of(item), item["segmentation"])
                     found.setdefault(frames[item["image_id"]], []).append(entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path}: every annotation needs 'id' and 'image_id' ({error!r})") from None
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
         return found
 
     def _mask(self, frame_idx: int, shape: Any) -> np.ndarray:
         try:
-            return _polygons(shape, self.size) if isinstance(shape, list) else decode_rle(shape)
+            return _polygons(shape, self._size(frame_idx)) if isinstance(shape, list) else decode_rle(shape)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.path}: frame {frame_idx}: {error}") from None
+
+    def _size(self, frame_idx: int) -> tuple[int, int] | None:
+        """(height, width) of an image, None if the file does not tell."""
+        image = self._images[frame_idx]
+        return (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,8 @@ class MaskLines:
         found = {}
         try:
             for item in self._line(frame_idx)["objects"]:
+                if int(item["id"]) in found:
+                    raise ValueError(f"object {item['id']} stands there twice")
                 mask = decode_rle(item["segmentation"])
                 if mask.any():
                     found[int(item["id"])] = mask
@@ -140,10 +155,21 @@ class MaskLines:
             return line
 
 
+def _name_of(image: Mapping[str, Any]) -> str:
+    """The name of an image, which need not have one if it says which frame it is."""
+    return str(image.get("file_name", "") if isinstance(image.get("frame_idx"), int) else image["file_name"])
+
+
 def _object_of(item: Mapping[str, Any]) -> int:
     places = (item, item.get("attributes") or {})
-    ids = [place[key] for place in places for key in _TRACK_KEYS if isinstance(place, Mapping) and key in place]
-    return int(ids[0] if ids else item["id"])
+    ids = [(key, place[key]) for place in places for key in _TRACK_KEYS if isinstance(place, Mapping) and key in place]
+    key, value = ids[0] if ids else ("id", item["id"])
+    try:
+        if int(value) != value and not isinstance(value, str):
+            raise ValueError("a fraction")
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"objects are told by whole numbers, got {key!r}: {value!r}") from None
 
 
 def _polygons(parts: list[Any], size: tuple[int, int] | None) -> np.ndarray:

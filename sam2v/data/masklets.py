@@ -13,6 +13,7 @@ import numpy as np
 
 from sam2v.data.annotations import Layout
 from sam2v.masks.rle import decode_rle, rle_area
+from sam2v.output.sav import OBJECT_IDS
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class SavMasklets:
     Attributes:
         files: ID_manual.json, ID_auto.json or both. The ids of a second file follow after those of the first.
         step: frames between annotated ones (6 fps over 24 fps: 4).
+        own_ids: take the ids that objects had before they became masklets, where a file tells them.
     """
 
     files: tuple[Path, ...]
     step: int = 4
+    own_ids: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -89,8 +92,18 @@ class SavMasklets:
         columns: dict[int, tuple[int, int]] = {}
         for index, document in enumerate(self._documents):
             start = max(columns, default=-1) + 1
-            columns |= {start + int(obj): (index, col) for col, obj in enumerate(document["masklet_id"])}
+            columns |= {start + obj: (index, col) for col, obj in enumerate(self._ids(index, document))}
         return columns
+
+    def _ids(self, index: int, document: Mapping[str, Any]) -> list[int]:
+        """The ids of a file's masklets, column by column."""
+        key = OBJECT_IDS if self.own_ids and OBJECT_IDS in document else "masklet_id"
+        ids, count = document[key], len(document["masklet_id"])
+        if not isinstance(ids, list) or not all(type(obj) is int for obj in ids) or len(set(ids)) != count:
+            raise ValueError(
+                f"{self.files[index]}: {key} must be a list of {count} different whole numbers, got {ids!r}"
+            )
+        return ids
 
     def _row(self, frame_idx: int) -> dict[int, Mapping[str, Any]]:
         row = frame_idx // self.step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from sam2v.data.annotations import LabelMaps, ObjectFolders
 from sam2v.data.coco import CocoMasks, MaskLines
 from sam2v.data.masklets import SavMasklets, read_json
+from sam2v.data.names import FrameNames
 from sam2v.files import user_path
 from sam2v.tracking.prompts import Prompt
 from sam2v.video.base import FrameSource
@@ -111,8 +111,9 @@ class VideoMasks:
 def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
     """Open the masks of a video.
 
-    Files belong to frames by their names, as `source.frame_name` says them; else by the number that a name ends with.
-    Of a folder that holds several formats one is taken that keeps overlaps, if there is one.
+    Files belong to frames by their names, as `source.frame_name` says them. Where none does, by the number that a name
+    ends with: the one that the frame's own name ends with or, if these are others, the frame's, counted from 0. Of a
+    folder that holds several formats one is taken that keeps overlaps, if there is one.
 
     Args:
         path: a folder that `sam2v track` wrote; of label maps FRAME.png (DAVIS), of masks OBJECT/FRAME.png (SA-V) or of
@@ -120,22 +121,23 @@ def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
         source: the video, as `sam2v.video.sources.open_source` gives it.
 
     Raises:
-        FileNotFoundError: nothing there. ValueError: nothing that can be read as masks, or nothing of this video.
+        FileNotFoundError: nothing there. ValueError: nothing that can be read as masks, or nothing of this video; files
+            that belong to no frame beside others that do, or several to one; an object's id that stands twice.
     """
     place = user_path(path)
     if not place.exists():
         raise FileNotFoundError(f"{place}: no such file or folder")
-    frame_of = _frame_finder(source)
+    names = FrameNames(source)
     if place.is_file():
-        return _of_file(place, source, frame_of)
+        return _of_file(place, source, names)
     for format, find in _FINDERS:
-        found = find(place, frame_of)
+        found = find(place, names)
         if found is not None:
             return _opened(place, format, *found, source)
     raise ValueError(f"{place}: holds no masks; accepted: {ACCEPTED}")
 
 
-def _of_file(path: Path, source: FrameSource, frame_of: Callable[[str], int | None]) -> VideoMasks:
+def _of_file(path: Path, source: FrameSource, names: FrameNames) -> VideoMasks:
     if path.suffix == ".jsonl":
         lines = MaskLines(path)
         return _opened(path, "coco", lines, lines.annotated, source)
@@ -143,11 +145,11 @@ def _of_file(path: Path, source: FrameSource, frame_of: Callable[[str], int | No
         raise ValueError(f"{path}: not a file of masks; accepted: {ACCEPTED}")
     document = read_json(path)
     if "masklet" in document:
-        record = SavMasklets((path,))
+        record = SavMasklets((path,), own_ids=True)
         return _opened(path, "sav", record, record.annotated, source)
     if not {"images", "annotations"} <= set(document):
         raise ValueError(f"{path}: neither a COCO data set nor a SA-V record; accepted: {ACCEPTED}")
-    coco = CocoMasks(path, frame_of)
+    coco = CocoMasks(path, names)
     return _opened(path, "coco", coco, coco.annotated, source)
 
 
@@ -162,73 +164,87 @@ def _opened(path: Path, format: str, known: FrameMasks, frames: Iterable[int], s
     return masks
 
 
-def _frame_finder(source: FrameSource) -> Callable[[str], int | None]:
-    """Function of a file's name that gives the frame's number, or None."""
-    length = len(source)
-    names = {source.frame_name(index): index for index in range(length)}
-    names |= {Path(source.file_name(index)).stem: index for index in range(length)}
-
-    def find(name: str) -> int | None:
-        stem = Path(name).stem
-        if stem in names:
-            return names[stem]
-        number = re.search(r"(\d{1,9})$", stem)
-        return int(number[1]) if number is not None and int(number[1]) < length else None
-
-    return find
-
-
 _Found = tuple[FrameMasks, Collection[int]]
 
 
-def _object_folders(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
-    objects = {int(p.name): p.name for p in sorted(folder.iterdir()) if p.name.isdecimal() and any(p.glob("*.png"))}
+def _object_folders(folder: Path, names: FrameNames) -> _Found | None:
+    objects: dict[int, str] = {}
+    for place in sorted(folder.iterdir()):
+        if place.name.isdecimal() and any(place.glob("*.png")):
+            known = objects.setdefault(int(place.name), place.name)
+            if known != place.name:
+                raise ValueError(f"{folder}: {known} and {place.name} are both of object {int(known)}; keep one")
     if not objects:
         return None
-    files = _numbered((file.name for name in objects.values() for file in (folder / name).glob("*.png")), frame_of)
+    files = _numbered(folder, (file.name for name in objects.values() for file in (folder / name).glob("*.png")), names)
     return ObjectFolders(folder, objects, files), files
 
 
-def _archives(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
-    files = _numbered((file.name for file in folder.glob("*.npz")), frame_of)
+def _archives(folder: Path, names: FrameNames) -> _Found | None:
+    files = _numbered(folder, (file.name for file in folder.glob("*.npz")), names)
     archives = Archives({index: folder / name for index, name in files.items()})
     return (archives, files) if files or any(folder.glob("*.npz")) else None
 
 
-def _lines(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+def _lines(folder: Path, names: FrameNames) -> _Found | None:
     if not (folder / "masks.jsonl").is_file():
         return None
     lines = MaskLines(folder / "masks.jsonl")
     return lines, lines.annotated
 
 
-def _coco(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
+def _coco(folder: Path, names: FrameNames) -> _Found | None:
     if not (folder / "masks.json").is_file():
         return None
-    coco = CocoMasks(folder / "masks.json", frame_of)
+    coco = CocoMasks(folder / "masks.json", names)
     return coco, coco.annotated
 
 
-def _label_maps(folder: Path, frame_of: Callable[[str], int | None]) -> _Found | None:
-    files = _numbered((file.name for file in folder.glob("*.png")), frame_of)
+def _label_maps(folder: Path, names: FrameNames) -> _Found | None:
+    files = _numbered(folder, (file.name for file in folder.glob("*.png")), names)
     maps = LabelMaps({index: folder / name for index, name in files.items()}, "auto")
     return (maps, files) if files or any(folder.glob("*.png")) else None
 
 
+def _record(folder: Path, names: FrameNames) -> _Found | None:
+    files = sorted(folder.glob("*_auto.json"))
+    if len(files) > 1:
+        raise ValueError(f"{folder}: holds several SA-V records, name one: {', '.join(file.name for file in files)}")
+    if not files:
+        return None
+    record = SavMasklets((files[0],), own_ids=True)
+    return record, record.annotated
+
+
 #: Formats and what finds masks of them in a folder; those that keep overlaps first.
-_FINDERS: list[tuple[str, Callable[[Path, Callable[[str], int | None]], _Found | None]]] = [
+_FINDERS: list[tuple[str, Callable[[Path, FrameNames], _Found | None]]] = [
     ("objects", _object_folders),
     ("npz", _archives),
     ("coco", _lines),
     ("coco", _coco),
     ("png", _label_maps),
+    ("sav", _record),  # last: it has every fourth frame
 ]
 
 
-def _numbered(names: Iterable[str], frame_of: Callable[[str], int | None]) -> dict[int, str]:
-    """Frame's number -> file's name, in the order of frames; hidden files are left out."""
-    found = {frame_of(name): name for name in sorted(names) if not name.startswith(".")}
-    return {index: found[index] for index in sorted(index for index in found if index is not None)}
+def _numbered(folder: Path, files: Iterable[str], names: FrameNames) -> dict[int, str]:
+    """Frame's number -> file's name, in the order of frames; without hidden files, empty if none has a frame.
+
+    Raises:
+        ValueError: some files have a frame and another has none, or two have the same.
+    """
+    given = sorted({name for name in files if not name.startswith(".")})
+    frames = names.match(given)
+    found: dict[int, str] = {}
+    for name in given if frames else ():
+        if name not in frames:
+            raise ValueError(
+                f"{folder}: no frame of the video belongs to {name}, though one does to {next(iter(frames))}"
+            )
+        known = found.setdefault(frames[name], name)
+        if known != name:
+            raise ValueError(f"{folder}: {known} and {name} are both of frame {frames[name]}; keep one")
+    return {index: found[index] for index in sorted(found)}
 
 
 @dataclass(frozen=True)
@@ -252,6 +268,9 @@ class Archives:
                 pairs = list(zip(arrays["obj_ids"].tolist(), arrays["masks"], strict=True))
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: no archive of masks ({error})") from None
+        ids = [obj_id for obj_id, _ in pairs]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{path}: an object's id stands twice in obj_ids, {ids}")
         return {int(obj_id): mask for obj_id, mask in pairs if mask.any()}
 
 

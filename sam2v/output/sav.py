@@ -19,6 +19,8 @@ from sam2v.output.journal import Journal
 
 #: Frames from one that the record has to the next: 6 a second of 24.
 STEP = 4
+#: Key of the record for the ids that its masklets have as objects. Other readers do not know it.
+OBJECT_IDS = "sam2v_object_id"
 _LINES = ".sam2v-sav.jsonl"
 #: Pixels of the mean mask below which an object is small, or medium.
 _SMALL, _MEDIUM = 32**2, 96**2
@@ -47,7 +49,8 @@ class SavWriter(MaskWriter):
     """ID_auto.json on close, ID being the video's name; until then a hidden line per frame.
 
     A row of its masklet table is every fourth frame of the video; objects are columns, in the order of their ids, from
-    the first row to the last: empty where they are not to be seen. `sam2v.data.sav` reads it.
+    the first row to the last: empty where they are not to be seen. Masklets are numbered from 0, as in the data set; a
+    key of sam2v's own has the objects' ids. `sam2v.data.sav` and `sam2v.data.results.open_masks` read it.
     """
 
     def __init__(self, target: Target) -> None:
@@ -139,6 +142,7 @@ class SavWriter(MaskWriter):
         means = [column.pixels / max(column.visible, 1) for column in columns.values()]
         return {
             "masklet_id": list(range(len(columns))),
+            OBJECT_IDS: list(columns),
             "masklet_size_rel": [mean / (height * width) for mean in means],
             "masklet_size_abs": means,
             "masklet_size_bucket": [

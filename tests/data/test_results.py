@@ -79,9 +79,69 @@ def test_label_maps_and_single_files(video: FrameSource, tmp_path: Path) -> None
     assert maps.format == "png" and same(maps.masks(3), visible(3) | {3: masks_of(3)[3] & ~above})
     for name in ("masks.json", "masks.jsonl"):
         assert same(open_masks(tmp_path / "coco" / name, video).masks(4), visible(4))
-    record = open_masks(tmp_path / "sav" / "video_auto.json", video)
-    assert record.format == "sav" and record.frames == (0, 4)
-    assert [mask.sum() for mask in record.masks(4).values()] == [mask.sum() for mask in masks_of(4).values()]
+    for path in (tmp_path / "sav" / "video_auto.json", tmp_path / "sav"):
+        record = open_masks(path, video)
+        assert record.format == "sav" and record.frames == (0, 4)
+        assert same(record.masks(4), visible(4)) and same(record.masks(0), visible(0))
+
+
+def test_a_record_whose_ids_are_none(video: FrameSource, tmp_path: Path) -> None:
+    with sam2v.open_writer("sav", tmp_path, size=SIZE) as writer:
+        writer.write(result_of(0))
+    path = tmp_path / "video_auto.json"
+    for ids in ([1, 1], [1], ["1", 2], 7):
+        document = json.loads(path.read_text()) | {"sam2v_object_id": ids}
+        path.write_text(json.dumps(document))
+        with pytest.raises(ValueError, match="sam2v_object_id must be a list of"):
+            open_masks(tmp_path, video)
+    del document["sam2v_object_id"]
+    path.write_text(json.dumps(document))
+    assert set(open_masks(tmp_path, video).masks(0)) == {0, 2}  # as the data set numbers them
+    (tmp_path / "other_auto.json").write_text("{}")
+    with pytest.raises(ValueError, match="several SA-V records, name one: other_auto"):
+        open_masks(tmp_path, video)
+
+
+def test_names_go_before_numbers_and_every_file_has_a_frame(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for name in ("take2_10", "take2_11", "take2_12"):
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / "frames" / f"{name}.jpg")
+    video = open_source(tmp_path / "frames")
+    ones = np.ones(SIZE, np.uint8)
+
+    def known(*names: str) -> tuple[int, ...]:
+        folder = tmp_path / "-".join(names)
+        for name in names:
+            write_label_map(folder / f"{name}.png", ones)
+        return open_masks(folder, video).frames
+
+    assert known("take2_11") == (1,)
+    assert known("mask_11", "mask_12") == (1, 2)  # the numbers of the frames' names
+    assert known("mask_0", "mask_2") == (0, 2)  # their own
+    for names, error in (
+        (("take2_11", "mask_2"), "no frame of the video belongs to mask_2.png, though one does to take2_11.png"),
+        (("take2_11", "thumbnail"), "no frame of the video belongs to thumbnail.png"),
+        (("a11", "b11"), "a11.png and b11.png are both of frame 1"),
+        (("a1", "a2", "a3"), "none of its masks belongs to a frame"),  # from 1, or of another video
+        (("mask_10", "mask_1"), "none of its masks belongs to a frame"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            known(*names)
+
+
+def test_an_object_that_is_there_twice(video: FrameSource, tmp_path: Path) -> None:
+    for folder in ("1", "01"):
+        write_label_map(tmp_path / "objects" / folder / "00000.png", np.full(SIZE, 255, np.uint8))
+    with pytest.raises(ValueError, match="01 and 1 are both of object 1"):
+        open_masks(tmp_path / "objects", video)
+    (tmp_path / "npz").mkdir()
+    np.savez(tmp_path / "npz" / "00000.npz", masks=np.ones((2, *SIZE), bool), obj_ids=np.array([1, 1]))
+    with pytest.raises(ValueError, match=r"00000\.npz: an object's id stands twice in obj_ids, \[1, 1\]"):
+        open_masks(tmp_path / "npz", video)
+    item = {"id": 4, "segmentation": encode_rle(np.ones(SIZE, bool))}
+    (tmp_path / "masks.jsonl").write_text(json.dumps({"frame_idx": 0, "objects": [item, item]}) + "\n")
+    with pytest.raises(ValueError, match="object 4 stands there twice"):
+        open_masks(tmp_path / "masks.jsonl", video)
 
 
 def test_a_line_that_was_cut_off_and_a_correction(video: FrameSource, tmp_path: Path) -> None:
@@ -152,6 +212,26 @@ def test_coco_of_other_tools(video: FrameSource, tmp_path: Path) -> None:
     np.testing.assert_array_equal(theirs.annToMask(item).astype(bool), exact)
 
 
+def test_a_data_set_of_several_videos(tmp_path: Path) -> None:
+    for folder in ("fox", "bird"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / folder / "00000.jpg")
+    square = [[4, 4, 14, 4, 14, 10, 4, 10]]
+    names = {1: "fox/00000.jpg", 2: "bird/00000.jpg"}
+    images = [{"id": n, "file_name": name, "height": 20 * n, "width": 30} for n, name in names.items()]
+    annotations = [{"id": 10 * n, "image_id": n, "segmentation": square} for n in names]
+    path = coco(tmp_path, annotations, images)
+    fox = open_masks(path, open_source(tmp_path / "fox"))
+    assert set(fox.masks(0)) == {10}
+    with pytest.raises(ValueError, match="different sizes"):  # its own, not that of the first image
+        open_masks(path, open_source(tmp_path / "bird"))
+    with pytest.raises(ValueError, match=r"fox/00000\.jpg and bird/00000\.jpg are both frame 0 of the video"):
+        open_masks(path, open_source(np.zeros((1, *SIZE, 3), np.uint8)))
+    with pytest.raises(ValueError, match="several images have the same 'id'"):
+        twice = [{"id": 1, "file_name": f"{n}.png", "height": 20, "width": 30} for n in range(2)]
+        open_masks(coco(tmp_path, annotations, twice), open_source(np.zeros((2, *SIZE, 3), np.uint8)))
+
+
 def test_masks_as_prompts(video: FrameSource, tmp_path: Path) -> None:
     with sam2v.open_writer("npz", tmp_path, size=SIZE) as writer:
         for index in range(FRAMES):
@@ -190,7 +270,9 @@ def test_what_is_no_masks(video: FrameSource, tmp_path: Path) -> None:
         ({"segmentation": {"size": [20, 30], "counts": "~~"}}, "frame 1"),
         ({"segmentation": [[1, 2, 3]]}, "a polygon is a list"),
         ({"segmentation": [["a"] * 6]}, "frame 1"),
-        ({"segmentation": [[0, 0, 9, 9, 0, 9]], "track_id": "x"}, "every annotation needs"),
+        ({"segmentation": [[0, 0, 9, 9, 0, 9]], "track_id": "x"}, "whole numbers, got 'track_id': 'x'"),
+        ({"segmentation": [[0, 0, 9, 9, 0, 9]], "attributes": {"track_id": 1.5}}, "got 'track_id': 1.5"),
+        ({"segmentation": [[0, 0, 9, 9, 0, 9]], "id": None}, "got 'id': None"),
     ],
 )
 def test_a_data_set_of_a_stranger(annotation: dict, error: str, video: FrameSource, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def test_the_reader_gives_back_what_was_written(folder: Path) -> None:
 
 def test_what_the_record_says(folder: Path) -> None:
     document = json.loads((folder / "sav_000042_auto.json").read_text())
-    assert document.keys() == KEYS
+    assert document.keys() == KEYS | {"sam2v_object_id"}
+    assert document["sam2v_object_id"] == [3, 5]
     assert document["video_duration"] == FRAMES / 24 and document["video_resolution"] == 2400.0
     assert (document["masklet_id"], document["masklet_num"]) == ([0, 1], 2)
     assert document["masklet_size_abs"] == [100.0, 28 * 48]
