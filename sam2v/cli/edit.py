@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a .mp4, .webm or .gif, or a new folder for pictures",
     )
     parser.add_argument("--format", choices=("mp4", "webm", "gif", "png"), help="default: by the ending of --out")
+    parser.add_argument(
+        "--allow-gaps", action="store_true", help="treat frames that no masks are known of as frames without objects"
+    )
     parser.add_argument("--no-sound", action="store_true", help="leave the sound out")
     add_quiet_argument(parser)
 
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             format=args.format,
             sound=not args.no_sound,
+            gaps="unchanged" if args.allow_gaps else "error",
             progress=show,
         )
     print(f"{done} frame{'s' * (done != 1)} in {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ from sam2v.effects.base import Effect
 from sam2v.effects.canvas import Canvas, Target
 from sam2v.effects.erase import Erase
 from sam2v.effects.parse import Applied, parse_effects
-from sam2v.effects.scene import Masks, Scene
+from sam2v.effects.scene import Masks, Scene, kept
 from sam2v.effects.shapes import CutOut
-from sam2v.video.base import EndOfVideo, FrameSource
+from sam2v.effects.trail import Trail
+from sam2v.video.base import EndOfVideo, FrameSource, normal_index
 from sam2v.video.sources import open_source
 
 
@@ -47,20 +49,15 @@ class Edit:
             raise ValueError(f"{looking[0]} looks at other frames: it needs a video file, a folder or an array")
         self._masks_of = masks_of
         self._scene = Scene(self.source, masks_of) if looking else None
+        self._canvases: OrderedDict[tuple[int, int], Canvas] = OrderedDict()
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Frame `index`, H x W x 3 uint8; H x W x 4 with alpha if something is cut out.
+        """Frame `index`, H x W x 3 uint8; H x W x 4 with alpha if something is cut out. -1 is the last one.
 
         Raises:
             EndOfVideo: (an IndexError) behind the last frame. ValueError: masks of another size than the frames.
         """
-        frame = self.source[index]
-        if self._scene is not None:
-            self._scene.index = index
-        canvas = Canvas(frame, self._masks_of(index))
-        for applied in self.effects:
-            self._apply(canvas, applied)
-        return canvas.result()
+        return self._canvas(normal_index(index, self.source), len(self.effects)).result()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         index = 0
@@ -72,8 +69,25 @@ class Edit:
             yield picture
             index += 1
 
-    def _apply(self, canvas: Canvas, applied: Applied) -> None:
+    def _canvas(self, index: int, count: int, trails: bool = True) -> Canvas:
+        """A frame with the first effects of the list, with or without the trails among them."""
+        frames = self._scene.frame if self._scene is not None and not trails else self.source.__getitem__
+        canvas = Canvas(frames(index), self._masks_of(index))
+        for number, applied in enumerate(self.effects[:count]):
+            if trails or not isinstance(applied.effect, Trail):
+                self._apply(canvas, applied, index, number)
+        return canvas
+
+    def _apply(self, canvas: Canvas, applied: Applied, index: int, number: int) -> None:
         target, effect = applied
+        scene = self._scene
+        if scene is not None:
+            scene = scene.seen_from(index, lambda other: self._shown(other, number))
         targets: Iterable[Target] = sorted(canvas.masks) if target == "objects" and effect.each else [target]
         for one in targets:
-            effect.on(canvas, one, self._scene)
+            effect.on(canvas, one, scene)
+
+    def _shown(self, index: int, count: int) -> Canvas:
+        """A frame as a trail shows it: with what is done before the trail."""
+        most = 0 if self._scene is None else self._scene.most
+        return kept(self._canvases, (index, count), lambda key: self._canvas(*key, trails=False), most)

@@ -38,6 +38,7 @@ def render(
     *,
     format: RenderFormat | None = None,
     sound: bool = True,
+    gaps: Literal["error", "unchanged"] = "error",
     progress: Progress | None = None,
 ) -> Path:
     """Write a video with effects: whole, or not at all.
@@ -54,16 +55,20 @@ def render(
         format: "mp4" (H.264), "webm" (VP9, transparent where something is cut out), "gif" or "png" (a picture per
             frame, RGBA where something is cut out). None goes by the ending of `out`; without one it is "png".
         sound: whether mp4 and webm have the source's sound.
+        gaps: what becomes of frames that no masks are known of: "error", or "unchanged", as frames without objects. A
+            frame of which it is known that it has none is no gap.
         progress: called with the frames done and, if it is known, how many there are. What it raises ends the work.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError, TypeError: a wrong effect; an object that is on no frame; a format that holds no transparency; an
-            output that would replace what it is made from.
+        ValueError, TypeError: a wrong effect; an object that is on no frame; a frame without known masks; a format
+            that holds no transparency; an output that would replace what it is made from.
         FileNotFoundError, FileExistsError, OSError: nothing to read, or it cannot be written.
     """
+    if gaps not in ("error", "unchanged"):
+        raise ValueError(f"gaps is 'error' or 'unchanged', got {gaps!r}")
     path = user_path(out)
     format = render_format(path, format)
     opened = open_source(source)
@@ -75,6 +80,8 @@ def render(
     edit = Edit(opened, masks.masks if isinstance(masks, VideoMasks) else masks, effects)
     if isinstance(masks, VideoMasks):
         _check_targets(edit, masks)
+        if gaps == "error":
+            _check_gaps(masks, len(opened))
     if edit.transparent and format == "mp4":
         raise ValueError(
             "mp4 holds no transparency, and something is cut out: write .webm, .gif or a folder of pictures"
@@ -129,6 +136,15 @@ def _check_targets(edit: Edit, masks: VideoMasks) -> None:
     if missing:
         listed = ", ".join(map(str, sorted(known))) or "none"
         raise ValueError(f"{masks.path}: no object {min(missing)} on any frame; known: {listed}")
+
+
+def _check_gaps(masks: VideoMasks, length: int) -> None:
+    missing = sorted(set(range(length)) - set(masks.frames))
+    if missing:
+        raise ValueError(
+            f"{masks.path}: no masks are known on frame {missing[0]} ({len(missing)} of {length} frames), which would "
+            "be left unedited; gaps='unchanged' (--allow-gaps) permits that"
+        )
 
 
 def _write_pictures(edit: Edit, out: Path, progress: Progress | None) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
+from sam2v.effects.canvas import Canvas
 from sam2v.video.base import FrameSource
 
 Masks = Mapping[int, np.ndarray]
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 #: Bytes of pictures of other frames that are kept.
 _KEPT_BYTES = 96 << 20
@@ -37,6 +40,17 @@ class Scene:
         self.most = int(np.clip(_KEPT_BYTES // (3 * source.size[0] * source.size[1]), 4, 16))
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
         self._masks: OrderedDict[int, Masks] = OrderedDict()
+        self._shown: Callable[[int], Canvas] | None = None
+
+    def seen_from(self, index: int, shown: Callable[[int], Canvas]) -> Scene:
+        """The same video seen from another frame.
+
+        Args:
+            shown: function of a frame's number that gives it with the effects that come before the one that looks.
+        """
+        scene = copy.copy(self)  # what is kept of other frames is shared
+        scene.index, scene._shown = index, shown
+        return scene
 
     @property
     def length(self) -> int:
@@ -45,18 +59,23 @@ class Scene:
 
     def frame(self, index: int) -> np.ndarray:
         """The picture of a frame, H x W x 3 uint8; not to be changed."""
-        return _kept(self._frames, index, self.source.__getitem__, self.most)
+        return kept(self._frames, index, self.source.__getitem__, self.most)
 
     def masks(self, index: int) -> Masks:
         """H x W bool by object id; not to be changed."""
-        return _kept(self._masks, index, self._masks_of, _KEPT_MASKS)
+        return kept(self._masks, index, self._masks_of, _KEPT_MASKS)
+
+    def shown(self, index: int) -> Canvas:
+        """A frame with the effects that come before the one that looks; not to be changed."""
+        return Canvas(self.frame(index), self.masks(index)) if self._shown is None else self._shown(index)
 
 
-def _kept(known: OrderedDict[int, _Value], index: int, get: Callable[[int], _Value], most: int) -> _Value:
-    """What is known by a number, or got now; of the others the newest used are kept."""
-    if index not in known:
-        known[index] = get(index)
-        while len(known) > most:
-            known.popitem(last=False)
-    known.move_to_end(index)
-    return known[index]
+def kept(known: OrderedDict[_Key, _Value], key: _Key, get: Callable[[_Key], _Value], most: int) -> _Value:
+    """What is known by a key, or got now; of the others the newest used are kept."""
+    if key in known:
+        known.move_to_end(key)
+        return known[key]
+    value = known[key] = get(key)
+    while len(known) > max(most, 1):
+        known.popitem(last=False)
+    return value

@@ -17,6 +17,9 @@ from sam2v.masks.window import mask_window
 class Trail(Effect):
     """Show where an object was before, fainter the longer ago, behind the object.
 
+    It is shown as the effects before this one left it: what they blurred is blurred, what they erased is not there.
+    Effects after this one act on the object alone.
+
     Called with a frame and a mask alone it has nothing to show: give `earlier` too.
 
     Attributes:
@@ -48,15 +51,13 @@ class Trail(Effect):
     def on(self, canvas: Canvas, target: Target, scene: Scene | None = None) -> None:
         if scene is not None and isinstance(target, int):
             past = [scene.index - self.step * number for number in range(1, self.length + 1)]
-            nothing = np.zeros(canvas.size, bool)
-            earlier = [
-                (
-                    scene.frame(index) if target in scene.masks(index) else canvas.picture,
-                    scene.masks(index).get(target, nothing),
-                )
-                for index in past
-                if index >= 0
-            ]
+            nothing = canvas.picture, np.zeros(canvas.size, bool)
+            earlier = []
+            for index in past:
+                if index >= 0:
+                    seen = target in scene.masks(index)  # else there is no picture to make
+                    shown = scene.shown(index) if seen else None
+                    earlier.append(nothing if shown is None else (shown.picture, shown.mask(target)))
             self._draw(canvas, canvas.mask(target), earlier)
 
     def _draw(self, canvas: Canvas, mask: np.ndarray, earlier: list[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -234,8 +234,29 @@ def test_enlarged_objects_are_acted_on_as_they_are_now() -> None:
     np.testing.assert_array_equal(Enlarge(1.0)(FRAME, SQUARE), FRAME)
 
 
+@pytest.mark.parametrize("hidden", ["1:fill=black", "1:blur=9", "1:pixelate=9", "objects:fill=black", "1:erase"])
+def test_a_trail_shows_nothing_that_was_hidden_before_it(hidden: str) -> None:
+    for trail in ("1:trail=1,step=2,opacity=1", "objects:trail=1,step=2,opacity=1"):
+        picture = edit(hidden, trail)
+        if hidden == "1:erase":
+            np.testing.assert_array_equal(picture[~SQUARE & ~MASKS[T - 2][2]], edit(hidden)[~SQUARE & ~MASKS[T - 2][2]])
+            continue
+        bare = MASKS[T - 2][1] & ~DISC & ~SQUARE & ~MASKS[T - 2][2]
+        np.testing.assert_array_equal(picture[bare], Edit(CLIP, lambda index: MASKS[index], [hidden])[T - 2][bare])
+        assert bare.any() and (picture[bare] != CLIP[T - 2][bare]).any()
+
+
+def test_frames_are_counted_from_the_end_as_well() -> None:
+    for effects in (["1:trail"], ["2:erase"], ["1:fill"]):
+        known = Edit(CLIP, lambda index: MASKS[index] if index >= 0 else {}, effects)
+        np.testing.assert_array_equal(known[-1], known[FRAMES - 1])
+    with pytest.raises(IndexError):
+        known[-FRAMES - 1]
+    np.testing.assert_array_equal(known[np.int64(3)], known[3])
+
+
 def test_a_frame_is_the_same_whatever_was_asked_before() -> None:
-    effects = ["2:erase", "1:trail", "background:blur=4"]
+    effects = ["2:erase", "1:trail", "background:blur=4", "2:recolour", "1:trail=2,step=1"]
     through = list(Edit(CLIP, lambda index: MASKS[index], effects))
     jump = Edit(CLIP, lambda index: MASKS[index], effects)
     assert len(through) == FRAMES

@@ -264,6 +264,29 @@ def test_the_command(clip: Path, results: Path, tmp_path: Path, capsys: pytest.C
         assert image.format == "GIF"
 
 
+def test_frames_without_known_masks_are_an_error(
+    clip: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in (results / "masks.jsonl").read_text().splitlines()]
+    gappy, empty = tmp_path / "gappy", tmp_path / "empty"
+    for folder, kept in ((gappy, [x for x in lines if x["frame_idx"] not in (3, 7)]), (empty, lines)):
+        folder.mkdir()
+        absent = [x | {"objects": []} if x["frame_idx"] == 3 else x for x in kept]
+        (folder / "masks.jsonl").write_text("".join(json.dumps(x) + "\n" for x in absent))
+    with pytest.raises(ValueError, match=rf"gappy: no masks are known on frame 3 \(2 of {FRAMES} frames\)"):
+        render(clip, gappy, ["1:fill"], tmp_path / "a.mp4")
+    argv = ["edit", str(clip), "--masks", str(gappy), "--effect", "1:fill", "--out", str(tmp_path / "b.mp4"), "--quiet"]
+    assert cli.main(argv) == 2 and "frame 3" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.mp4"))
+    assert cli.main([*argv, "--allow-gaps"]) == 0
+    with pytest.raises(ValueError, match="gaps is 'error' or 'unchanged'"):
+        render(clip, gappy, ["1:fill"], tmp_path / "d", gaps="skip")  # type: ignore[arg-type]
+    for masks, gaps, place in ((gappy, "unchanged", "p"), (empty, "error", "q")):
+        out = render(clip, masks, ["1:fill"], tmp_path / place, gaps=gaps)  # type: ignore[arg-type]
+        with open_source(clip) as source:
+            np.testing.assert_array_equal(np.asarray(Image.open(out / "00003.png")), source[3])
+
+
 def test_a_results_folder_of_a_stranger(clip: Path, tmp_path: Path) -> None:
     huge = {"size": [1 << 20, 1 << 20], "counts": [1 << 40]}
     (tmp_path / "masks.jsonl").write_text(
