@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,19 +29,18 @@ def ffmpeg_path(path: str | os.PathLike[str] | os.PathLike[bytes]) -> str:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
 
-    Missing parent folders are made. When the block raises, the temporary file is removed and `path` is as it was. Two
-    processes may write one path at once: one of the files wins, whole.
+    Missing parent folders are made. When the block raises, the temporary file is removed and `path` is as it was.
+    Several processes and threads may write one path at once: one of the files wins, whole.
 
     Raises:
         OSError: the folder cannot be made, or the disk refuses; the message names `path`.
     """
     path = user_path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(0o666, exist_ok=False)
         try:
-            temporary.unlink(missing_ok=True)  # of a process that had our number, or a link that leads elsewhere
-            temporary.touch(0o666, exist_ok=False)
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)  # some writers make private files
@@ -59,18 +59,22 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = user_path(path)
     check_new(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
         try:
-            shutil.rmtree(temporary, ignore_errors=True)  # of a process that had our number
-            temporary.mkdir()
             yield temporary
             if path.is_dir():
                 path.rmdir()
             os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name beside a path that nobody else has, and that nobody can guess to lay a link there."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def check_new(folder: Path) -> None:

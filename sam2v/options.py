@@ -32,6 +32,13 @@ class Options:
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {value}")
 
+    def check_whole(self, names: Iterable[str]) -> None:
+        """Raise TypeError unless the options of these names are whole numbers, or None."""
+        for name in names:
+            value: Any = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+
     def check_least(self, least: Mapping[str, float]) -> None:
         """Raise ValueError unless options are at least as large as what stands beside their names."""
         for name, bound in least.items():

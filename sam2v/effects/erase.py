@@ -40,6 +40,7 @@ class Erase(Effect):
     looks = True
 
     def __post_init__(self) -> None:
+        self.check_whole(["grow"])
         self.check_least({"grow": 0, "tolerance": 0})
         if self.grow > 200:
             raise ValueError(f"grow must be at most 200, got {self.grow}")

@@ -88,6 +88,7 @@ class Pixelate(Look):
     size: int = 16
 
     def __post_init__(self) -> None:
+        self.check_whole(["size"])
         self.check_least({"size": 1})
 
     def colours(self, picture: np.ndarray, mask: np.ndarray, window: Window, target: Target) -> np.ndarray:

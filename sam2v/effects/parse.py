@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from sam2v.effects.base import Effect
 from sam2v.effects.canvas import Target
 from sam2v.effects.erase import Erase
@@ -40,8 +42,9 @@ class Applied(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the effect is called."""
-        return next(name for name, kind in EFFECTS.items() if type(self.effect) is kind)
+        """What the effect is called; one of another kind by its class."""
+        kinds = (name for name, kind in EFFECTS.items() if isinstance(self.effect, kind))
+        return next(kinds, type(self.effect).__name__)
 
 
 def parse_effect(text: str) -> Applied:
@@ -74,10 +77,16 @@ def parse_effects(effects: Iterable[str | tuple[Target, Effect]]) -> list[Applie
     """
     if isinstance(effects, str):
         raise TypeError(f"effects are a list, got the text {effects!r}")
-    found = [parse_effect(effect) if isinstance(effect, str) else checked(*effect) for effect in effects]
+    found = [parse_effect(effect) if isinstance(effect, str) else _pair(effect) for effect in effects]
     if not found:
         raise ValueError(f"no effect given; expected {_FORM}")
     return found
+
+
+def _pair(given: object) -> Applied:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise TypeError(f"an effect is a text, {_FORM}, or a pair (target, effect), got {given!r}")
+    return checked(*given)
 
 
 def checked(target: Target, effect: Effect) -> Applied:
@@ -88,6 +97,8 @@ def checked(target: Target, effect: Effect) -> Applied:
     """
     if not isinstance(effect, Effect):
         raise TypeError(f"an effect is one of {', '.join(EFFECTS)}, got {type(effect).__name__}")
+    if isinstance(target, np.integer):
+        target = int(target)
     if isinstance(target, bool) or not (isinstance(target, int) or target in ("objects", "background")):
         raise ValueError(f"a target is an object's id, objects or background, got {target!r}")
     applied = Applied(target, effect)

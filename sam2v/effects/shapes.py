@@ -40,6 +40,7 @@ class Outline(Effect):
 
     def __post_init__(self) -> None:
         check_colour(self.colour)
+        self.check_whole(["width"])
         if self.width is not None and not 1 <= self.width <= 200:
             raise ValueError(f"width must be from 1 to 200, got {self.width}")
 
@@ -66,6 +67,9 @@ class Duplicate(Effect):
     behind: bool = True
     each = True
     takes_background = False
+
+    def __post_init__(self) -> None:
+        self.check_whole(["x", "y"])
 
     def on(self, canvas: Canvas, target: Target, scene: object = None) -> None:
         mask = canvas.mask(target)

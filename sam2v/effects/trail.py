@@ -35,6 +35,7 @@ class Trail(Effect):
     looks = True
 
     def __post_init__(self) -> None:
+        self.check_whole(["length", "step"])
         self.check_least({"length": 1, "step": 1})
         self.check_fractions(["opacity"])
         if self.length > 60:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sam2v.masks.result import MaskletFrame
@@ -91,11 +91,13 @@ class Annotating:
         """Give an object another id; everything that is known of it stays. Returns the ids.
 
         Raises:
-            KeyError: unknown object. ValueError: the id belongs to another one. TypeError: not an integer.
+            KeyError: unknown object. ValueError: the id belongs to another one, or is negative. TypeError: no integer.
         """
         with state.lock:
             track, new_id = self._ours(state).track(obj_id), check_index(new_id, "new_id")
             if new_id != track.obj_id:
+                if new_id < 0:
+                    raise ValueError(f"new_id must not be negative, got {new_id}")
                 if new_id in state.tracks or any(new_id in waiting for waiting in state.held.values()):
                     raise ValueError(f"there is an object {new_id} already: merge the two, or take another id")
                 state.rename_object(track.obj_id, new_id)
@@ -114,12 +116,16 @@ class Annotating:
 
         Raises:
             KeyError: unknown object.
-            ValueError: an object is to be merged with itself; a verified frame on which the union is another mask; or a
-                stream that cannot go back, whose memories cannot be made again. Nothing has changed then.
+            ValueError: no other object, or an object is to be merged with itself; a verified frame on which the union
+                is another mask; or a stream that cannot go back, whose memories cannot be made again. Nothing has
+                changed then.
         """
         with state.lock:
             track = self._ours(state).track(obj_id)
-            rest = [state.track(other) for other in ([others] if isinstance(others, int) else others)]
+            one = not isinstance(others, Iterable) or getattr(others, "ndim", 1) == 0
+            rest = [state.track(other) for other in ([others] if one else others)]  # type: ignore[union-attr]
+            if not rest:
+                raise ValueError(f"name the objects that are to become part of object {obj_id}, got none")
             if any(other is track for other in rest) or len({other.obj_id for other in rest}) < len(rest):
                 raise ValueError(f"object {obj_id} can be merged with other objects, each once")
             if not state.frames.is_seekable:

@@ -26,6 +26,7 @@ from sam2v.effects import (
     Trail,
     parse_effect,
 )
+from sam2v.effects.base import Effect
 from sam2v.masks import colour_of
 from sam2v.masks.grow import grown
 
@@ -322,6 +323,45 @@ def test_wrong_frames_masks_and_effects_are_named() -> None:
         Edit(iter(CLIP), lambda index: {}, ["1:trail"])
     with pytest.raises(TypeError, match="an effect is one of"):
         Edit(CLIP, lambda index: {}, [(1, "blur")])  # type: ignore[list-item]
+    for wrong in ((1, Fill(), 3), (1,), 7, Fill()):
+        with pytest.raises(TypeError, match=r"or a pair \(target, effect\), got"):
+            Edit(CLIP, lambda index: {}, [wrong])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="a target is an object's id"):
+        Edit(CLIP, lambda index: {}, [(1.5, Fill())])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (Pixelate, "size", 2.5),
+        (Pixelate, "size", "9"),
+        (Duplicate, "x", 2.5),
+        (Duplicate, "y", [1]),
+        (Outline, "width", 1.5),
+        (Erase, "grow", True),
+        (Erase, "grow", 1.5),
+        (Trail, "length", 1.5),
+        (Trail, "step", 1.5),
+    ],
+)
+def test_whole_numbers_are_whole(kind: type, option: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"{option} must be a whole number, got"):
+        kind(**{option: value})
+
+
+def test_effects_of_ones_own_and_numbers_of_numpy() -> None:
+    class Mine(Fill):
+        pass
+
+    class Other(Effect):
+        takes_background = False
+
+    mixed = [(np.int64(1), Mine("red")), (2, Pixelate(np.int64(4)))]
+    found = Edit(CLIP, lambda index: MASKS[index], mixed)  # type: ignore[arg-type]
+    assert [(applied.target, applied.name) for applied in found.effects] == [(1, "fill"), (2, "pixelate")]
+    assert type(found.effects[0].target) is int and (found[T][DISC] == (255, 0, 0)).all()
+    with pytest.raises(ValueError, match="Other is done to objects, not to the background"):
+        Edit(CLIP, lambda index: {}, [("background", Other())])
 
 
 def test_the_package_has_the_effects_at_hand() -> None:

@@ -182,6 +182,8 @@ def test_names_that_cannot_be_given(predictor: VideoPredictor, clip: np.ndarray)
         predictor.rename_object(state, 5, 6)
     with pytest.raises(TypeError, match="new_id must be an integer"):
         predictor.rename_object(state, 1, "dog")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="new_id must not be negative, got -3"):
+        predictor.rename_object(state, 1, -3)
     assert predictor.rename_object(state, 1, 1) == [1, 2] == state.obj_ids
 
 
@@ -240,6 +242,17 @@ def test_merging_changes_no_verified_frame(predictor: VideoPredictor, clip: np.n
     predictor.merge_objects(state, 1, 2)
     assert state.verified == {1: [3]}
     np.testing.assert_array_equal(predictor.result(state, 3).binary()[0], before)
+
+
+def test_ids_from_arrays(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    for others in (np.int64(2), torch.tensor(2), np.array([2])):
+        state = begun(predictor, clip)
+        with pytest.raises(ValueError, match="name the objects that are to become part of object 1, got none"):
+            predictor.merge_objects(state, 1, [])
+        with pytest.raises(TypeError, match="must be an integer"):
+            predictor.merge_objects(state, 1, 2.0)  # type: ignore[arg-type]
+        assert predictor.merge_objects(state, np.int64(1), others) == [1]  # type: ignore[arg-type]
+        assert predictor.rename_object(state, 1, np.int64(7)) == [7]  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_merged(predictor: VideoPredictor, clip: np.ndarray) -> None:
