@@ -26,13 +26,15 @@ class Target:
     Attributes:
         folder: where its files go.
         size: (height, width) of the video.
-        fps: frames per second, for writers of video.
+        fps: frames per second of films that are drawn.
         frame_name: what files about a frame are called.
         file_name: the name, with its ending, of the picture that a frame is.
         resume: continue what an earlier writer of the same format left in the folder.
         video_name: what the video is called.
         video_file: the name, with its ending, of the video file.
         classes: what objects are, by their ids.
+        video_fps: frames per second of the video itself; None = `fps`.
+        length: function that gives the number of frames of the video, None while that is unknown.
     """
 
     folder: Path
@@ -44,6 +46,13 @@ class Target:
     video_name: str = "video"
     video_file: str = "video.mp4"
     classes: Mapping[int, str] = field(default_factory=dict)
+    video_fps: float | None = None
+    length: Callable[[], int | None] = lambda: None
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of the video, for what tells times in it."""
+        return self.video_fps or self.fps
 
     def class_of(self, obj_id: int) -> str:
         """What an object is, "object" where nobody said so."""

@@ -62,8 +62,8 @@ class ObjectRecordWriter(MaskWriter):
 
     @property
     def _length(self) -> int:
-        """Frames up to the last one that is known."""
-        return max(self._places, default=-1) + 1
+        """Frames of the video, or where that is unknown up to the last one with a result."""
+        return max(self.target.length() or 0, max(self._places, default=-1) + 1)
 
     def _objects(self) -> list[int]:
         """Ids of all objects, ascending."""

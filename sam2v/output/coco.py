@@ -27,7 +27,7 @@ class CocoWriter(MaskWriter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        about = {"description": "masklets made by sam2v", "fps": target.fps}
+        about = {"description": "masklets made by sam2v", "fps": target.rate}
         self._lines = CocoLines(target.folder, about, target.size, target.resume, target)
         self.path = self._lines.path
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.outline import polygon_of
+from sam2v.output.base import Target
 from sam2v.output.by_object import ObjectRecordWriter
 
 _HEAD = """<?xml version="1.0" encoding="utf-8"?>
@@ -29,6 +31,8 @@ _HEAD = """<?xml version="1.0" encoding="utf-8"?>
     </task>
   </meta>
 """
+#: What XML 1.0 cannot hold; names of files can.
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LABEL = "        <label>\n          <name>{name}</name>\n          <attributes></attributes>\n        </label>"
 
 
@@ -42,6 +46,10 @@ class CvatWriter(ObjectRecordWriter):
     format = "cvat"
     file_name = "annotations.xml"
 
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._name = escape(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", target.video_name))
+
     def _shape(self, crop: MaskCrop) -> dict[str, Any]:
         rows, columns = crop.window
         polygon = polygon_of(crop.mask)
@@ -54,7 +62,7 @@ class CvatWriter(ObjectRecordWriter):
         objects = self._objects()
         names = dict.fromkeys(map(self.target.class_of, objects)) or {self.target.class_of(0): None}
         labels = "\n".join(_LABEL.format(name=escape(name)) for name in names)
-        about = {"name": escape(self.target.video_name), "length": self._length, "last": max(self._length - 1, 0)}
+        about = {"name": self._name, "length": self._length, "last": max(self._length - 1, 0)}
         file.write(_HEAD.format(labels=labels, width=width, height=height, **about))
         for obj_id in objects:
             label = quoteattr(self.target.class_of(obj_id))

@@ -43,7 +43,7 @@ class LabelStudioWriter(ObjectRecordWriter):
             "meta": {"text": [str(obj_id)]},
             "value": {
                 "framesCount": self._length,
-                "duration": round(self._length / self.target.fps, 6),
+                "duration": round(self._length / self.target.rate, 6),
                 "labels": [self.target.class_of(obj_id)],
                 "sequence": [self._key_frame(frame_idx, box, frame_idx + 1 in known) for frame_idx, box in frames],
             },
@@ -53,5 +53,5 @@ class LabelStudioWriter(ObjectRecordWriter):
         height, width = self.target.size
         x, y, w, h = (round(100 * side / whole, 4) for side, whole in zip(box, (width, height) * 2, strict=True))
         place = {"x": x, "y": y, "width": w, "height": h, "rotation": 0}
-        time = round(frame_idx / self.target.fps, 6)
+        time = round(frame_idx / self.target.rate, 6)
         return {"frame": frame_idx + 1, "time": time, "enabled": goes_on, **place}

@@ -100,7 +100,7 @@ class SavWriter(MaskWriter):
         height, width = self.target.size
         about = {
             "video_id": self.target.video_name,
-            "video_duration": self._frames / self.target.fps,
+            "video_duration": self._frames / self.target.rate,
             "video_frame_count": float(self._frames),
             "video_height": float(height),
             "video_width": float(width),

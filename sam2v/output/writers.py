@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -90,7 +91,7 @@ def open_writer(
         out_dir: folder for the output, made if missing. Writers of different formats may share one.
         source: the video (`Session.frames`), which knows its name, the size, the rate and the names of frames.
         size: (height, width) of the video, needed without a source.
-        fps: frame rate of overlays; None = the source's, or 25.
+        fps: frame rate of overlays; None = the source's, or 25. Times in other formats go by the source's, if known.
         frame_names: what files about a frame are called: a sequence, or a function of the frame's index; None = the
             source's names, or "00000", "00001", ...
         file_names: likewise the names, with endings, of the pictures that the frames are; None = the source's, or the
@@ -119,7 +120,19 @@ def open_writer(
     rate = fps or (source.fps if source is not None else None) or 25.0
     video_name = source.path.stem if source is not None and source.path is not None else "video"
     video_file = source.path.name if source is not None and source.path is not None else "video.mp4"
-    target = Target(folder, size, rate, name, file_name, resume, video_name, video_file, _checked_classes(classes))
+    target = Target(
+        folder,
+        size,
+        rate,
+        name,
+        file_name,
+        resume,
+        video_name,
+        video_file,
+        _checked_classes(classes),
+        video_fps=None if source is None else source.fps,
+        length=Target.length if source is None else source.known_length,
+    )
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
     if style:
@@ -167,13 +180,17 @@ def remove_results(format: str, folder: Path) -> None:
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 
+#: Control characters, halves of characters and ends of lines, which XML or YAML cannot hold.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
 def _checked_classes(classes: Mapping[int, str] | None) -> dict[int, str]:
     """Classes by object id; TypeError or ValueError for what is none."""
     found = dict(classes or {})
     for obj_id, name in found.items():
         if isinstance(obj_id, bool) or not isinstance(obj_id, int) or not isinstance(name, str):
             raise TypeError(f"classes map object ids to names, got {obj_id!r}: {name!r}")
-        if not name.strip() or any(ord(sign) < 32 for sign in name):
+        if not name.strip() or any(unicodedata.category(sign) in _NO_TEXT or sign in "\ufffe\uffff" for sign in name):
             raise ValueError(f"the class of object {obj_id} is no name: {name!r}")
     return found
 

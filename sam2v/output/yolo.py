@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from sam2v.files import inside, whole_file, write_text
+from sam2v.files import inside, read_text, whole_file, write_text
 from sam2v.masks.outline import polygon_of
 from sam2v.masks.result import MaskletFrame
 from sam2v.output.base import Target
@@ -28,9 +28,14 @@ class YoloWriter(FileWriter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        # YAML takes what JSON writes
-        names = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(target.class_names))
-        write_text(target.folder / _ABOUT, f"train: images\nval: images\nnames:\n{names}")
+        # YAML takes what JSON writes, but for characters that JSON writes as two halves
+        quoted = (json.dumps(name, ensure_ascii=False) for name in target.class_names)
+        names = "".join(f"  {number}: {name}\n" for number, name in enumerate(quoted))
+        text, path = f"train: images\nval: images\nnames:\n{names}", target.folder / _ABOUT
+        if target.resume and path.exists() and self.done_frames() and read_text(path) != text:
+            self.close(finished=False)
+            raise ValueError(f"{path}: has other classes than these, {', '.join(target.class_names)}; use a new folder")
+        write_text(path, text)
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from sam2v.masks import MaskletFrame
 from sam2v.masks.outline import filled, outlines, polygon_of
 from sam2v.output.writers import open_writer
-from sam2v.video.sources import open_source
+from sam2v.video.sources import ArraySource, open_source
 
 SIZE, FRAMES = (60, 80), 6
 CLASSES = {1: "fox & hound", 7: "bird"}
@@ -213,6 +213,53 @@ def test_interrupted_runs_go_on_and_corrections_count(format: str, tmp_path: Pat
     assert [path for path in (tmp_path / "a").rglob("*") if path.is_file()] == []
 
 
+def test_a_part_of_a_video_and_another_rate_of_overlays(tmp_path: Path) -> None:
+    video = ArraySource(np.zeros((10, *SIZE, 3), np.uint8), fps=20.0)
+    for format in ("cvat", "labelstudio", "coco", "sav"):
+        with open_writer(format, tmp_path, source=video, fps=5, classes=CLASSES) as writer:  # type: ignore[arg-type]
+            for index in range(3):
+                writer.write(result_of(index))
+    root = ElementTree.parse(tmp_path / "annotations.xml").getroot()
+    assert (root.findtext("meta/task/size"), root.findtext("meta/task/stop_frame")) == ("10", "9")
+    for track in root.iter("track"):
+        shapes = [(shape.get("frame"), shape.get("outside")) for shape in track]
+        assert shapes[-1] == ("2" if track.get("id") == "7" else "3", "1"), "nothing is known of it from there on"
+    (task,) = json.loads((tmp_path / "label_studio.json").read_text())
+    for region in task["predictions"][0]["result"]:
+        assert (region["value"]["framesCount"], region["value"]["duration"]) == (10, 0.5)
+        assert [key["time"] for key in region["value"]["sequence"]][:2] == [0, 0.05]
+    assert json.loads((tmp_path / "masks.json").read_text())["info"]["fps"] == 20
+    assert json.loads((tmp_path / "video_auto.json").read_text())["video_duration"] == 3 / 20
+
+
+def test_class_names_of_every_script_in_yaml(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    classes = {1: 'Füchse: "rot" # 1', 2: "狐", 3: "🦊", 4: "a'b\\c", 5: "yes", 6: "👩\u200d🚀"}
+    for resume in (False, True):
+        with open_writer("yolo", tmp_path, size=SIZE, classes=classes, resume=resume) as writer:
+            writer.write(
+                MaskletFrame(0, [1], *(torch.ones(1, 1, *SIZE), torch.ones(1), torch.ones(1)), result_of(0).frame)
+            )
+        names = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))["names"]
+        assert names == dict(enumerate([*classes.values(), "object"]))
+    before = (tmp_path / "data.yaml").read_bytes()
+    with pytest.raises(ValueError, match="has other classes than these, dog, object"):
+        open_writer("yolo", tmp_path, size=SIZE, classes={1: "dog"}, resume=True)
+    assert (tmp_path / "data.yaml").read_bytes() == before
+    with open_writer("yolo", tmp_path, size=SIZE, classes={1: "dog"}):
+        assert "dog" in (tmp_path / "data.yaml").read_text()
+
+
+def test_cvat_of_a_file_with_an_odd_name(tmp_path: Path) -> None:
+    video = ArraySource(np.zeros((3, *SIZE, 3), np.uint8))
+    for number, name in enumerate(("a\x01b", "a\udce9b", "a\uffffb", "a<&>🦊b")):
+        video.path = tmp_path / f"{name}.mp4"
+        with open_writer("cvat", tmp_path / str(number), source=video) as writer:
+            writer.write(result_of(0))
+        found = ElementTree.parse(tmp_path / str(number) / "annotations.xml").findtext("meta/task/name")
+        assert found == (name if number == 3 else "a\ufffdb")
+
+
 def test_the_video_file_and_wrong_classes(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -226,6 +273,10 @@ def test_the_video_file_and_wrong_classes(tmp_path: Path) -> None:
         ({1: 3}, TypeError),
         ({1: " "}, ValueError),
         ({1: "a\nb"}, ValueError),
+        ({1: "a\x85b"}, ValueError),
+        ({1: "a\u2028b"}, ValueError),
+        ({1: "a\udc80"}, ValueError),
+        ({1: "a\uffff"}, ValueError),
     ):
         with pytest.raises(error, match="class"):
             open_writer("cvat", tmp_path, size=SIZE, classes=classes)  # type: ignore[arg-type]
