@@ -42,10 +42,10 @@ def import_masks(annotation: Annotation, masks: VideoMasks) -> int:
     for theirs, (_, frame) in best.items():
         rle = {"size": list(annotation.source.size), "counts": counts[-frame][theirs]}
         prompts.setdefault(-frame, {})[ids[theirs]] = asdict(FramePrompt(mask=rle))
-    before = annotation.history.copies(ids.values())
-    for frame, several in prompts.items():
-        annotation.answer(frame, {obj_id: FramePrompt(**parts) for obj_id, parts in several.items()})
-    event = annotation.record("import", before, quiet=True, path=place, objects=new, prompts=prompts)
+    with annotation.history.changing(ids.values()) as before:
+        for frame, several in prompts.items():
+            annotation.answer(frame, {obj_id: FramePrompt(**parts) for obj_id, parts in several.items()})
+        event = annotation.record("import", before, quiet=True, path=place, objects=new, prompts=prompts)
     for frame, seen in counts.items():
         kept: dict[int, StoredMask | None] = {ids[i]: StoredMask(text, 1.0, 10.0, "drawn") for i, text in seen.items()}
         annotation.store.write(frame, event["event"], kept)
