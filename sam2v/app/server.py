@@ -112,8 +112,8 @@ class Server:
             announced = int(request.headers.get("content-length", 0))
             if announced > self.most_bytes:
                 raise ValueError(f"larger than {self.most_bytes / 2**20:g} MiB, which is the most that is accepted")
-            path = self.projects.library.upload_path(request.query_params.get("name", ""))
-            await receive(request.stream(), path, self.most_bytes)
+            with self.projects.library.upload(request.query_params.get("name", "")) as path:
+                await receive(request.stream(), path, self.most_bytes)
         except (ValueError, OSError) as error:
             return JSONResponse({"error": error_text(error)}, 400)
         videos = await run_in_threadpool(self.projects.library.videos)
