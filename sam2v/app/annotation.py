@@ -51,6 +51,9 @@ class Annotation:
             self.history = History(self.segmenter)
             self._resume()
         except BaseException:
+            for part in ("segmenter", "log", "store"):
+                if hasattr(self, part):
+                    getattr(self, part).close()
             self._lock.__exit__(None, None, None)
             raise
         self._listeners: list[Callable[[Message], None]] = []

@@ -53,6 +53,22 @@ class Project:
         self.annotation.close()
 
 
+def open_project(
+    id: str, folder: Path, source: FrameSource, name: str, predictor: VideoPredictor, worker: Worker
+) -> Project:
+    """A project in a folder, see `Annotation`; when it cannot be opened, nothing stays open, not even the source."""
+    try:
+        annotation = Annotation(folder, source, name, predictor, worker)
+    except BaseException:
+        source.close()
+        raise
+    try:
+        return Project(id, annotation)
+    except BaseException:
+        annotation.close()
+        raise
+
+
 class Projects:
     """Opens projects when they are asked for, and saves and closes those that nobody uses when there are many.
 
@@ -87,7 +103,7 @@ class Projects:
         self._evict()
         folder = self.library.folder(video)
         source = self.library.open(video)
-        return Project(video.id, Annotation(folder, source, video.name, self.predictor, self.worker))
+        return open_project(video.id, folder, source, video.name, self.predictor, self.worker)
 
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""

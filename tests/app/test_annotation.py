@@ -189,6 +189,8 @@ def test_bad_messages_are_named_and_change_nothing(open_project: Open, clip: Cli
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[1e9, 1, 1]]}}, "outside"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[float("nan"), 1, 1]]}}, "finite"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[1, 1, 7]]}}, "label is 1"),
+        ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[10**400, 1, 1]]}}, "a number in it is too large"),
+        ("prompt", {"frame": 0, "object": 1, "prompt": {"box": [1, 1, 10**400, 9]}}, "a number in it is too large"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"box": [9, 9, 1, 1]}}, "empty"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"mask": "zzzz"}}, "RLE|run|counts"),
         ("prompt", {"frame": 0, "object": 1, "prompt": [1]}, "a prompt is an object"),
