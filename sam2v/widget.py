@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sam2v.app.annotation import Annotation
 from sam2v.app.bundle import STATIC, bundled
 from sam2v.app.editor import RENDERED, describe_effects
-from sam2v.app.projects import Project
+from sam2v.app.projects import open_project
 from sam2v.app.sockets import answer, error_text
 from sam2v.app.worker import Worker
 from sam2v.files import user_path
@@ -72,8 +71,14 @@ class Annotator(anywidget.AnyWidget):
         folder = Path(self._temporary.name) / "project" if self._temporary is not None else user_path(str(out))
         name = frames.path.name if frames.path is not None else "video"
         self._worker = Worker()
-        opening = self._worker.submit(lambda: Project(name, Annotation(folder, frames, name, predictor, self._worker)))
-        self._project = opening.result()
+        opening = self._worker.submit(lambda: open_project(name, folder, frames, name, predictor, self._worker))
+        try:
+            self._project = opening.result()
+        except BaseException:
+            self._worker.close()
+            if self._temporary is not None:
+                self._temporary.cleanup()
+            raise
         self._project.annotation.listen(lambda message: self.send(_plain(message)))
         super().__init__(
             about=str(predictor.model.device), formats=dict(FORMATS), rendered=RENDERED, effects=describe_effects()

@@ -51,10 +51,14 @@ class Annotation:
             self.history = History(self.segmenter)
             self._resume()
         except BaseException:
+            for part in ("segmenter", "log", "store"):
+                if hasattr(self, part):
+                    getattr(self, part).close()
             self._lock.__exit__(None, None, None)
             raise
         self._listeners: list[Callable[[Message], None]] = []
         self.run = Run(self)
+        self.exporting: set[str] = set()  # formats
         self._timer: threading.Timer | None = None
         self._closed = False
 
@@ -67,8 +71,8 @@ class Annotation:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody listens, or tracking is under way."""
-        return bool(self._listeners) or self.run.is_running
+        """Whether somebody listens, or tracking or an export is under way."""
+        return bool(self._listeners or self.exporting) or self.run.is_running
 
     def tell(self, message: Message) -> None:
         """Tell all listeners."""
@@ -170,6 +174,11 @@ class Annotation:
         run = self.state.tracking
         self.segmenter.save(self.log.count - 1, None if run is None else run.at)
 
+    def check_open(self) -> None:
+        """Raise ValueError once this is closed: its folder may be another's by now."""
+        if self._closed:
+            raise ValueError("the project was closed: open it again")
+
     def close(self) -> None:
         """Stop, save, and give the folder back."""
         self.run.halt()
@@ -256,6 +265,7 @@ class Annotation:
 
     def record(self, do: str, before: Tracks | None = None, quiet: bool = False, **fields: Any) -> Event:
         """Put an event on disk and take it; all pages are told, unless more is to come."""
+        self.check_open()
         event = self.log.append(do, **fields)
         self.state.take(event)
         if before is not None:

@@ -27,6 +27,8 @@ def view(annotation: Annotation, message: Message) -> Message:
     if not changes:
         raise ValueError("say whether the objects are visible or locked")
     ids = wholes(message, "objects", annotation.state.objects, "object")
+    if changes.get("locked"):
+        annotation.run.leave(ids)
     annotation.record("view", objects=[{"id": obj_id, **changes} for obj_id in ids])
     return {}
 
@@ -36,10 +38,10 @@ def remove(annotation: Annotation, message: Message) -> Message:
     ids = wholes(message, "objects", annotation.state.objects, "object")
     annotation.check_unlocked(ids)
     annotation.run.halt()
-    before = annotation.history.copies(ids)
-    for obj_id in ids:
-        annotation.segmenter.remove(obj_id)
-    annotation.record("remove", before, objects=ids)
+    with annotation.history.changing(ids) as before:
+        for obj_id in ids:
+            annotation.segmenter.remove(obj_id)
+        annotation.record("remove", before, objects=ids)
     return {}
 
 
@@ -51,14 +53,15 @@ def merge(annotation: Annotation, message: Message) -> Message:
         raise ValueError("an object is merged with others, not with itself")
     annotation.check_unlocked([into, *others])
     annotation.run.halt()
-    before = annotation.history.copies([into, *others])
-    annotation.segmenter.merge(into, others)
-    event = annotation.record("merge", before, quiet=True, into=into, objects=others)
+    with annotation.history.changing([into, *others]) as before:
+        annotation.segmenter.merge(into, others)
+        event = annotation.record("merge", before, quiet=True, into=into, objects=others)
     size = annotation.source.size
     for frame in sorted({frame for other in others for frame in annotation.store.frames(other)}):
-        own = annotation.segmenter.result(frame, [into])
-        known = annotation.store.frame(frame, [into, *others])
-        mask = stored(own.select([into]), "track")[into] if own is not None else union(list(known.values()), size)
+        known = list(annotation.store.frame(frame, [into, *others]).values())
+        painted = all(mask.kind == "drawn" for mask in known if not mask.is_absent)
+        own = None if painted else annotation.segmenter.result(frame, [into])
+        mask = stored(own.select([into]), "track")[into] if own is not None else union(known, size)
         annotation.store.write(frame, event["event"], {into: mask})
     annotation.changed(reload=True)
     return {}
@@ -75,9 +78,10 @@ def prompt(annotation: Annotation, message: Message) -> Message:
     known = annotation.state.prompts.get(frame, {}).get(obj_id, FramePrompt())
     prompt = frame_prompt(message.get("prompt"), annotation.source.size, known)
     annotation.check_free(frame, [] if new else [obj_id])
-    before = annotation.history.copies([obj_id])
-    masks = annotation.answer(frame, {obj_id: prompt})
-    event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts={obj_id: asdict(prompt)})
+    given = {obj_id: asdict(prompt)}
+    with annotation.history.changing([obj_id]) as before:
+        masks = annotation.answer(frame, {obj_id: prompt})
+        event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
     annotation.store.write(frame, event["event"], masks)
     annotation.changed(frame, masks)
     return {"id": obj_id}
@@ -97,11 +101,11 @@ def auto(annotation: Annotation, message: Message) -> Message:
     while len(new) < len(found):
         number = new[-1]["id"] + 1
         new.append(ProjectState(next_id=number).new_object())
-    before = annotation.history.copies([about["id"] for about in new])
     prompts = {about["id"]: FramePrompt(mask=rle) for about, rle in zip(new, found, strict=True)}
-    masks = annotation.answer(frame, prompts)
     given = {obj_id: asdict(prompt) for obj_id, prompt in prompts.items()}
-    event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
+    with annotation.history.changing(prompts) as before:
+        masks = annotation.answer(frame, prompts)
+        event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
     annotation.store.write(frame, event["event"], masks)
     annotation.changed(frame, masks)
     return {"ids": list(prompts)}

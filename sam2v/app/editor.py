@@ -77,7 +77,7 @@ class Editor:
         self.annotation = annotation
         self._lock = threading.Lock()
         self._source: FrameSource = copy.deepcopy(annotation.source)
-        self._edit: tuple[tuple[str, ...], int, Edit] | None = None
+        self._edit: tuple[tuple[tuple[str, ...], int, int], Edit] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -107,12 +107,17 @@ class Editor:
             raise ValueError(f"format must be one of {', '.join(RENDERED)}, got {format!r}")
         if not effects:
             raise ValueError("add an effect first")
-        if self._thread is not None and self._thread.is_alive():
+        if self.is_rendering:
             raise ValueError("a video is being rendered already: wait for it, or stop it")
         self._stop.clear()
         self._thread = threading.Thread(target=self._render, args=(effects, format), daemon=True)
         self._thread.start()
         return {}
+
+    @property
+    def is_rendering(self) -> bool:
+        """Whether a video is being rendered."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """Stop rendering after the frame that is under way; what was written of it is removed."""
@@ -132,11 +137,11 @@ class Editor:
         return {i: decode_rle({"size": size, "counts": m.counts}) for i, m in kept.items() if not m.is_absent}
 
     def _edited(self, effects: list[str]) -> Edit:
-        """The video with effects; made anew when the effects are others, or anything was done in the project."""
-        key, count = tuple(effects), self.annotation.log.count
-        if self._edit is None or self._edit[:2] != (key, count):
-            self._edit = (key, count, Edit(self._source, self.masks, effects))
-        return self._edit[2]
+        """The video with effects; made anew when effects or masks are others, or anything was done in the project."""
+        key = (tuple(effects), self.annotation.log.count, self.annotation.store.writes)
+        if self._edit is None or self._edit[0] != key:
+            self._edit = (key, Edit(self._source, self.masks, effects))
+        return self._edit[1]
 
     def _render(self, effects: list[str], format: str) -> None:
         tell, length = self.annotation.tell, self.annotation.length

@@ -20,12 +20,22 @@ def export_steps(annotation: Annotation, format: str) -> Iterator[None]:
     """Write all frames' masks in a format, a frame per step; all pages are told how far it is and when it is ready.
 
     Raises:
-        ValueError: an unknown format, or nothing to write. OSError: the disk refuses.
+        ValueError: an unknown format, one that is being exported, or nothing to write. OSError: the disk refuses.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     if not annotation.state.objects:
         raise ValueError("there is nothing to export: add an object first")
+    if format in annotation.exporting:
+        raise ValueError(f"{format} is being exported already: wait for it")
+    annotation.exporting.add(format)
+    try:
+        yield from _written(annotation, format)
+    finally:
+        annotation.exporting.discard(format)
+
+
+def _written(annotation: Annotation, format: str) -> Iterator[None]:
     folder, length = export_folder(annotation, format), annotation.length
     remove_results(format, folder)
     classes = {obj_id: about.label for obj_id, about in annotation.state.objects.items() if about.label}

@@ -73,12 +73,15 @@ class Guard:
         await self.app(scope, receive, _with_headers(send))
 
     def _refusal(self, headers: dict[str, str]) -> str | None:
-        host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            from_here = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # brackets that do not close, for one
+            return "the name of the server or of the page cannot be read"
         if self.hosts and name not in self.hosts:
             return "this server does not answer to that name"
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if not from_here:
             return "pages of other sites may not talk to this server"
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "pages of other sites may not talk to this server"

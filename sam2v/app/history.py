@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sam2v.app.segmenter import Segmenter, Tracks
@@ -53,6 +54,16 @@ class History:
             return False
         self._segmenter.restore(step.after)
         return True
+
+    @contextlib.contextmanager
+    def changing(self, obj_ids: Iterable[int]) -> Iterator[Tracks]:
+        """Copies for `add` of objects that the block changes; when it raises, they are what they were."""
+        before = self.copies(obj_ids)
+        try:
+            yield before
+        except BaseException:
+            self._segmenter.restore(before)
+            raise
 
     def copies(self, obj_ids: Iterable[int]) -> Tracks:
         """Objects as they are now, for `add`."""

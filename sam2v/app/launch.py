@@ -31,7 +31,7 @@ class Place:
 
 
 def begin_with(projects: Projects, masks: Path) -> None:
-    """Import masks into the project of the only video.
+    """Import masks into the project of the only video, and print what came of it.
 
     Raises:
         FileNotFoundError, ValueError, OSError: they cannot be read, or are of another video.
@@ -39,7 +39,8 @@ def begin_with(projects: Projects, masks: Path) -> None:
     (video,) = [video for video in projects.library.videos() if video.path == projects.library.only]
     annotation = projects.get(video.id).result().annotation
     found = open_masks(masks, annotation.source)
-    projects.worker.submit(lambda: import_masks(annotation, found)).result()
+    done = projects.worker.submit(lambda: import_masks(annotation, found)).result()
+    print(f"{masks}: {done}", flush=True)
 
 
 def launch(projects: Projects, about: dict[str, str], place: Place, browser: bool) -> None:

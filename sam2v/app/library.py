@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ VIDEO_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".t
 _MOST, _DEPTH = 1000, 5
 _UPLOADS = "uploads"
 _PLAIN = re.compile(r"[^\w.-]+")
+#: Bytes of an id that is used as it is; a longer one is cut to half of that. Disks take 255.
+_LONGEST_ID = 200
+#: Bytes at either end of a file that tell it from others.
+_ENDS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Library:
         self.only = root if root.is_file() or _is_frames(root) else None
         self.root = root.parent if self.only else root
         self.out = (out or self.root / "annotations").resolve()
+        self._coming: set[Path] = set()  # uploads on their way
+        self._lock = threading.Lock()
 
     def videos(self) -> list[Video]:
         """Everything on offer: uploads, and what is under the folder."""
@@ -80,47 +88,62 @@ class Library:
         Raises:
             ValueError: not a video, or another one than the project was made of.
         """
+        fingerprint = _fingerprint(video.path)
         source = open_source(video.path)
         about = {"format": 1, "video": str(video.path), "size": list(source.size), "frames": len(source)}
+        about["fingerprint"] = fingerprint
         record = self.folder(video) / "project.json"
         if not record.exists():
             write_text(record, json.dumps(about, indent=1) + "\n")
             return source
         try:
             known = json.loads(read_text(record))
-            same = [known["size"], known["frames"]] == [about["size"], about["frames"]]
-        except (ValueError, KeyError, TypeError):
+            same = all(known[key] == about[key] for key in ("size", "frames"))
+            same &= known.get("fingerprint", about["fingerprint"]) == about["fingerprint"]  # older ones have none
+        except (ValueError, KeyError, TypeError, AttributeError):
             source.close()
             raise ValueError(f"{record}: not the record of a project") from None
         if not same:
             source.close()
-            raise ValueError(f"{video.path}: not the video that the project in {record.parent} was made of")
+            raise ValueError(
+                f"{video.path}: not the video that the project in {record.parent} was made of; put that one back, or "
+                "work in another folder"
+            )
         return source
 
-    def upload_path(self, name: str) -> Path:
-        """Where an upload of a name goes: a new file.
+    @contextlib.contextmanager
+    def upload(self, name: str) -> Iterator[Path]:
+        """Where an upload of a name goes: a new file, which no other upload gets as long as the block lasts.
 
         Raises:
             ValueError: the name's ending is not that of a video.
         """
-        name = _PLAIN.sub("_", Path(name.replace("\\", "/")).name).lstrip(".")[-100:]
+        name = _PLAIN.sub("_", Path(name.replace("\\", "/")).name)
+        name = name.encode()[-100:].decode(errors="ignore").lstrip(".")
         path = Path(name)
         if path.suffix.lower() not in VIDEO_SUFFIXES or not path.stem:
             accepted = ", ".join(sorted(VIDEO_SUFFIXES))
             raise ValueError(f"{name or 'the file'}: not a video file that can be uploaded; accepted: {accepted}")
         number = 1
-        while (target := inside(self.out / _UPLOADS, name)).exists():
-            number += 1
-            name = f"{path.stem}-{number}{path.suffix}"
-        return target
+        with self._lock:
+            while (target := inside(self.out / _UPLOADS, name)).exists() or target in self._coming:
+                number += 1
+                name = f"{path.stem}-{number}{path.suffix}"
+            self._coming.add(target)
+        try:
+            yield target
+        finally:
+            self._coming.discard(target)
 
     def _video(self, path: Path, place: Path) -> Video:
         name = path.relative_to(place).as_posix()
         where = f"{_UPLOADS}/{name}" if place == self.out / _UPLOADS else name
         id = _PLAIN.sub("_", where)
+        if len(id.encode()) > _LONGEST_ID:
+            id = id.encode()[: _LONGEST_ID // 2].decode(errors="ignore")
         if id != where or id == _UPLOADS:
-            id += "-" + hashlib.sha256(where.encode()).hexdigest()[:8]
-        return Video(id, name, path, (self.out / id / "project.json").is_file())
+            id += "-" + hashlib.sha256(where.encode(errors="surrogateescape")).hexdigest()[:8]
+        return Video(id, name.encode(errors="replace").decode(), path, (self.out / id / "project.json").is_file())
 
 
 def _videos_under(place: Path, without: Path) -> Iterator[Path]:
@@ -146,10 +169,30 @@ def _videos_under(place: Path, without: Path) -> Iterator[Path]:
             return
 
 
+def _fingerprint(path: Path) -> str:
+    """Tells a video from others of the same size and length, without reading all of it."""
+    found = hashlib.sha256()
+    if path.is_dir():
+        pictures = sorted((e.name, e.stat().st_size) for e in os.scandir(path) if is_image_name(Path(e.name)))
+        found.update(repr(pictures).encode())
+    else:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            found.update(str(size).encode())
+            for start in (0, max(0, size - _ENDS)):
+                file.seek(start)
+                found.update(file.read(_ENDS))
+    return found.hexdigest()[:32]
+
+
 def _is_frames(folder: Path) -> bool:
     """Whether a folder holds the frames of a video: several pictures, and no film among them."""
     pictures = 0
-    with os.scandir(folder) as entries:
+    with contextlib.ExitStack() as stack:
+        try:
+            entries = stack.enter_context(os.scandir(folder))
+        except PermissionError:  # it is not on offer then
+            return False
         for number, entry in enumerate(entries):
             suffix = Path(entry.name).suffix.lower()
             if suffix in VIDEO_SUFFIXES and suffix not in (".tif", ".tiff", ".webp"):

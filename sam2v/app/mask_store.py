@@ -55,6 +55,7 @@ class MaskStore:
     def __init__(self, path: Path, holds: Callable[[int], bool]) -> None:
         self._journal, self._holds = Journal(path, resume=True), holds
         self._versions: dict[int, dict[int, list[_Version]]] = {}
+        self.writes = 0  # since it was opened: masks may be others when this is
         for start, entry in self._journal.entries():
             try:
                 self._index(start, entry)
@@ -69,6 +70,7 @@ class MaskStore:
             "masks": {str(i): None if mask is None else list(mask) for i, mask in masks.items()},
         }
         self._index(self._journal.append(entry), entry)
+        self.writes += 1
 
     def frame(self, frame: int, obj_ids: Iterable[int], kinds: Collection[str] = KINDS) -> dict[int, StoredMask]:
         """The masks of some objects on a frame, of those that have one; the newest of some kinds."""

@@ -12,6 +12,7 @@ from sam2v.masks.rle import rle_area
 #: Bounds of what one message may ask for.
 MOST_POINTS, MOST_OBJECTS, LONGEST_NAME = 1000, 1000, 200
 
+_LARGEST = 2**53  # of the whole numbers that are exact as floats, too
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 
@@ -99,6 +100,8 @@ def _check_numbers(values: Any, count: int, what: str) -> None:
     fine = isinstance(values, list) and len(values) == count
     if not fine or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         raise ValueError(f"{what}, got {_short(values)}")
+    if any(isinstance(v, int) and abs(v) > _LARGEST for v in values):
+        raise ValueError(f"{what}; a number in it is too large: {_short(values)}")
 
 
 def _short(value: object) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import io
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -38,6 +40,11 @@ class Project:
         about = "" if annotation.source.path is None else _about(annotation.source.path)
         self.version = hashlib.sha256(about.encode()).hexdigest()[:12]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether closing it would disturb somebody, or something that is under way."""
+        return self.annotation.is_busy or self.editor.is_rendering
+
     def jpeg(self, frame: int) -> bytes:
         """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
         from PIL import Image
@@ -53,6 +60,22 @@ class Project:
         self.annotation.close()
 
 
+def open_project(
+    id: str, folder: Path, source: FrameSource, name: str, predictor: VideoPredictor, worker: Worker
+) -> Project:
+    """A project in a folder, see `Annotation`; when it cannot be opened, nothing stays open, not even the source."""
+    try:
+        annotation = Annotation(folder, source, name, predictor, worker)
+    except BaseException:
+        source.close()
+        raise
+    try:
+        return Project(id, annotation)
+    except BaseException:
+        annotation.close()
+        raise
+
+
 class Projects:
     """Opens projects when they are asked for, and saves and closes those that nobody uses when there are many.
 
@@ -64,6 +87,7 @@ class Projects:
     def __init__(self, library: Library, predictor: VideoPredictor, worker: Worker, most: int = 6) -> None:
         self.library, self.predictor, self.worker, self.most = library, predictor, worker, most
         self._open: OrderedDict[str, Future[Project]] = OrderedDict()
+        self._pins: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def get(self, id: str) -> Future[Project]:
@@ -76,6 +100,18 @@ class Projects:
             self._open.move_to_end(id)
             return future
 
+    @contextlib.contextmanager
+    def pinned(self, id: str) -> Iterator[None]:
+        """Keep a project open, once it is, as long as the block lasts."""
+        with self._lock:
+            self._pins[id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pins[id] -= 1
+                self._pins += Counter()  # without those at 0
+
     def close(self) -> None:
         """Save and close all of them; called when the worker takes no more jobs."""
         for future in self._open.values():
@@ -87,7 +123,7 @@ class Projects:
         self._evict()
         folder = self.library.folder(video)
         source = self.library.open(video)
-        return Project(video.id, Annotation(folder, source, video.name, self.predictor, self.worker))
+        return open_project(video.id, folder, source, video.name, self.predictor, self.worker)
 
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""
@@ -95,7 +131,8 @@ class Projects:
             idle = [
                 (id, future.result())
                 for id, future in self._open.items()
-                if future.done() and future.exception() is None and not future.result().annotation.is_busy
+                if future.done() and future.exception() is None and not future.result().is_busy
+                if not self._pins[id]
             ]
             closing = idle[: max(0, len(self._open) - self.most)]
             for id, _ in closing:

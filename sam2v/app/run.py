@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol
 
 from sam2v.app.events import Event, EventLog
@@ -42,6 +42,7 @@ class Run:
     def __init__(self, project: Tracked) -> None:
         self._project = project
         self._steps: Iterator[None] | None = None
+        self._ids: frozenset[int] = frozenset()  # of the objects that are tracked
 
     @property
     def is_running(self) -> bool:
@@ -56,8 +57,7 @@ class Run:
         last = whole(message, "last", first, project.length - 1) if "last" in message else project.length - 1
         run = legs(project.frame_of(message), direction, first, last, state.verified)
         chosen = wholes(message, "objects", state.objects, "object") if "objects" in message else list(state.objects)
-        ready = project.segmenter.trackable()
-        ids = [obj_id for obj_id in chosen if obj_id in ready and not state.objects[obj_id].locked]
+        ids = self._free(chosen)
         if not ids:
             raise ValueError("nothing to track: click on an object first, or unlock one")
         self.halt()
@@ -70,7 +70,7 @@ class Run:
         """Go on with the newest run of tracking where it stopped."""
         run = self._project.state.tracking
         left = [] if run is None or run.done else rest(run.legs, run.at)
-        ids = [] if run is None else [i for i in run.objects if i in self._project.segmenter.trackable()]
+        ids = [] if run is None else self._free(run.objects)
         if run is None or not left or not ids:
             raise ValueError("there is no tracking to go on with")
         self.halt()
@@ -88,8 +88,18 @@ class Run:
             self._steps.close()  # type: ignore[attr-defined]
             self._end(done=False)
 
+    def leave(self, obj_ids: Collection[int]) -> None:
+        """Leave objects alone from now on: stop if one of them is being tracked; the others can be resumed."""
+        if not self._ids.isdisjoint(obj_ids):
+            self.halt()
+
+    def _free(self, obj_ids: Iterable[int]) -> list[int]:
+        """Which of some objects can be tracked, and are there and not locked."""
+        ready, objects = self._project.segmenter.trackable(), self._project.state.objects
+        return [i for i in obj_ids if i in ready and i in objects and not objects[i].locked]
+
     def _start(self, event: int, run: list[Leg], ids: list[int]) -> None:
-        self._steps = self._tracked(event, run, ids)
+        self._steps, self._ids = self._tracked(event, run, ids), frozenset(ids)
         self._project.changed()
         self._project.worker.run(self._guarded(self._steps))
 

@@ -118,11 +118,10 @@ class Segmenter:
     def merge(self, into: int, others: Collection[int]) -> None:
         """Make several objects one: the union of their masks on every frame, and the prompts of all."""
         known = [obj_id for obj_id in (into, *others) if obj_id in self.session.tracks]
-        if known and known[0] != into:  # which has nothing yet
+        if len(known) > 1:  # which may be refused; nothing has changed then
+            self.predictor.merge_objects(self.session, known[0], known[1:])
+        if known and known[0] != into:  # which had nothing yet
             self.predictor.rename_object(self.session, known[0], into)
-            known[0] = into
-        if len(known) > 1:
-            self.predictor.merge_objects(self.session, into, known[1:])
 
     def verify(self, frames: Collection[int]) -> None:
         """Have exactly these frames verified, of all objects that have a result there."""

@@ -7,7 +7,6 @@ import contextlib
 import json
 import mimetypes
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -112,8 +111,8 @@ class Server:
             announced = int(request.headers.get("content-length", 0))
             if announced > self.most_bytes:
                 raise ValueError(f"larger than {self.most_bytes / 2**20:g} MiB, which is the most that is accepted")
-            path = self.projects.library.upload_path(request.query_params.get("name", ""))
-            await receive(request.stream(), path, self.most_bytes)
+            with self.projects.library.upload(request.query_params.get("name", "")) as path:
+                await receive(request.stream(), path, self.most_bytes)
         except (ValueError, OSError) as error:
             return JSONResponse({"error": error_text(error)}, 400)
         videos = await run_in_threadpool(self.projects.library.videos)
@@ -122,8 +121,8 @@ class Server:
     async def frame(self, request: Request) -> Response:
         """A frame as JPEG, which never changes."""
         try:
-            project = await self._project(request.path_params["id"])
-            picture = await run_in_threadpool(project.jpeg, request.path_params["frame"])
+            async with self._project(request.path_params["id"]) as project:
+                picture = await run_in_threadpool(project.jpeg, request.path_params["frame"])
         except (KeyError, IndexError, ValueError, OSError) as error:
             return PlainTextResponse(error_text(error), 404)
         kept = (
@@ -134,10 +133,10 @@ class Server:
     async def preview(self, request: Request) -> Response:
         """A frame with the effects that the query names."""
         try:
-            project = await self._project(request.path_params["id"])
             effects = json.loads(request.query_params.get("effects", "[]"))
             frame = request.path_params["frame"]
-            picture, kind = await run_in_threadpool(project.editor.preview, frame, effects)
+            async with self._project(request.path_params["id"]) as project:
+                picture, kind = await run_in_threadpool(project.editor.preview, frame, effects)
         except (KeyError, IndexError, ValueError, TypeError, OSError, RecursionError) as error:
             return PlainTextResponse(error_text(error), 400)
         return Response(picture, media_type=kind, headers={"Cache-Control": "no-store"})
@@ -145,8 +144,8 @@ class Server:
     async def export(self, request: Request) -> Response:
         """A file that was exported, as a download."""
         try:
-            project = await self._project(request.path_params["id"])
-            path = inside(export_folder(project.annotation, "").resolve(), request.path_params["name"])
+            async with self._project(request.path_params["id"]) as project:
+                path = inside(export_folder(project.annotation, "").resolve(), request.path_params["name"])
         except (KeyError, ValueError, OSError) as error:
             return PlainTextResponse(error_text(error), 404)
         if not path.is_file() or path.is_symlink() or path.name.startswith("."):
@@ -164,13 +163,15 @@ class Server:
             return
         self._sockets += 1
         try:
-            project = await self._project(socket.path_params["id"])
-        except Exception as error:
-            await socket.accept()
-            await socket.send_json({"type": "refused", "text": error_text(error)})
-            await socket.close(1000)
-        else:
-            await serve(socket, project, {"version": project.version, "id": project.id})
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    project = await stack.enter_async_context(self._project(socket.path_params["id"]))
+                except Exception as error:
+                    await socket.accept()
+                    await socket.send_json({"type": "refused", "text": error_text(error)})
+                    await socket.close(1000)
+                else:
+                    await serve(socket, project, {"version": project.version, "id": project.id})
         finally:
             self._sockets -= 1
 
@@ -178,9 +179,12 @@ class Server:
         """Whatever else goes wrong."""
         return PlainTextResponse(error_text(error), 500)
 
-    async def _project(self, id: str) -> Project:
-        future = await run_in_threadpool(partial(self.projects.get, id))
-        return await asyncio.wrap_future(future)
+    @contextlib.asynccontextmanager
+    async def _project(self, id: str) -> AsyncIterator[Project]:
+        """A project, which stays open as long as the block lasts."""
+        with self.projects.pinned(id):
+            future = await run_in_threadpool(self.projects.get, id)
+            yield await asyncio.wrap_future(future)
 
 
 def make_app(projects: Projects, about: dict[str, str], hosts: frozenset[str], token: str | None, **limits: Any) -> Any:

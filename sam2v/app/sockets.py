@@ -70,6 +70,7 @@ def answer(project: Project, message: Message) -> Message:
         ValueError and others: it cannot be done; the text says why.
     """
     annotation = project.annotation
+    annotation.check_open()
     if message.get("do") == "effects":
         annotation.record("effects", effects=check_effects(annotation, message.get("effects")))
         return {}

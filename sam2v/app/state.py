@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from sam2v.app.events import Event
 from sam2v.app.ranges import Leg
 from sam2v.masks.draw import colour_of
+from sam2v.masks.rle import decode_rle, encode_rle
 
 
 @dataclass
@@ -141,8 +144,7 @@ class ProjectState:
                 points = [point for prompt in found for point in prompt.points]
                 boxes = [prompt.box for prompt in found if prompt.box is not None]
                 masks = [prompt.mask for prompt in found if prompt.mask is not None]
-                first = FramePrompt(points, boxes[0] if boxes else None, masks[0] if masks else None)
-                self._prompt(frame, into, first)
+                self._prompt(frame, into, FramePrompt(points, _around(boxes), _union(masks)))
         for other in others:
             self._forget(other)
 
@@ -153,6 +155,21 @@ class ProjectState:
             several[obj_id] = prompt
         if not several:
             del self.prompts[frame]
+
+
+def _around(boxes: list[list[float]]) -> list[float] | None:
+    """The smallest box around boxes, None around none."""
+    if not boxes:
+        return None
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return [min(x0), min(y0), max(x1), max(y1)]
+
+
+def _union(masks: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What any of some run-length masks covers, None of none."""
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    return dict(encode_rle(np.logical_or.reduce([decode_rle(mask) for mask in masks])))
 
 
 def hex_colour(obj_id: int) -> str:

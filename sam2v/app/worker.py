@@ -23,24 +23,39 @@ class Worker:
     def __init__(self, name: str = "sam2v-worker") -> None:
         self._short: queue.SimpleQueue[tuple[Future, Callable[[], Any]] | None] = queue.SimpleQueue()
         self._long: deque[tuple[Future, Iterator[None]]] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[[], _T]) -> Future[_T]:
-        """Run a short job; its result or its error is in the future."""
+        """Run a short job; its result or its error is in the future: RuntimeError once this is closed."""
         future: Future[_T] = Future()
-        self._short.put((future, job))
+        with self._lock:
+            if not self._closed:
+                self._short.put((future, job))
+                return future
+        future.set_exception(RuntimeError("this is closed: nothing is done any more"))
         return future
 
     def run(self, steps: Iterator[None]) -> Future[None]:
         """Run a long job to its end, a step at a time. Cancelling the future stops it before its next step."""
         future: Future[None] = Future()
-        self.submit(lambda: self._long.append((future, steps)))
+
+        def refused(done: Future[None]) -> None:
+            error = done.exception()
+            if error is not None:
+                _close(steps)
+                _answer(future, error)
+
+        self.submit(lambda: self._long.append((future, steps))).add_done_callback(refused)
         return future
 
     def close(self) -> None:
-        """End after what is under way; long jobs are closed where they are."""
-        self._short.put(None)
+        """End after what is under way; long jobs are closed where they are, and their futures cancelled."""
+        with self._lock:
+            self._closed = True
+            self._short.put(None)
         self._thread.join()
 
     def _work(self) -> None:
@@ -53,8 +68,9 @@ class Worker:
             if item is None:
                 break
             _settle(*item)
-        for _, steps in self._long:
+        for future, steps in self._long:
             _close(steps)
+            future.cancel()
 
     def _step(self) -> None:
         future, steps = self._long.popleft()

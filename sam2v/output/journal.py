@@ -27,6 +27,7 @@ class Journal:
     def __init__(self, path: Path, resume: bool, key: str = "frame_idx") -> None:
         self.path, self._key = path, key
         self._file: io.FileIO | None = None
+        self._closed = False
         if path.is_symlink():
             raise ValueError(f"{path}: a link is no record of a run; remove it")
         if not resume:
@@ -35,7 +36,13 @@ class Journal:
             self._cut_torn_line()
 
     def append(self, entry: Mapping[str, Any]) -> int:
-        """Write one line through to the file and return where it starts. OSError leaves the file as it was."""
+        """Write one line through to the file and return where it starts. OSError leaves the file as it was.
+
+        Raises:
+            ValueError: this was closed: the file may be another's by now.
+        """
+        if self._closed:
+            raise ValueError(f"{self.path}: closed, nothing is written to it any more")
         line = _line(entry).encode()
         with naming(self.path):
             if self._file is None:
@@ -78,11 +85,15 @@ class Journal:
 
     def rewrite(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Replace all lines at once."""
-        self.close()
+        self._release()
         write_text(self.path, "".join(map(_line, entries)))
 
     def close(self) -> None:
-        """Close the file. The next entry opens it again."""
+        """Close the file for good."""
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -12,6 +12,7 @@ from app.opened import FRAMES, Opened, a_click
 import sam2v
 from sam2v.app.exports import export_folder, export_steps
 from sam2v.app.library import Library
+from sam2v.app.mask_store import StoredMask
 from sam2v.data.clips import Clip
 from sam2v.masks.png import read_label_map
 from sam2v.masks.rle import decode_rle, encode_rle
@@ -189,6 +190,8 @@ def test_bad_messages_are_named_and_change_nothing(open_project: Open, clip: Cli
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[1e9, 1, 1]]}}, "outside"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[float("nan"), 1, 1]]}}, "finite"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[1, 1, 7]]}}, "label is 1"),
+        ("prompt", {"frame": 0, "object": 1, "prompt": {"points": [[10**400, 1, 1]]}}, "a number in it is too large"),
+        ("prompt", {"frame": 0, "object": 1, "prompt": {"box": [1, 1, 10**400, 9]}}, "a number in it is too large"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"box": [9, 9, 1, 1]}}, "empty"),
         ("prompt", {"frame": 0, "object": 1, "prompt": {"mask": "zzzz"}}, "RLE|run|counts"),
         ("prompt", {"frame": 0, "object": 1, "prompt": [1]}, "a prompt is an object"),
@@ -246,6 +249,18 @@ def test_frames_with_effects_follow_the_masks(open_project: Open, clip: Clip) ->
         opened.ask("effects", effects=["9:blur"])
     with pytest.raises(ValueError, match="format must be one of"):
         opened.ask("render", effects=effects, format="avi")
+
+
+def test_effects_that_look_back_follow_masks_while_tracking(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    tracked(opened, clip)
+    event, store = opened.annotation.log.count - 2, opened.annotation.store
+    seen = opened.project.editor.preview(3, ["1:trail"])
+    assert opened.project.editor.preview(3, ["1:trail"]) == seen
+    everything = np.ones(clip.size, bool)
+    mask = StoredMask(encode_rle(everything)["counts"], 1.0, 10.0, "track")
+    store.write(0, event, {1: mask})  # by the event that is under way
+    assert opened.project.editor.preview(3, ["1:trail"]) != seen
 
 
 def test_a_folder_is_one_servers(open_project: Open, videos: Path, predictor: sam2v.VideoPredictor) -> None:

@@ -69,6 +69,10 @@ def test_frames_may_be_kept_for_good(client: TestClient) -> None:
     assert client.get("/api/projects/meadow.mp4/frames/3.jpg?v=old").headers["cache-control"] == "no-cache"
     assert client.get("/api/projects/meadow.mp4/frames/99999.jpg").status_code == 404
     assert client.get("/api/projects/meadow.mp4/frames/-1.jpg").status_code == 404
+    for number in (10**20, 10**400):
+        for address in (f"frames/{number}.jpg", f"preview/{number}"):
+            answer = client.get(f"/api/projects/meadow.mp4/{address}")
+            assert answer.status_code in (400, 404) and "unexpected" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,12 @@ def test_a_name_that_somebody_lets_point_here_is_refused(client: TestClient) -> 
         headers = {"host": host, "origin": f"http://{host}"}
         assert client.get("/", headers=headers).status_code == 403
         with pytest.raises(WebSocketDisconnect), client.websocket_connect(SOCKET, headers=headers):
+            pass
+    for host, origin in (("[", None), ("127.0.0.1:8000", "http://["), ("[::1", "http://[::1")):
+        odd = {"host": host} | ({} if origin is None else {"origin": origin})
+        answer = client.get("/", headers=odd)
+        assert answer.status_code == 403 and "cannot be read" in answer.text
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(SOCKET, headers=odd):
             pass
     assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
     assert client.get("/", headers={"host": "[::1]:8000"}).status_code == 200

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from app.opened import Opened, a_click
+from app.opened import FRAMES, Opened, a_click
 
 from sam2v.app.exports import export_folder, export_steps
-from sam2v.app.importing import import_masks
+from sam2v.app.importing import Imported, import_masks
 from sam2v.data.clips import Clip
 from sam2v.data.results import open_masks
 from sam2v.output.writers import FORMATS
@@ -43,11 +43,11 @@ def test_what_was_exported_begins_another_project(open_project: Callable[[], Ope
     before = opened.masks()
     opened.ask("remove", objects=[1])
 
-    def bring() -> int:
+    def bring() -> Imported:
         return opened.worker.submit(lambda: import_masks(opened.annotation, masks)).result(60)
 
-    assert bring() == 1
-    assert bring() == 0  # from the same place
+    assert bring() == (1, FRAMES, (), False)
+    assert bring() == (0, 0, (), True)  # from the same place
     (obj_id,) = opened.annotation.state.objects
     for frame, several in opened.masks().items():
         assert (several[obj_id].counts if obj_id in several else "") == before[frame][1].counts

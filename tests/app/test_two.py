@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from app.opened import FRAMES, a_click
 from starlette.testclient import TestClient, WebSocketTestSession
 
 import sam2v
+from sam2v.app.exports import export_steps
 from sam2v.app.launch import hosts_of
 from sam2v.app.library import Library
 from sam2v.app.projects import Projects
 from sam2v.app.server import make_app
+from sam2v.app.sockets import answer
 from sam2v.app.worker import Worker
 from sam2v.data.clips import Clip
 
@@ -79,6 +83,54 @@ def test_two_on_one_video_and_one_on_another(
         assert len(projects._open) == 2
         with client.websocket_connect(sockets[0]) as again:
             assert masks_of(again) == ours
+
+
+def test_projects_that_somebody_needs_stay_open(
+    videos: Path, predictor: sam2v.VideoPredictor, clip: Clip, tmp_path: Path
+) -> None:
+    worker = Worker()
+    projects = Projects(Library(videos, tmp_path), predictor, worker, most=1)
+    other = next(video.id for video in projects.library.videos() if video.name == "below/other.mp4")
+
+    def stays() -> bool:
+        """Whether it does when another one is opened, which is forgotten again."""
+        first = projects.get("meadow.mp4").result(60)
+        projects.get(other).result(60)
+        stayed = "meadow.mp4" in projects._open
+        worker.submit(lambda: projects._open.pop(other).result().close()).result(60)
+        return stayed and projects.get("meadow.mp4").result(60) is first
+
+    project = projects.get("meadow.mp4").result(60)
+    asked = {"do": "prompt", "frame": 0, "prompt": {"points": [a_click(clip, 0)]}}
+    worker.submit(lambda: answer(project, asked)).result(60)
+    with projects.pinned("meadow.mp4"):
+        assert stays()
+    assert not projects._pins
+    steps = export_steps(project.annotation, "png")
+    worker.submit(lambda: next(steps)).result(60)
+    with pytest.raises(ValueError, match="png is being exported already"):
+        worker.submit(lambda: answer(project, {"do": "export", "format": "png"})).result(60)
+    assert stays()
+    worker.run(steps).result(60)
+    go_on = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project.editor, "_render", lambda *_: go_on.wait())
+        worker.submit(lambda: answer(project, {"do": "render", "effects": ["1:fill"], "format": "mp4"})).result(60)
+        assert stays()
+        go_on.set()
+        project.editor._thread.join()
+    assert not stays()
+    count = project.annotation.log.count
+    for message in (asked, {"do": "render", "effects": ["1:fill"], "format": "mp4"}, {"do": "export", "format": "png"}):
+        with pytest.raises(ValueError, match="the project was closed"):
+            worker.submit(partial(answer, project, message)).result(60)
+    with pytest.raises(ValueError, match="the project was closed"):
+        project.annotation.record("verify", frames=[0], verified=True)
+    with pytest.raises(ValueError, match="nothing is written to it any more"):
+        project.annotation.store.write(0, 0, {})
+    assert project.annotation.log.count == count
+    worker.close()
+    projects.close()
 
 
 def test_projects_that_nobody_uses_are_saved_and_closed(

@@ -1,0 +1,116 @@
+"""Changes that are refused change nothing, locked objects stay, and what was painted is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from app.opened import FRAMES, Opened, a_click
+
+from sam2v.data.clips import Clip
+from sam2v.masks.rle import decode_rle, encode_rle
+
+Open = Callable[[], Opened]
+
+
+def painted(clip: Clip, top: int, left: int) -> str:
+    """The counts of a square."""
+    mask = np.zeros(clip.size, bool)
+    mask[top : top + 12, left : left + 12] = True
+    return str(encode_rle(mask)["counts"])
+
+
+def test_a_merge_that_is_refused_changes_nothing(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    opened.ask("object", name="Empty")
+    for obj in (0, 1):
+        opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, obj)]})
+    opened.ask("verify", frames=[0], verified=True)
+    masks, count = opened.masks(), opened.annotation.log.count
+    with pytest.raises(ValueError, match="object 2 is verified on frame 0"):
+        opened.ask("merge", into=1, objects=[2, 3])
+    assert opened.annotation.segmenter.session.obj_ids == [2, 3]
+    assert opened.annotation.log.count == count
+    opened.ask("track", frame=1, direction="forward")
+    opened.wait()
+    assert opened.masks()[0] == masks[0]
+    assert set(opened.masks()[1]) == {2, 3}
+
+
+@pytest.mark.parametrize("do", ["prompt", "remove", "merge"])
+def test_a_disk_that_refuses_leaves_the_session_as_it_was(
+    open_project: Open, clip: Clip, do: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_project()
+    for obj in (0, 1):
+        opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, obj)]})
+    asked: dict[str, Any] = {
+        "prompt": {"frame": 0, "object": 1, "prompt": {}},
+        "remove": {"objects": [1]},
+        "merge": {"into": 1, "objects": [2]},
+    }
+    before = opened.annotation.segmenter.result(0, [1, 2])
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opened.annotation.log, "append", full)
+        with pytest.raises(OSError, match="no space left"):
+            opened.ask(do, **asked[do])
+    after = opened.annotation.segmenter.result(0, [1, 2])
+    assert before is not None and after is not None
+    assert after.obj_ids == before.obj_ids
+    assert np.array_equal(after.binary(), before.binary())
+
+
+def test_locked_objects_stay_when_tracking_goes_on(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    for obj in (0, 1):
+        opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, obj)]})
+
+    def lock_on_the_way() -> None:
+        opened.annotation.run.track({"frame": 0, "direction": "forward"})
+        from sam2v.app.editing import view
+
+        view(opened.annotation, {"objects": [2], "locked": True})
+
+    opened.worker.submit(lock_on_the_way).result(60)
+    opened.wait()
+    assert set(opened.masks()[FRAMES - 1]) == set()  # locking stopped it
+    opened.ask("resume")
+    opened.wait()
+    assert opened.annotation.state.tracking is not None and opened.annotation.state.tracking.done
+    assert all(set(masks) == {1} for frame, masks in opened.masks().items() if frame)
+    opened.ask("view", objects=[2], locked=False)
+    opened.ask("track", frame=0, direction="forward")
+    opened.ask("stop")
+    opened.ask("view", objects=[1, 2], locked=True)
+    with pytest.raises(ValueError, match="no tracking to go on with"):
+        opened.ask("resume")
+
+
+def test_merged_paintings_are_their_union(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    parts = [painted(clip, 10, 20), painted(clip, 50, 90)]
+    for counts in parts:
+        opened.ask("prompt", frame=2, prompt={"mask": counts})
+    opened.ask("merge", into=1, objects=[2])
+    size = list(clip.size)
+    both = np.logical_or.reduce([decode_rle({"size": size, "counts": counts}) for counts in parts])
+    kept = opened.masks()[2][1]
+    assert kept.kind == "drawn"
+    assert np.array_equal(decode_rle({"size": size, "counts": kept.counts}), both)
+    assert np.array_equal(opened.annotation.result(2).binary()[0], both)
+    given = opened.annotation.state.prompts[2][1]
+    assert given.mask is not None and np.array_equal(decode_rle(given.mask), both)
+
+
+def test_merged_boxes_are_the_box_around_them(open_project: Open) -> None:
+    opened = open_project()
+    for box in ([10, 30, 40, 60], [50, 20, 90, 50]):
+        opened.ask("prompt", frame=0, prompt={"box": box})
+    opened.ask("merge", into=1, objects=[2])
+    assert opened.annotation.state.prompts[0][1].box == [10, 20, 90, 60]

@@ -1,0 +1,84 @@
+"""What cannot be opened leaves nothing open, and what is closed does nothing any more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+from app.opened import Opened
+
+import sam2v
+from sam2v.app.library import Library, Video
+from sam2v.app.projects import Projects
+from sam2v.app.worker import Worker
+from sam2v.video.base import FrameSource
+
+Open = Callable[[], Opened]
+
+
+def is_closed(source: FrameSource) -> bool:
+    try:
+        source[0]
+    except ValueError as error:
+        return "closed" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("broken", ["events.jsonl", "masks.jsonl"])
+def test_a_project_that_is_none_leaves_nothing_open(
+    videos: Path, predictor: sam2v.VideoPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    library, worker = Library(videos, tmp_path), Worker()
+    (tmp_path / "meadow.mp4").mkdir()
+    (tmp_path / "meadow.mp4" / broken).write_text('{"x": 1}\n')
+    sources: list[FrameSource] = []
+
+    def opening(video: Video) -> FrameSource:
+        sources.append(Library.open(library, video))
+        return sources[-1]
+
+    monkeypatch.setattr(library, "open", opening)
+    with pytest.raises(ValueError, match="is no record of"):
+        Projects(library, predictor, worker).get("meadow.mp4").result(60)
+    assert [is_closed(source) for source in sources] == [True]
+    worker.close()
+
+
+def test_a_worker_that_is_closed_says_so() -> None:
+    worker, went = Worker(), threading.Event()
+
+    def steps() -> Iterator[None]:
+        try:
+            while True:
+                yield
+        finally:
+            went.set()
+
+    long = worker.run(steps())
+    worker.submit(lambda: None).result(10)
+    worker.close()
+    assert went.is_set()
+    with pytest.raises(CancelledError):
+        long.result(10)
+    for future in (worker.submit(lambda: None), worker.run(steps())):
+        with pytest.raises(RuntimeError, match="this is closed"):
+            future.result(10)
+    worker.close()
+
+
+def test_a_widget_that_cannot_open_leaves_no_thread_and_no_folder(
+    predictor: sam2v.VideoPredictor, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("anywidget")
+    import sam2v.widget
+    from sam2v.widget import Annotator
+
+    workers: list[Worker] = []
+    monkeypatch.setattr(sam2v.widget, "Worker", lambda: workers.append(Worker()) or workers[-1])
+    (tmp_path / "events.jsonl").write_text('{"x": 1}\n')
+    with pytest.raises(ValueError, match="is no record of"):
+        Annotator(predictor, str(videos / "meadow.mp4"), tmp_path)
+    assert not workers[0]._thread.is_alive()
