@@ -19,8 +19,10 @@ from sam2v.app.editor import check_effects
 from sam2v.app.exports import export_steps
 from sam2v.app.projects import Project
 
-#: Bytes of a message, messages a second over a while, how many at once, and how many may wait to be sent.
-MOST_BYTES, RATE, BURST, WAITING = 2**20, 100.0, 400.0, 4000
+#: Bytes of a message, messages a second over a while, and how many at once.
+MOST_BYTES, RATE, BURST = 2**20, 100.0, 400.0
+#: Messages that may wait to be sent to a page, their characters, and seconds that sending one may take.
+WAITING, WAITING_CHARACTERS, SENDING = 4000, 2**26, 30.0
 #: Messages of a page that may wait for their answers; before it has some, no more is read.
 UNANSWERED = 64
 
@@ -90,31 +92,71 @@ def answer(project: Project, message: Message) -> Message:
     return asked(annotation, message)
 
 
+class Outbox:
+    """Messages that wait to be sent to a page, within bounds. Used in the loop's thread alone.
+
+    Attributes:
+        is_over: whether there were more than may wait; nothing is taken from then on.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = asyncio.Event()
+        self._texts: asyncio.Queue[str] = asyncio.Queue()
+        self._characters = 0
+
+    def put(self, message: Message) -> None:
+        """Add one, or drop everything if that were too much."""
+        if self.is_over.is_set():
+            return
+        text = json.dumps(message, separators=(",", ":"))
+        self._characters += len(text)
+        if self._texts.qsize() < WAITING and self._characters <= WAITING_CHARACTERS:
+            self._texts.put_nowait(text)
+        else:
+            self.is_over.set()
+            self._texts = asyncio.Queue()
+
+    async def get(self) -> str:
+        """The next one, as soon as there is one."""
+        text = await self._texts.get()
+        self._characters -= len(text)
+        return text
+
+
 async def serve(socket: WebSocket, project: Project, about: Message) -> None:
-    """Talk to a page until it goes; the first thing that it is told is what the project is."""
-    annotation, loop = project.annotation, asyncio.get_running_loop()
-    queue: asyncio.Queue[Message] = asyncio.Queue()
+    """Talk to a page until it goes, or does not keep up; the first thing that it is told is what the project is."""
+    annotation, loop, outbox = project.annotation, asyncio.get_running_loop(), Outbox()
 
     def tell(message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(queue.put_nowait, message)
+            loop.call_soon_threadsafe(outbox.put, message)
 
     await socket.accept()
     stop_listening = annotation.listen(tell)
     tell({"type": "hello", **about})
-    sending = asyncio.create_task(_send(socket, queue))
+    receiving = asyncio.create_task(_receive(socket, project, tell))
+    others = [asyncio.create_task(_send(socket, outbox)), asyncio.create_task(outbox.is_over.wait())]
     try:
-        await _receive(socket, project, tell, sending)
-    except WebSocketDisconnect:
-        pass
+        await asyncio.wait([receiving, *others], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stop_listening()
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await sending
+        if not receiving.done():
+            others.append(asyncio.create_task(socket.close(1013, "the page does not keep up")))
+            await asyncio.wait(others[-1:], timeout=1.0)
+        await _end(receiving, *others)
 
 
-async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message], None], sending: asyncio.Task) -> None:
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait for them; what went wrong in them is over with the connection."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
+async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message], None]) -> None:
     allowance, room, loop = Allowance(), asyncio.Semaphore(UNANSWERED), asyncio.get_running_loop()
 
     def reply(number: Any, done: Any) -> None:
@@ -122,8 +164,11 @@ async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message]
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(room.release)
 
-    while not sending.done():
-        text = await socket.receive_text()
+    while True:
+        try:
+            text = await socket.receive_text()
+        except WebSocketDisconnect:
+            return
         if len(text) > MOST_BYTES:
             await socket.close(1009, "the message is too long")
             return
@@ -142,13 +187,9 @@ async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message]
         future.add_done_callback(partial(reply, message.get("ask")))
 
 
-async def _send(socket: WebSocket, queue: asyncio.Queue[Message]) -> None:
+async def _send(socket: WebSocket, outbox: Outbox) -> None:
     while True:
-        message = await queue.get()
-        if queue.qsize() > WAITING:
-            await socket.close(1013, "the page does not keep up")
-            return
-        await socket.send_text(json.dumps(message, separators=(",", ":")))
+        await asyncio.wait_for(socket.send_text(await outbox.get()), SENDING)
 
 
 def _reply(number: Any, done: Any) -> Message:
