@@ -13,6 +13,7 @@ import numpy as np
 
 from sam2v.app.bundle import STATIC, bundled
 from sam2v.app.editor import RENDERED, describe_effects
+from sam2v.app.messages import about_object
 from sam2v.app.projects import open_project
 from sam2v.app.sockets import answer, error_text
 from sam2v.app.worker import Worker
@@ -21,7 +22,7 @@ from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import decode_rle, encode_rle
 from sam2v.output.writers import FORMATS
 from sam2v.predict.video import VideoPredictor
-from sam2v.tracking.prompts import Prompt, check_mask
+from sam2v.tracking.prompts import Prompt, check_index, check_mask
 from sam2v.tracking.session import Session
 from sam2v.video.sources import open_source
 
@@ -93,21 +94,37 @@ class Annotator(anywidget.AnyWidget):
         """Prompt an object from Python, in place of what it had on that frame; the page shows it. Returns its id.
 
         Args:
-            obj_id: the object; None adds one, called `name` and of the class `label`.
+            obj_id: the object; None adds one. name, label: what it is called from now on, and its class; "": as it was.
 
         Raises:
-            ValueError, TypeError: something is wrong with the prompt, the frame or the object.
+            ValueError, TypeError: a wrong prompt, frame, object, name or label; nothing has changed then.
         """
+        frame, known = check_index(frame_idx, "frame_idx"), None if obj_id is None else check_index(obj_id, "obj_id")
         points = np.asarray([] if prompt.points is None else prompt.points, float).reshape(-1, 2).tolist()
         labels = [1] * len(points) if prompt.labels is None else np.asarray(prompt.labels).ravel().tolist()
+        if len(labels) != len(points):
+            raise ValueError(f"{len(points)} points need as many labels, got {len(labels)}")
         given = {
             "points": [[*point, int(label)] for point, label in zip(points, labels, strict=True)],
             "box": None if prompt.box is None else np.asarray(prompt.box, float).ravel().tolist(),
-            "mask": None if prompt.mask is None else encode_rle(check_mask(prompt.mask))["counts"],
+            "mask": None if prompt.mask is None else encode_rle(self._checked(prompt.mask))["counts"],
         }
-        about = {key: text for key, text in (("name", name), ("label", label)) if text and obj_id is None}
-        asked = {"do": "prompt", "frame": frame_idx, "object": obj_id, "prompt": given, **about}
-        return int(self._worker.submit(lambda: answer(self._project, asked)).result()["id"])
+        about = about_object({key: text for key, text in (("name", name), ("label", label)) if text})
+        asked = {
+            "do": "prompt",
+            "frame": frame,
+            "object": known,
+            "prompt": given,
+            **({} if known is not None else about),
+        }
+
+        def prompted() -> int:
+            id = int(answer(self._project, asked)["id"])
+            if about and known is not None:
+                answer(self._project, {"do": "object", "id": id, **about})
+            return id
+
+        return self._worker.submit(prompted).result()
 
     def track(self, frame_idx: int = 0, direction: Literal["forward", "backward", "both"] = "forward") -> None:
         """Track all objects from a frame, as the page's button does, and wait until that has ended.
@@ -115,7 +132,7 @@ class Annotator(anywidget.AnyWidget):
         Raises:
             ValueError: there is nothing to track. RuntimeError: it did not come to its end.
         """
-        asked = {"do": "track", "frame": frame_idx, "direction": direction}
+        asked = {"do": "track", "frame": check_index(frame_idx, "frame_idx"), "direction": direction}
         self._worker.submit(lambda: answer(self._project, asked)).result()
         annotation = self._project.annotation
         while self._worker.submit(lambda: annotation.run.is_running).result():
@@ -164,6 +181,7 @@ class Annotator(anywidget.AnyWidget):
 
     def result(self, frame_idx: int) -> MaskletFrame:
         """The masks of all objects on a frame, as they are shown; empty where an object was not tracked."""
+        frame_idx = check_index(frame_idx, "frame_idx")
         if not 0 <= frame_idx < self._project.annotation.length:
             raise ValueError(f"frame_idx {frame_idx} is outside the video of {self._project.annotation.length} frames")
         return self._worker.submit(lambda: self._project.annotation.result(frame_idx)).result()
@@ -182,6 +200,13 @@ class Annotator(anywidget.AnyWidget):
         if self._temporary is not None:
             self._temporary.cleanup()
         super().close()
+
+    def _checked(self, mask: Any) -> np.ndarray:
+        """A mask of the video's size."""
+        found, size = check_mask(mask), self._project.annotation.source.size
+        if found.shape != size:
+            raise ValueError(f"a mask must have the video's height x width, {size[0]} x {size[1]}, got {found.shape}")
+        return found
 
     # -- the page ------------------------------------------------------------------------------------------------------
 

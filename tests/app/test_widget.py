@@ -91,6 +91,35 @@ def test_what_was_done_is_there_as_values(annotate: Callable[..., Annotator], cl
     assert np.array_equal(again.result(5).binary(), results[5].binary())
 
 
+def test_prompts_from_python_are_checked_and_applied(annotate: Callable[..., Annotator], clip: Clip) -> None:
+    widget = annotate(frames_of(clip))
+    box = sam2v.Prompt(box=[40, 20, 70, 80])
+    assert widget.add_prompt(np.int64(0), box, name="Fox") == 1  # type: ignore[arg-type]
+    assert widget.add_prompt(np.int32(1), box, np.uint8(1), name="Wolf", label="animal") == 1  # type: ignore[arg-type]
+    assert (widget.objects[1]["name"], widget.objects[1]["label"]) == ("Wolf", "animal")
+    assert widget.add_prompt(1, box, 1, label="pet") == 1
+    assert (widget.objects[1]["name"], widget.objects[1]["label"]) == ("Wolf", "pet")
+    known, objects = widget.prompts, widget.objects
+    painted = np.zeros(clip.size, bool)
+    painted[:9, :9] = True
+    wrong: list[tuple[Any, sam2v.Prompt, dict[str, Any], str]] = [
+        (0, sam2v.Prompt(mask=painted.T), {}, "height x width, 96 x 160, got \\(160, 96\\)"),
+        (0, sam2v.Prompt(mask=painted[:-1]), {"obj_id": 1}, "height x width"),
+        (0, sam2v.Prompt([[1, 1], [2, 2]], [1]), {}, "2 points need as many labels, got 1"),
+        (0, box, {"obj_id": 1, "name": "x" * 300}, "at most 200"),
+        (0, box, {"obj_id": 9, "name": "x"}, "there is no object 9"),
+        (0.0, box, {}, "frame_idx must be an integer"),
+        (0, box, {"obj_id": True}, "obj_id must be an integer"),
+    ]
+    for frame, prompt, options, text in wrong:
+        with pytest.raises((ValueError, TypeError), match=text):
+            widget.add_prompt(frame, prompt, **options)
+    assert widget.objects == objects
+    assert widget.prompts.keys() == known.keys() and set(widget.prompts[0]) == {1}
+    widget.track(np.int64(1))  # type: ignore[arg-type]
+    assert widget.result(np.int64(2)).obj_ids == [1]  # type: ignore[arg-type]
+
+
 def test_a_stream_cannot_be_annotated(annotate: Callable[..., Annotator], clip: Clip) -> None:
     with pytest.raises(ValueError, match="can go back"):
         annotate(iter(frames_of(clip)))
