@@ -13,8 +13,9 @@ import numpy as np
 
 from sam2v.app.bundle import STATIC, bundled
 from sam2v.app.editor import RENDERED, describe_effects
+from sam2v.app.library import remember_video
 from sam2v.app.messages import about_object
-from sam2v.app.projects import open_project
+from sam2v.app.projects import Project, open_project
 from sam2v.app.sockets import answer, error_text
 from sam2v.app.worker import Worker
 from sam2v.files import user_path
@@ -72,11 +73,16 @@ class Annotator(anywidget.AnyWidget):
         folder = Path(self._temporary.name) / "project" if self._temporary is not None else user_path(str(out))
         name = frames.path.name if frames.path is not None else "video"
         self._worker = Worker()
-        opening = self._worker.submit(lambda: open_project(name, folder, frames, name, predictor, self._worker))
+
+        def opened() -> Project:
+            remember_video(folder, frames)
+            return open_project(name, folder, frames, name, predictor, self._worker)
+
         try:
-            self._project = opening.result()
+            self._project = self._worker.submit(opened).result()
         except BaseException:
             self._worker.close()
+            frames.close()
             if self._temporary is not None:
                 self._temporary.cleanup()
             raise

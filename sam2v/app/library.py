@@ -88,27 +88,12 @@ class Library:
         Raises:
             ValueError: not a video, or another one than the project was made of.
         """
-        fingerprint = _fingerprint(video.path)
         source = open_source(video.path)
-        about = {"format": 1, "video": str(video.path), "size": list(source.size), "frames": len(source)}
-        about["fingerprint"] = fingerprint
-        record = self.folder(video) / "project.json"
-        if not record.exists():
-            write_text(record, json.dumps(about, indent=1) + "\n")
-            return source
         try:
-            known = json.loads(read_text(record))
-            same = all(known[key] == about[key] for key in ("size", "frames"))
-            same &= known.get("fingerprint", about["fingerprint"]) == about["fingerprint"]  # older ones have none
-        except (ValueError, KeyError, TypeError, AttributeError):
+            remember_video(self.folder(video), source)
+        except BaseException:
             source.close()
-            raise ValueError(f"{record}: not the record of a project") from None
-        if not same:
-            source.close()
-            raise ValueError(
-                f"{video.path}: not the video that the project in {record.parent} was made of; put that one back, or "
-                "work in another folder"
-            )
+            raise
         return source
 
     @contextlib.contextmanager
@@ -167,6 +152,32 @@ def _videos_under(place: Path, without: Path) -> Iterator[Path]:
                 count += 1
         if count >= _MOST:
             return
+
+
+def remember_video(folder: Path, source: FrameSource) -> None:
+    """Have a project's folder say which video it is of.
+
+    Raises:
+        ValueError: it says that it is of another one. OSError: it cannot be written.
+    """
+    about = {"format": 1, "video": str(source.path or ""), "size": list(source.size), "frames": len(source)}
+    if source.path is not None:
+        about["fingerprint"] = _fingerprint(source.path)
+    record = folder / "project.json"
+    if not record.exists():
+        write_text(record, json.dumps(about, indent=1) + "\n")
+        return
+    try:
+        known = json.loads(read_text(record))
+        same = all(known[key] == about[key] for key in ("size", "frames"))
+        prints = {one["fingerprint"] for one in (known, about) if "fingerprint" in one}  # older ones have none
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{record}: not the record of a project") from None
+    if not same or len(prints) > 1:
+        raise ValueError(
+            f"{source.path or 'the video'}: not the video that the project in {folder} was made of; put that one back, "
+            "or work in another folder"
+        )
 
 
 def _fingerprint(path: Path) -> str:

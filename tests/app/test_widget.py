@@ -120,6 +120,13 @@ def test_prompts_from_python_are_checked_and_applied(annotate: Callable[..., Ann
     assert widget.result(np.int64(2)).obj_ids == [1]  # type: ignore[arg-type]
 
 
+def test_a_folder_is_of_one_video(annotate: Callable[..., Annotator], clip: Clip, tmp_path: Path) -> None:
+    annotate(frames_of(clip), tmp_path / "project").close()
+    with pytest.raises(ValueError, match="the video: not the video that the project in"):
+        annotate(frames_of(clip)[:-1], tmp_path / "project")
+    annotate(frames_of(clip), tmp_path / "project").close()
+
+
 def test_a_stream_cannot_be_annotated(annotate: Callable[..., Annotator], clip: Clip) -> None:
     with pytest.raises(ValueError, match="can go back"):
         annotate(iter(frames_of(clip)))
