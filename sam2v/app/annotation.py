@@ -15,7 +15,7 @@ from sam2v.app.messages import whole, wholes
 from sam2v.app.ranges import rest
 from sam2v.app.run import Run
 from sam2v.app.segmenter import Segmenter, Tracks, frame_of_masks
-from sam2v.app.state import FramePrompt, ProjectState
+from sam2v.app.state import FramePrompt, ProjectState, prompts_of
 from sam2v.app.worker import Worker
 from sam2v.masks.result import MaskletFrame
 from sam2v.output.lock import FolderLock
@@ -131,28 +131,24 @@ class Annotation:
 
     def undo(self) -> Message:
         """Take back the newest change."""
-        self.run.halt()
-        event = self.log.undo()
-        if event is None:
-            raise ValueError("there is nothing to undo")
-        self._turn(event, self.history.undo)
-        return {"do": event["do"]}
+        return self._turn("undo", self.log.undo, self.history.undo)
 
     def redo(self) -> Message:
         """Bring back what was undone last."""
-        self.run.halt()
-        event = self.log.redo()
-        if event is None:
-            raise ValueError("there is nothing to redo")
-        self._turn(event, self.history.redo)
-        return {"do": event["do"]}
+        return self._turn("redo", self.log.redo, self.history.redo)
 
-    def _turn(self, event: Event, go: Callable[[int], bool]) -> None:
+    def _turn(self, do: str, turn: Callable[[], Event | None], go: Callable[[int], bool]) -> Message:
+        """Undo or redo: `turn` the list of events, and have the session go the same way if it can."""
+        self.run.halt()
+        event = turn()
+        if event is None:
+            raise ValueError(f"there is nothing to {do}")
         self.state = ProjectState.of(self.log.live)
         if event["do"] in ("prompt", "remove", "merge", "track", "import") and not go(event["event"]):
             self._rebuild()
         self.segmenter.verify(self.state.verified)
         self.changed(reload=True)
+        return {"do": event["do"]}
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -222,14 +218,13 @@ class Annotation:
         self.segmenter.verify([])
         for event in events:
             if event["do"] == "prompt":
-                prompts = {int(obj_id): FramePrompt(**parts) for obj_id, parts in event["prompts"].items()}
-                masks = self.answer(event["frame"], prompts, state, KINDS if keep else ("track",))
-                if keep:
-                    self.store.write(event["frame"], event["event"], masks)
+                for frame, prompts in prompts_of(event):
+                    masks = self.answer(frame, prompts, state, KINDS if keep else ("track",))
+                    if keep:
+                        self.store.write(frame, event["event"], masks)
             elif event["do"] == "import":
-                for frame, several in event["prompts"].items():
-                    given = {int(obj_id): FramePrompt(**parts) for obj_id, parts in several.items()}
-                    self.answer(int(frame), given, state)
+                for frame, prompts in prompts_of(event):
+                    self.answer(frame, prompts, state)
             elif event["do"] == "remove":
                 for obj_id in event["objects"]:
                     self.segmenter.remove(obj_id)

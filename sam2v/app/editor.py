@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import shutil
 import threading
 from dataclasses import MISSING, fields
@@ -14,6 +13,7 @@ import numpy as np
 
 from sam2v.app.annotation import Annotation
 from sam2v.app.exports import pack
+from sam2v.app.pictures import encoded
 from sam2v.effects.edit import Edit
 from sam2v.effects.parse import EFFECTS, parse_effects
 from sam2v.effects.rendering import render
@@ -87,17 +87,10 @@ class Editor:
         Raises:
             ValueError: a wrong effect. IndexError: no such frame.
         """
-        from PIL import Image
-
         effects = check_effects(self.annotation, texts)
         with self._lock:
             picture = self._edited(effects)[frame] if effects else self._source[frame]
-        buffer = io.BytesIO()
-        if picture.shape[2] == 4:
-            Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
-            return buffer.getvalue(), "image/png"
-        Image.fromarray(picture).save(buffer, "JPEG", quality=92, subsampling=0)
-        return buffer.getvalue(), "image/jpeg"
+        return encoded(picture)
 
     def render(self, message: dict[str, Any]) -> dict[str, Any]:
         """Render the whole video with effects; all pages are told how far it is, and when it is ready."""

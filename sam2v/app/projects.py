@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import io
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from sam2v.app.annotation import Annotation
 from sam2v.app.editor import Editor
 from sam2v.app.library import Library, Video
+from sam2v.app.pictures import encoded
 from sam2v.app.worker import Worker
 from sam2v.predict.video import VideoPredictor
 from sam2v.video.base import FrameSource
@@ -47,11 +47,7 @@ class Project:
 
     def jpeg(self, frame: int) -> bytes:
         """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(self._shown[frame]).save(buffer, "JPEG", quality=92, subsampling=0)
-        return buffer.getvalue()
+        return encoded(self._shown[frame])[0]
 
     def close(self) -> None:
         """Save everything and give it back."""

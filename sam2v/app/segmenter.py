@@ -15,7 +15,7 @@ import numpy as np
 from sam2v.app.mask_store import StoredMask
 from sam2v.app.state import FramePrompt
 from sam2v.masks.result import MaskletFrame
-from sam2v.masks.rle import decode_rle, encode_rle
+from sam2v.masks.rle import decode_rle, union_rle
 from sam2v.predict.video import VideoPredictor
 from sam2v.tracking.prompts import Prompt
 from sam2v.tracking.session import Session
@@ -238,8 +238,7 @@ def union(masks: Sequence[StoredMask], size: tuple[int, int]) -> StoredMask:
     there = [mask for mask in masks if not mask.is_absent]
     if len(there) < 2:
         return (there or list(masks))[0]
-    planes = [decode_rle({"size": list(size), "counts": mask.counts}) for mask in there]
-    counts = encode_rle(np.logical_or.reduce(planes))["counts"]
+    counts = union_rle([{"size": list(size), "counts": mask.counts} for mask in there])["counts"]
     kind = "drawn" if all(mask.kind == "drawn" for mask in there) else "track"
     return StoredMask(counts, min(mask.iou for mask in there), max(mask.score for mask in there), kind)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
 
 from sam2v.app.events import Event
 from sam2v.app.ranges import Leg
 from sam2v.masks.draw import colour_of
-from sam2v.masks.rle import decode_rle, encode_rle
+from sam2v.masks.rle import union_rle
 
 
 @dataclass
@@ -102,17 +100,12 @@ class ProjectState:
                 self._forget(obj_id)
         elif do == "merge":
             self._merge(event["into"], event["objects"])
-        elif do == "prompt":
+        elif do in ("prompt", "import"):
             for about in event["objects"]:
                 self._describe(about)
-            for obj_id, parts in event["prompts"].items():
-                self._prompt(event["frame"], int(obj_id), FramePrompt(**parts))
-        elif do == "import":
-            for about in event["objects"]:
-                self._describe(about)
-            for frame, several in event["prompts"].items():
-                for obj_id, parts in several.items():
-                    self._prompt(int(frame), int(obj_id), FramePrompt(**parts))
+            for frame, several in prompts_of(event):
+                for obj_id, prompt in several.items():
+                    self._prompt(frame, obj_id, prompt)
         elif do == "effects":
             self.effects = list(event["effects"])
         elif do == "verify":
@@ -157,6 +150,13 @@ class ProjectState:
             del self.prompts[frame]
 
 
+def prompts_of(event: Event) -> Iterator[tuple[int, dict[int, FramePrompt]]]:
+    """(frame, prompts by object) of an event that gives prompts: of one frame, or of many that were imported."""
+    by_frame = event["prompts"] if event["do"] == "import" else {event["frame"]: event["prompts"]}
+    for frame, several in by_frame.items():
+        yield int(frame), {int(obj_id): FramePrompt(**parts) for obj_id, parts in several.items()}
+
+
 def _around(boxes: list[list[float]]) -> list[float] | None:
     """The smallest box around boxes, None around none."""
     if not boxes:
@@ -169,7 +169,7 @@ def _union(masks: list[dict[str, Any]]) -> dict[str, Any] | None:
     """What any of some run-length masks covers, None of none."""
     if len(masks) < 2:
         return masks[0] if masks else None
-    return dict(encode_rle(np.logical_or.reduce([decode_rle(mask) for mask in masks])))
+    return union_rle(masks)
 
 
 def hex_colour(obj_id: int) -> str:

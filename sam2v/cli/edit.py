@@ -51,12 +51,10 @@ def run(args: argparse.Namespace) -> int:
     """Read, edit and write."""
     from tqdm import tqdm
 
-    from sam2v.effects.parse import parse_effects
     from sam2v.effects.rendering import render
 
     if not args.effect:
         raise ValueError("nothing to do: give --effect, such as --effect background:blur=12")
-    parse_effects(args.effect)  # before the video is opened
     done = 0
     with tqdm(unit="frame", disable=no_progress(args)) as bar:
 

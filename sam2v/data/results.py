@@ -181,9 +181,9 @@ def _object_folders(folder: Path, names: FrameNames) -> _Found | None:
 
 
 def _archives(folder: Path, names: FrameNames) -> _Found | None:
-    files = _numbered(folder, (file.name for file in folder.glob("*.npz")), names)
-    archives = Archives({index: folder / name for index, name in files.items()})
-    return (archives, files) if files or any(folder.glob("*.npz")) else None
+    found = [file.name for file in folder.glob("*.npz")]
+    files = _numbered(folder, found, names)
+    return (Archives({index: folder / name for index, name in files.items()}), files) if found else None
 
 
 def _lines(folder: Path, names: FrameNames) -> _Found | None:
@@ -201,9 +201,9 @@ def _coco(folder: Path, names: FrameNames) -> _Found | None:
 
 
 def _label_maps(folder: Path, names: FrameNames) -> _Found | None:
-    files = _numbered(folder, (file.name for file in folder.glob("*.png")), names)
-    maps = LabelMaps({index: folder / name for index, name in files.items()}, "auto")
-    return (maps, files) if files or any(folder.glob("*.png")) else None
+    found = [file.name for file in folder.glob("*.png")]
+    files = _numbered(folder, found, names)
+    return (LabelMaps({index: folder / name for index, name in files.items()}, "auto"), files) if found else None
 
 
 def _record(folder: Path, names: FrameNames) -> _Found | None:

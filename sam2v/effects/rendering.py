@@ -14,6 +14,7 @@ from sam2v.data.results import VideoMasks, open_masks
 from sam2v.effects.base import Effect
 from sam2v.effects.canvas import Target
 from sam2v.effects.edit import Edit
+from sam2v.effects.parse import parse_effects
 from sam2v.effects.scene import Masks
 from sam2v.files import check_new, naming, user_path, whole_file, whole_folder
 from sam2v.output.encode import Kept, Palette, VideoEncoder
@@ -69,6 +70,7 @@ def render(
     """
     if gaps not in ("error", "unchanged"):
         raise ValueError(f"gaps is 'error' or 'unchanged', got {gaps!r}")
+    effects = parse_effects(effects)
     path = user_path(out)
     format = render_format(path, format)
     opened = open_source(source)

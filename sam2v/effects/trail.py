@@ -63,7 +63,8 @@ class Trail(Effect):
 
     def _draw(self, canvas: Canvas, mask: np.ndarray, earlier: list[tuple[np.ndarray, np.ndarray]]) -> None:
         for age, (frame, place) in reversed(list(enumerate(earlier[: self.length]))):
-            window = mask_window(place & ~mask)
+            behind = place & ~mask
+            window = mask_window(behind)
             if window is not None:
                 strength = self.opacity * (self.length - age) / self.length
-                canvas.paint(window, frame[window], (place & ~mask)[window] * np.float32(strength))
+                canvas.paint(window, frame[window], behind[window] * np.float32(strength))

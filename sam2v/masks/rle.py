@@ -66,6 +66,11 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(_parse(rle)[1][1::2].sum())
 
 
+def union_rle(rles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What any of some masks of one size, at least one, covers; arguments and errors as `decode_rle`."""
+    return encode_rle(np.logical_or.reduce([decode_rle(rle) for rle in rles]))
+
+
 def rle_of_turns(turns: np.ndarray, size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
     """The COCO RLE of a mask that is known by its turns.
 

@@ -64,7 +64,7 @@ class Annotating:
         """
         with state.lock:
             position = self._ours(state).check_frame(frame_idx)
-            tracks = [state.track(obj_id)] if obj_id is not None else list(state.tracks.values())
+            tracks = _chosen(state, obj_id)
             known = [track for track in tracks if track.entry(position) is not None]
             if not known:
                 whose = "no object has" if obj_id is None else f"object {obj_id} does not have"
@@ -81,7 +81,7 @@ class Annotating:
         """
         with state.lock:
             position = self._ours(state).check_frame(frame_idx)
-            for track in [state.track(obj_id)] if obj_id is not None else list(state.tracks.values()):
+            for track in _chosen(state, obj_id):
                 track.verified -= {position}
             return self.engine.result(state, position)
 
@@ -160,12 +160,16 @@ class Annotating:
         """
         with state.lock:
             self._ours(state)
-            tracks = [state.track(obj_id)] if obj_id is not None else list(state.tracks.values())
-            found = [worst for track in tracks if (worst := _worst(track)) is not None]
+            found = [worst for track in _chosen(state, obj_id) if (worst := _worst(track)) is not None]
             if not found:
                 return None
             quality, position, worst_id = min(found)
             return WorstFrame(state.numbering.number(position), worst_id, quality)
+
+
+def _chosen(state: Session, obj_id: int | None) -> list[ObjectTrack]:
+    """The object of an id, or all objects without one."""
+    return list(state.tracks.values()) if obj_id is None else [state.track(obj_id)]
 
 
 def _worst(track: ObjectTrack) -> tuple[float, int, int] | None:

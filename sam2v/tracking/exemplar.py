@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sam2v.config import ModelConfig
-from sam2v.files import whole_file
+from sam2v.files import user_path, whole_file
 from sam2v.memory import MemoryEntry, Pool
 from sam2v.tracking.origin import Origin
 from sam2v.tracking.packed import Item, PackedFile, write_packed
@@ -54,7 +54,7 @@ def load_exemplar(
     Raises:
         FileNotFoundError: no such file. ValueError: no exemplar, damaged, or made with another model or input size.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no exemplar file {path}")
     shapes = _shapes(config, input_size)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sam2v.masks.rle import MAX_PIXELS, decode_rle, encode_rle, rle_area
+from sam2v.masks.rle import MAX_PIXELS, decode_rle, encode_rle, rle_area, union_rle
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -34,6 +34,13 @@ def test_runs_of_any_length(height, width, left, right):
     rle = encode_rle(mask)
     assert rle_area(rle) == height * (last - first)
     assert np.array_equal(decode_rle(rle), mask)
+
+
+@given(MASKS, MASKS)
+def test_union(mask, other):
+    other = np.resize(other, mask.shape)
+    assert np.array_equal(decode_rle(union_rle([encode_rle(mask), encode_rle(other)])), mask | other)
+    assert union_rle([encode_rle(mask)]) == encode_rle(mask)
 
 
 def test_columns_come_first():

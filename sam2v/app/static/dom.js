@@ -77,6 +77,19 @@ export function iconButton(name, label, key, click, text = "") {
   return button;
 }
 
+/** A function that calls another at the next chance to draw, once for several calls. */
+export function coalesced(paint) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      paint();
+    });
+  };
+}
+
 /** Exchange a button's drawing. */
 export function setIcon(button, name) {
   if (button.dataset.icon === name) return;

@@ -1,6 +1,6 @@
 // The picture with its masks, zoomed and moved; what lies over it is drawn anew only when something changed.
 
-import { h } from "./dom.js";
+import { coalesced, h } from "./dom.js";
 import { paintRuns } from "./rle.js";
 
 const FILL = 96;
@@ -9,6 +9,7 @@ const CHOSEN = 132;
 export class Stage {
   constructor(store) {
     this.store = store;
+    this.draw = coalesced(() => this.paint());
     this.canvas = h("canvas", { class: "stage-canvas", tabindex: "0", role: "application" });
     this.element = h("div", { class: "stage" }, this.canvas);
     this.context = this.canvas.getContext("2d");
@@ -70,16 +71,6 @@ export class Stage {
 
   toElement(x, y) {
     return [x * this.view.scale + this.view.x, y * this.view.scale + this.view.y];
-  }
-
-  /** Draw at the next chance, once for several changes. */
-  draw() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.paint();
-    });
   }
 
   paint() {

@@ -1,6 +1,6 @@
 // A row per object: where it was prompted, tracked, is absent, or needs work. Click to go there.
 
-import { h } from "./dom.js";
+import { coalesced, h } from "./dom.js";
 
 const ROW = 22;
 const HEAD = 24;
@@ -11,6 +11,7 @@ export const LOW = 6; // below six tenths of predicted IoU a frame needs work
 export class Timeline {
   constructor(store) {
     this.store = store;
+    this.draw = coalesced(() => this.paint());
     this.canvas = h("canvas", {
       class: "timeline-canvas",
       tabindex: "0",
@@ -91,15 +92,6 @@ export class Timeline {
   frameAt(x) {
     const frame = Math.floor(this.first + (x - NAMES) / this.step);
     return Math.max(0, Math.min(this.store.length - 1, frame));
-  }
-
-  draw() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.paint();
-    });
   }
 
   paint() {
