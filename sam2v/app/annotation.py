@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Annotation:
         self._listeners: list[Callable[[Message], None]] = []
         self.run = Run(self)
         self.exporting: set[str] = set()  # formats
+        self._looked: Iterator[None] | None = None  # makes the frame ready that somebody looks at
         self._timer: threading.Timer | None = None
         self._closed = False
 
@@ -99,11 +100,18 @@ class Annotation:
         return {"masks": {frame: self.store.frame(frame, self.state.objects) for frame in frames}}
 
     def look(self, message: Message) -> Message:
-        """Have a frame encoded before it is clicked on, unless tracking is under way."""
+        """Have a frame ready before it is clicked on, unless tracking is under way or another one is looked at."""
         frame = self.frame_of(message)
         if not self.run.is_running:
-            self.segmenter.encode(frame)
+            steps = self.segmenter.make_ready(frame)
+            next(steps)
+            self._looked = steps
+            self.worker.run(self._while_looked_at(steps))
         return {}
+
+    def _while_looked_at(self, steps: Iterator[None]) -> Iterator[None]:
+        while self._looked is steps and not self.run.is_running and next(steps, self) is not self:
+            yield
 
     def hover(self, message: Message) -> Message:
         """The mask that a click would give a new object, where that is quick to say: [counts, predicted IoU]."""

@@ -52,10 +52,14 @@ class Segmenter:
 
     # -- prompts -------------------------------------------------------------------------------------------------------
 
-    def encode(self, frame: int) -> None:
-        """Have a frame's features ready, so that the next click on it is answered at once."""
-        with self.session.lock:
-            self.predictor.engine.encoder.features(self.session, frame)
+    def make_ready(self, frame: int) -> Iterator[None]:
+        """Have a frame ready, a step at a time, so that the next click on it is answered at once."""
+        steps = self.predictor.engine.make_ready(self.session, frame)
+        while True:
+            with self.session.lock:
+                if next(steps, self) is self:
+                    return
+            yield
 
     def glimpse(self, frame: int, x: float, y: float) -> StoredMask | None:
         """The mask that a click would give a new object; None unless the frame is encoded already. Nothing changes."""

@@ -106,9 +106,10 @@ class MemoryBank:
                 del self.history[frame_idx]
 
     def keep_memory(self, frame_idx: int, entry: MemoryEntry) -> None:
-        """Put an entry in the place of the same one without its memory."""
+        """Put an entry in the place of the same one without its memory; nothing changes where it is not there any
+        more."""
         for known in (self.conditioning, self.own, self.history):
-            if frame_idx in known:
+            if frame_idx in known and known[frame_idx].result is entry.result:
                 known[frame_idx] = entry
                 if known is self.history:
                     self._encoded.add(frame_idx)

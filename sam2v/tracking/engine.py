@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -98,15 +98,36 @@ class Engine:
     def _conditioned(self, session: Session, tracks: Sequence[ObjectTrack], position: int) -> dict[int, Tensor]:
         """Features after memory of the objects that were tracked on a frame, in the direction they were tracked in."""
         found: dict[int, Tensor] = {}
+        for moment, chosen in self._tracked_with(session, tracks, position):
+            rows = self._read(session, position, [t.bank for t, _ in chosen], [s for _, s in chosen], moment)
+            found.update((track.obj_id, row) for (track, _), row in zip(chosen, rows, strict=True))
+        return found
+
+    def _tracked_with(
+        self, session: Session, tracks: Sequence[ObjectTrack], position: int
+    ) -> Iterator[tuple[Moment, list[tuple[ObjectTrack, Selection]]]]:
+        """What the objects that were tracked on a frame read there, by the direction they were tracked in."""
         for reverse in (False, True):
             passed = [track for track in tracks if track.passed.get(position) == reverse]
             moment = self._moment(session, position, reverse)
             selections = [self.policy.select(track.hypotheses[0], moment) for track in passed]
             chosen = [(t, s) for t, s in zip(passed, selections, strict=True) if s.memories]
             if chosen:
-                rows = self._read(session, position, [t.bank for t, _ in chosen], [s for _, s in chosen], moment)
-                found.update((track.obj_id, row) for (track, _), row in zip(chosen, rows, strict=True))
-        return found
+                yield moment, chosen
+
+    @torch.no_grad()
+    def make_ready(self, session: Session, position: int) -> Iterator[None]:
+        """Encode a frame, and the memories that a prompt on it reads, a frame at a step; then its answer comes at once.
+
+        Memories that are read elsewhere are let go. Between the steps the session may be used.
+        """
+        self.encoder.features(session, position)
+        yield
+        for moment, chosen in list(self._tracked_with(session, list(session.tracks.values()), position)):
+            if session.history == "full":  # a window keeps what it may read
+                self._prune(session, [track for track, _ in chosen], moment)
+            banks, selections = [track.bank for track, _ in chosen], [selection for _, selection in chosen]
+            yield from self._missing_encoded(session, position, banks, selections)
 
     @torch.no_grad()
     def remember_prompts(self, session: Session, every_object: bool = True) -> None:
@@ -212,24 +233,29 @@ class Engine:
         moment: Moment,
     ) -> Tensor:
         """A frame's features after N rows' memories, N x C x h x w."""
-        self._encode_missing(session, banks, selections)
+        for _ in self._missing_encoded(session, position, banks, selections):
+            pass
         memory = gather_memory(selections, moment.max_pointers)
         return self.backend.read_memory(self.encoder.features(session, position), memory)
 
-    def _encode_missing(self, session: Session, banks: Sequence[MemoryBank], selections: Sequence[Selection]) -> None:
-        """Encode again the memories that were let go and are read now, from the masks they were made of."""
+    def _missing_encoded(
+        self, session: Session, position: int, banks: Sequence[MemoryBank], selections: Sequence[Selection]
+    ) -> Iterator[None]:
+        """Encode again the memories that were let go and are read now, from the masks they were made of, a frame at a
+        step; the features of the frame that reads them stay."""
         missing: dict[int, dict[int, tuple[MemoryBank, MemoryEntry]]] = {}
         for bank, selection in zip(banks, selections, strict=True):
             for read in selection.memories:
                 if read.entry.encoded is None:
                     missing.setdefault(read.frame_idx, {})[id(read.entry)] = (bank, read.entry)
         encoded: dict[int, MemoryEntry] = {}
-        for position, found in sorted(missing.items()):
-            features = self.encoder.features(session, position)
+        for frame, found in sorted(missing.items()):
+            features = self.encoder.features(session, frame, beside=position)
             made = self._encode(session, features, {key: entry for key, (_, entry) in found.items()})
             for key, (bank, _) in found.items():
-                bank.keep_memory(position, made[key])
+                bank.keep_memory(frame, made[key])
             encoded |= made
+            yield
         for selection in selections:
             selection.memories = [r._replace(entry=encoded.get(id(r.entry), r.entry)) for r in selection.memories]
 

@@ -31,8 +31,12 @@ class FrameEncoder:
         self.backend, self.together = backend, frames_per_encoding
         self.cached = max(cached_frames, frames_per_encoding)
 
-    def features(self, session: Session, position: int) -> ImageFeatures:
-        """A frame's features, encoded once and kept while it is among the newest used."""
+    def features(self, session: Session, position: int, beside: int | None = None) -> ImageFeatures:
+        """A frame's features, encoded once and kept while it is among the newest used.
+
+        Args:
+            beside: a frame whose features, if they are there, count as used after these.
+        """
         known = session.features.encoded
         if position not in known:
             frames, session.features.ready = session.features.ready, {}
@@ -42,6 +46,8 @@ class FrameEncoder:
             encoded = self.backend.encode_image(images)
             known.update((frame, encoded.select(i)) for i, frame in enumerate(frames))
         known.move_to_end(position)
+        if beside is not None and beside in known:
+            known.move_to_end(beside)
         while len(known) > self.cached:
             known.popitem(last=False)
         return known[position]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,6 +222,31 @@ def test_a_glimpse_is_the_mask_that_a_click_gives(open_project: Open, clip: Clip
     assert opened.masks()[0][1].counts == mask[0]
     with pytest.raises(ValueError, match="a place of the frame"):
         opened.ask("hover", frame=0, x="1", y=-4)
+
+
+def test_a_click_on_a_frame_that_is_looked_at_encodes_nothing(
+    open_project: Open, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_project()
+    prompted(opened, clip)
+    opened.ask("track", frame=0, direction="forward")
+    opened.wait()
+    backend = opened.annotation.segmenter.predictor.engine.backend
+    encoded: list[Any] = []
+    encode = type(backend).encode_image
+    monkeypatch.setattr(type(backend), "encode_image", lambda self, images: encoded.append(1) or encode(self, images))
+
+    def click(frame: int) -> None:
+        encoded.clear()
+        opened.ask("prompt", frame=frame, object=1, prompt={"points": [a_click(clip, 0, frame)]})
+
+    click(8)
+    assert len(encoded) > 1, "memories that were let go are made again"
+    opened.ask("look", frame=4)
+    opened.ask("look", frame=9)
+    opened.worker.run(iter([None] * 40)).result(60)  # by turns with it
+    click(9)
+    assert not encoded
 
 
 def test_frames_with_effects_follow_the_masks(open_project: Open, clip: Clip) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -170,6 +173,35 @@ def test_gif_has_the_times_and_transparency(clip: Path, results: Path, tmp_path:
                     np.testing.assert_array_equal(pixels[..., 3] > 0, kept)
                 else:
                     assert (pixels[~kept][:, :3] > 250).all() and (pixels[..., 3] == 255).all()
+
+
+def probed(path: Path) -> tuple[float, float, int, str]:
+    """Seconds, mean frame rate, frames and size of a video, as ffprobe reads them."""
+    program = shutil.which("ffprobe")
+    if program is None:
+        if os.environ.get("SAM2V_REQUIRE_FFPROBE") == "1":
+            pytest.fail("ffprobe is not installed (Debian: apt-get install ffmpeg)")
+        pytest.skip("ffprobe is not installed")
+    asked = ["-count_frames", "-select_streams", "v:0", "-show_streams", "-show_format", "-of", "json"]
+    found = json.loads(
+        subprocess.run([program, "-v", "error", *asked, str(path)], check=True, capture_output=True).stdout
+    )
+    video = found["streams"][0]
+    rate, size = Fraction(video["avg_frame_rate"]), f"{video['width']}x{video['height']}"
+    return float(found["format"]["duration"]), float(rate), int(video["nb_read_frames"]), size
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_ffprobe_reads_the_same_times(suffix: str, clip: Path, results: Path, tmp_path: Path) -> None:
+    even = write_clip(tmp_path / "even.mp4", [40 * index for index in range(FRAMES)])
+    for source in (even, clip):
+        out = render(source, results, ["background:blur=4"], tmp_path / f"edited-{source.stem}{suffix}")
+        one, two = probed(source), probed(out)
+        assert one[2:] == two[2:]
+        if source is even:
+            assert two[1] == pytest.approx(25, rel=0.01) and two[0] == pytest.approx(FRAMES / 25, abs=0.03)
+        elif suffix != ".gif":  # whose times are multiples of 20 ms at least
+            assert two[0] == pytest.approx(one[0], abs=0.05)
 
 
 def test_an_animation_keeps_its_times(tmp_path: Path) -> None:
