@@ -40,15 +40,16 @@ class BestIou:
 class Policy:
     """Two halves of memory and a choice. As it is, it does what `RecentFramesPolicy` does.
 
-    Prompted frames are read as ever; then what `short` says, in as many of the `num_maskmem - 1` rows of the temporal
-    table as anchors leave, and at least in one; then the anchors of `long` that were not read so, which have no place
-    in time, as prompted frames have none.
+    Prompted frames are read as ever; then what `short` says, in the `num_maskmem - 1` rows of the temporal table; then
+    the anchors of `long` that were not read so, which have no place in time, as prompted frames have none. They come
+    first and leave at least one row to `short`, or are read in the rows that it leaves.
 
     Args:
         short: which tracked frames are read; None: `RecentFrames()`.
         long: which are kept for good; None: none.
         choose: which candidate masks live on; None: `BestIou()`.
         guard: which answers are refused, so that the object is absent there; None refuses none.
+        anchors_first: whether anchors take rows of `short`'s, or only those that it leaves.
         scaling: how strongly memories are read, by object score; None reads all alike.
         num_maskmem: rows of the model's temporal table. max_pointers: as in `RecentFramesPolicy`.
         max_cond_frames: conditioning frames read at most, -1 for all; at least 2 otherwise.
@@ -65,6 +66,7 @@ class Policy:
     num_maskmem: int
     max_pointers: int
     max_cond_frames: int
+    anchors_first: bool
 
     def __init__(
         self,
@@ -76,12 +78,13 @@ class Policy:
         max_pointers: int = 16,
         max_cond_frames: int = -1,
         guard: FloodGuard | None = None,
+        anchors_first: bool = True,
     ) -> None:
         check_range("num_maskmem", num_maskmem, 2)
         check_range("max_pointers", max_pointers, 2)
         check_cond_frames(max_cond_frames)
         parts = (short or RecentFrames(), long, choose or BestIou(), scaling, guard)
-        values = (*parts, num_maskmem, max_pointers, max_cond_frames)
+        values = (*parts, num_maskmem, max_pointers, max_cond_frames, anchors_first)
         for part, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, part.name, value)
 
@@ -105,10 +108,11 @@ class Policy:
         anchors = self._anchors(hypothesis)
         past = Past(hypothesis, moment, chosen)
         selection = conditioning_reads(hypothesis, moment, chosen, last_row)
-        recent = self.short.memories(past, max(1, last_row - len(anchors)))
+        recent = self.short.memories(past, max(1, last_row - len(anchors)) if self.anchors_first else last_row)
         known = {read.frame_idx for read in recent}
+        others = [Read(f, bank.anchors[f], last_row) for f in anchors if f not in known]
         selection.memories += recent
-        selection.memories += [Read(f, bank.anchors[f], last_row) for f in anchors if f not in known]
+        selection.memories += others if self.anchors_first else others[: last_row - len(recent)]
         selection.pointers += self.short.pointers(past)
         if self.scaling is not None:
             selection = Selection(*map(self.scaling.scaled, (selection.memories, selection.pointers)))

@@ -21,7 +21,8 @@ class FloodGuard:
     """Refuses answers of low quality that do not continue what was there: the object then is absent on that frame.
 
     A mask is refused if its quality is below `min_quality` and either the object was away, or the mask's area is more
-    than `growth` times the median of the last 10 that were not refused. Quality is predicted IoU times how sure the
+    than `growth` times the latest one and the median of the last 10 that were not refused: what grows from frame to
+    frame comes nearer. Quality is predicted IoU times how sure the
     object is there, see `QualityFrames`; areas are those of the low-resolution masks.
 
     Attributes:
@@ -50,7 +51,7 @@ class FloodGuard:
         """Whether an answer is refused, after so many frames without the object; the memo is brought up to date."""
         area = int(np.count_nonzero(candidates.masks[choice.row, choice.mask]))
         unsure = quality_of(candidates.iou[choice.row, choice.mask], candidates.object_score[choice.row])
-        grown = bool(memo["areas"]) and area > self.growth * median(memo["areas"])
+        grown = bool(memo["areas"]) and area > self.growth * max(memo["areas"][-1], median(memo["areas"]))
         refused = area > 0 and unsure < self.min_quality and (grown or away >= self.patience)
         if area > 0 and not refused:
             memo["areas"] = [*memo["areas"], area][-_AREAS:]

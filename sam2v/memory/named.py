@@ -23,7 +23,9 @@ _MADE: dict[str, Callable[[_Sizes, int], MemoryPolicy]] = {
     "motion": lambda sizes, _: Policy(SureFrames(), None, MotionChoice(), None, *sizes),
     "distractor": lambda sizes, _: Policy(PresentFrames(), DistractorAnchors(), None, None, *sizes),
     "tree": lambda sizes, _: Policy(SureFrames(0.3), None, TreeChoice(), KeyScaling(), *sizes),
-    "robust": lambda sizes, _: Policy(UnbrokenFrames(), DistractorAnchors(), None, None, *sizes, FloodGuard()),
+    "robust": lambda sizes, _: Policy(
+        UnbrokenFrames(), DistractorAnchors(), None, None, *sizes, FloodGuard(), anchors_first=False
+    ),
 }
 #: The names, see docs/identity.md.
 POLICIES = tuple(_MADE)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam2v.memory import Held, Hypothesis, MemoryBank, MemoryEntry, Moment, Reach, RecentFramesPolicy
+from sam2v.memory import (
+    DistractorAnchors,
+    Held,
+    Hypothesis,
+    MemoryBank,
+    MemoryEntry,
+    Moment,
+    Policy,
+    Reach,
+    RecentFramesPolicy,
+    UnbrokenFrames,
+)
 
 
 def entry(mark: float, memory: bool = True) -> MemoryEntry:
@@ -121,6 +134,35 @@ def test_anchors_stay() -> None:
     assert filled.history[4].encoded is not None
     filled.drop(4)
     assert not filled.anchors
+
+
+@pytest.mark.parametrize(
+    ("first", "tracked", "expected"),
+    [
+        (True, 9, [(0, 6), (6, 3), (7, 2), (8, 1), (9, 0), (2, 6), (1, 6)]),
+        (False, 9, [(0, 6), (4, 5), (5, 4), (6, 3), (7, 2), (8, 1), (9, 0)]),
+        (False, 5, [(0, 6), (1, 4), (2, 3), (3, 2), (4, 1), (5, 0)]),
+    ],
+)
+def test_anchors_come_first_or_fill_up(first: bool, tracked: int, expected: list[tuple[int, int]]) -> None:
+    policy = Policy(long=DistractorAnchors(), anchors_first=first)
+    filled = bank([0], list(range(1, tracked + 1)))
+    for frame in (1, 2):
+        filled.put(frame, entry(float(frame)), anchor=True)
+    hypothesis = Hypothesis(filled, {"long": {"anchors": [2, 1]}})
+    selection = policy.select(hypothesis, Moment(tracked + 1, False, 16))
+    assert [(r.frame_idx, r.time) for r in selection.memories] == expected
+
+
+def test_anchors_fill_the_rows_of_an_object_that_was_away() -> None:
+    policy = Policy(UnbrokenFrames(), DistractorAnchors(), anchors_first=False)
+    filled = bank([0], list(range(1, 9)))
+    filled.put(2, entry(2.0), anchor=True)
+    gone = {"object_score": -1.0, "away": 3.0}
+    filled.history[6] = replace(filled.history[6], facts=gone)
+    hypothesis = Hypothesis(filled, {"long": {"anchors": [2]}})
+    selection = policy.select(hypothesis, Moment(9, False, 16))
+    assert [(r.frame_idx, r.time) for r in selection.memories] == [(0, 6), (7, 1), (8, 0), (2, 6)]
 
 
 def test_hypotheses_share_their_past_and_part() -> None:
