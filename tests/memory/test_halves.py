@@ -209,7 +209,7 @@ def test_unsure_masks_that_jump_are_refused() -> None:
 
 def test_what_grows_from_frame_to_frame_is_not_refused() -> None:
     guard, one, memo = FloodGuard(min_quality=0.2, growth=2.0), Choice(0, 0), FloodGuard().start()
-    areas = [round(40 * 1.4**frame) for frame in range(9)]
+    areas = [round(40 * 1.3**frame) for frame in range(9)]
     assert not any(guard.refuses(memo, flooded(area, 0.1), one, 0) for area in areas)
     assert guard.refuses(memo, flooded(2 * areas[-1] + 1, 0.1), one, 0)
     back = [guard.refuses(memo, flooded(area, 0.1), one, 0) for area in (40, 90)]

@@ -36,7 +36,7 @@ ACTING: dict[str, MemoryPolicy] = {
     "distractor": Policy(PresentFrames(3), EAGER),
     "tree": Policy(SureFrames(0.72), choose=TreeChoice(3, sure=100.0), scaling=KeyScaling()),
     "guard": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 1.0)),
-    "filled up": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 1.0), anchors_first=False),
+    "filled up": Policy(QualityFrames(0.66), EAGER, anchors_first=False),
     "all": Policy(QualityFrames(0.66), EAGER, TreeChoice(2), KeyScaling(0.9, 1.1)),
 }
 SAME: dict[str, MemoryPolicy] = {
