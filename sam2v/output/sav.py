@@ -79,7 +79,7 @@ class SavWriter(MaskWriter):
     def _write(self, result: MaskletFrame) -> None:
         objects = []
         if result.frame_idx % STEP == 0:
-            stability = _stability(result.low_res).tolist()
+            stability = stability_of(result.low_res).tolist()
             for obj_id, mask, stable in zip(result.obj_ids, result.binary(), stability, strict=True):
                 objects.append({"id": int(obj_id), "rle": encode_rle(mask), "stability": round(stable, 6)})
         entry = {"frame_idx": result.frame_idx, "record": self.path.name, "objects": objects}
@@ -157,7 +157,7 @@ class SavWriter(MaskWriter):
         }
 
 
-def _stability(logits: Tensor, delta: float = 1.0) -> Tensor:
+def stability_of(logits: Tensor, delta: float = 1.0) -> Tensor:
     """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
     inner, outer = ((logits > level).flatten(1).sum(1) for level in (delta, -delta))
     return ((inner + (outer == 0)) / outer.clamp(min=1)).cpu()
