@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
@@ -22,6 +22,7 @@ _FULL = ("disk is full", "no space left", "could not extend file")
 #: SQLSTATE of transactions that lost against another one.
 _LOST = ("40001", "40P01")
 _WRITES = "sam2v_writes"
+_COLLISIONS = 3
 
 
 class DatabaseAway(ConnectionError):
@@ -67,7 +68,7 @@ class Database(Closing):
         self._engine.dispose()
 
     def _run(self, work: Callable[[Session], Result], writes: bool) -> Result:
-        ends, pause = time.monotonic() + self.patience, 0.05
+        ends, pause, collisions = time.monotonic() + self.patience, 0.05, 0
         while True:
             try:
                 with Session(self._engine, expire_on_commit=False) as session:
@@ -81,7 +82,11 @@ class Database(Closing):
                     waited = f" (tried for {self.patience:.0f} s)" if self.patience else ""
                     raise DatabaseAway(f"{self.name}: the database does not answer{waited}: {_said(error)}") from error
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _LOST and not error.connection_invalidated:
+                # two that enter one name at once: the second finds it when it looks again
+                collided = isinstance(error, IntegrityError) and collisions < _COLLISIONS
+                collisions += collided
+                lost = getattr(error.orig, "sqlstate", None) in _LOST
+                if not (collided or lost or error.connection_invalidated):
                     raise
             time.sleep(pause)
             pause = min(2 * pause, 2.0)

@@ -62,7 +62,7 @@ class SavExport:
             rows = _Rows({number: masks[number] for number in ids}, times, size)
             which: Literal["manual", "auto"] = "manual" if kind == "manual" else "auto"
             edited = [one.edited for one in chosen]
-            about = SavAbout(video.name, size, len(times), FPS, which, None, self.split, edited)
+            about = SavAbout(video.name, size, len(times), FPS, which, "Unknown", self.split, edited)
             with whole_file(folder / f"{video.name}_{kind}.json") as place, place.open("w", encoding="utf-8") as file:
                 write_record(file, about, ids, rows)
         _write_film(folder / f"{video.name}.mp4", video.path, source, times)

@@ -18,6 +18,39 @@ if TYPE_CHECKING:
     from sam2v.model.network import Sam2Network
 
 
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model a worker loads; arguments of `sam2v.load_model`.
+
+    Attributes:
+        memory: the tracker's memory policy. threads: of a worker on the CPU; None: as many as it likes.
+    """
+
+    name: str = "sam2v_nano"
+    checkpoint: str = "auto"
+    device: str | None = None
+    dtype: str | None = None
+    overrides: tuple[str, ...] = ()
+    fast: bool = False
+    memory: str = "recent"
+    threads: int | None = None
+
+    def load(self) -> Tools:
+        """Load it.
+
+        Raises:
+            ValueError, OSError: as `sam2v.load_model`.
+        """
+        import torch
+
+        from sam2v.weights.load import load_model
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        how = (self.name, self.checkpoint, self.device, self.dtype, self.overrides)
+        return Tools(load_model(*how, fast=self.fast), self.memory)
+
+
 @dataclass
 class Tools:
     """One loaded network; its name says which weights.
