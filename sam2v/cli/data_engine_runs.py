@@ -31,6 +31,14 @@ def add_parsers(commands: Any, add_project_arguments: Any) -> None:
     )
     _add_shared(propose, add_project_arguments)
     propose.set_defaults(run=run_propose)
+    agree = commands.add_parser(
+        "agree",
+        help="measure agreement with tracking backwards",
+        description="Track every object backwards, from where it is seen last, and compare: one of the scores that"
+        " automatic verification (verify) learns from",
+    )
+    _add_shared(agree, add_project_arguments)
+    agree.set_defaults(run=run_agree)
 
 
 def _add_shared(parser: argparse.ArgumentParser, add_project_arguments: Any) -> None:
@@ -60,6 +68,11 @@ def run_auto(args: argparse.Namespace) -> int:
 def run_propose(args: argparse.Namespace) -> int:
     """Propose anew."""
     return _run(args, "masklets proposed anew", lambda runs: runs.run_propose)
+
+
+def run_agree(args: argparse.Namespace) -> int:
+    """Measure agreement."""
+    return _run(args, "masklets measured", lambda runs: runs.run_agree)
 
 
 def _run(args: argparse.Namespace, what: str, chosen: Any) -> int:

@@ -20,7 +20,7 @@ from sam2v.data_engine.queue import Note, TaskTaken, add_revision, move, proposa
 from sam2v.data_engine.schema import UNREADABLE, ActRow, JobRow, Masklet, Revision, Video
 from sam2v.data_engine.scores import overlap, scores_of
 from sam2v.data_engine.tools import ModelSpec
-from sam2v.data_engine.video_work import AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
+from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
 from sam2v.data_engine.work import Work
 from sam2v.jobs.parts import fingerprint
 from sam2v.jobs.units import Crew, Outcome, Unit, UnitWork, run_units
@@ -45,7 +45,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A unit of a run: its key, the video, and of proposals the masklets' rows as they were read."""
+    """A unit of a run: its key, the video, and by the masklets' numbers their versions, or their revisions."""
 
     key: str
     video_id: int
@@ -100,6 +100,22 @@ def run_propose(
             about = (key, rate, repr(sorted(seeds.items())))
             planned.append(_planned(project, "propose", video, task, about, versions))
     return _run(project, "propose", ProposeWork(model), planned, hire, _commit_propose, step)
+
+
+def run_agree(
+    project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
+) -> RunReport:
+    """Measure how well masks that wait for verification, and those that people verified, agree with tracking
+    backwards: a score of their revisions. Arguments and errors as `run_auto`."""
+    key, rate = _weights(model), project.settings.rate
+    planned = []
+    for video in _videos(project, only):
+        seeds, revisions = project.database.read(partial(_ends, project=project, video_id=video.id))
+        if seeds:
+            task = ProposeTask(Path(video.path), rate, seeds)
+            about = (key, rate, repr(sorted(seeds.items())))
+            planned.append(_planned(project, "agree", video, task, about, revisions))
+    return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
 
 
 _Commit = Callable[[Session, Project, _Planned, dict[str, Any]], int]
@@ -206,6 +222,27 @@ def _seeds(session: Session, *, project: Project, video_id: int) -> tuple[dict[i
             seeds[masklet.number] = Seed(project.file(revision.masks), tuple(frames))
             versions[masklet.number] = masklet.version
     return seeds, versions
+
+
+def _ends(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
+    """First and last frame on which masklets are seen whose agreement is not known, and their revisions."""
+    rows = select(Masklet.number, Revision).join(Revision, Revision.id == Masklet.revision_id)
+    chosen = rows.where(Masklet.video_id == video_id, Masklet.state != "assigned").order_by(Masklet.number)
+    seeds, revisions = {}, {}
+    for number, revision in session.execute(chosen):
+        masks = MaskletMasks.load(project.file(revision.masks))
+        seen = [index for index, area in zip(masks.frames, masks.areas(), strict=True) if area]
+        if seen and "agreement" not in revision.scores:
+            seeds[number] = Seed(project.file(revision.masks), (seen[0], seen[-1]))
+            revisions[number] = revision.id
+    return seeds, revisions
+
+
+def _commit_agree(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
+    for number, value in facts["agreement"].items():
+        revision = session.get_one(Revision, one.versions[int(number)])
+        revision.scores = {**revision.scores, "agreement": value}
+    return len(facts["agreement"])
 
 
 def _surest(masks: MaskletMasks) -> list[int]:

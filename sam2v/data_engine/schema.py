@@ -1,4 +1,4 @@
-"""The tables of a project. Rows of `revisions`, `acts` and `events` are only ever added."""
+"""The tables of a project. Rows of `revisions`, `acts` and `events` are only ever added; scores may come later."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import numpy as np
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.automatic.masklets import AutomaticMasklets
 from sam2v.data_engine.masklet_file import MaskletMasks, MaskRow, frames_at
+from sam2v.data_engine.scores import overlap
 from sam2v.data_engine.tools import ModelSpec, Tools
 from sam2v.jobs.units import Unit
 from sam2v.masks.result import MaskletFrame
@@ -94,6 +95,32 @@ class ProposeWork:
                 found = rows.get(number, {}) | {index: given.rows[index] for index in seed.frames}
                 _save(folder, number, source.size, found, wanted, {"seeds": list(seed.frames)})
         return {**facts, "model": tool.name, "masklets": sorted(task.seeds)}
+
+
+@dataclass(frozen=True)
+class AgreeWork:
+    """Whether objects come back: each is tracked backwards from where it is seen last to where it is seen first, and
+    compared with its masks there. Seeds name those two frames."""
+
+    model: ModelSpec
+
+    def start(self) -> Tools:
+        return self.model.load()
+
+    def do(self, tool: Tools, unit: Unit, folder: Path) -> dict[str, Any]:
+        task: ProposeTask = unit.argument
+        agreement = {}
+        with open_source(task.path) as source, tool.video.init_state(source) as state:
+            facts, _ = _facts(source, task.rate)
+            for number, seed in task.seeds.items():
+                masks, (first, last) = MaskletMasks.load(seed.masks), seed.frames
+                tool.video.reset_state(state)
+                tool.video.add_mask(state, last, 1, masks.mask(last))
+                back = tool.video.propagate_in_video(state, last, last - first, reverse=True)
+                pairs = [(r.binary()[0], masks.mask(r.frame_idx)) for r in back if r.frame_idx in masks.rows]
+                found = [overlap(one, other) for one, other in pairs[1:] if one.any() or other.any()]
+                agreement[str(number)] = float(np.mean(found)) if found else 1.0
+        return {**facts, "model": tool.name, "masklets": sorted(task.seeds), "agreement": agreement}
 
 
 def _facts(source: FrameSource, rate: float) -> tuple[dict[str, Any], list[int]]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cli.conftest import nano_arguments
 from data_engine.made import Squares, squares
@@ -19,8 +20,9 @@ from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.runs import run_auto, run_propose
+from sam2v.data_engine.runs import run_agree, run_auto, run_propose
 from sam2v.data_engine.schema import JobRow, Masklet, Revision
+from sam2v.data_engine.scores import overlap
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.work import Act, Work
@@ -128,6 +130,27 @@ def test_proposals_are_tracked_anew_from_what_was_edited(project: Project, spec:
     for index in (0, 4):
         tools.video.add_prompts(state, index, {task.number: Prompt(mask=truth.masks(index)[1])})
     assert found.about == {"seeds": [0, 4]} and (found.mask(4) == truth.masks(4)[1]).all()
+
+
+def test_agreement_is_that_of_tracking_backwards(project: Project, spec: ModelSpec) -> None:
+    run_auto(project, spec, OPTIONS, ALONE)
+    report = run_agree(project, spec, ALONE, only=["squares0"])
+
+    def look(session: Any) -> list[Any]:
+        rows = select(Revision.masks, Revision.scores).join(Masklet, Masklet.revision_id == Revision.id)
+        return [tuple(row) for row in session.execute(rows.order_by(Masklet.id))]
+
+    known = [(name, scores) for name, scores in project.database.read(look) if "agreement" in scores]
+    assert len(known) == report.masklets >= 1
+    masks, tools = MaskletMasks.load(project.file(known[0][0])), spec.load()
+    seen = [index for index in masks.frames if masks.mask(index).any()]
+    state = tools.video.init_state(Path(project.video("squares0").path))
+    tools.video.add_mask(state, seen[-1], 1, masks.mask(seen[-1]))
+    back = {r.frame_idx: r.binary()[0].copy() for r in tools.video.propagate_in_video(state, seen[-1], reverse=True)}
+    pairs = [(back[i], masks.mask(i)) for i in masks.frames if seen[0] <= i < seen[-1]]
+    found = [overlap(a, b) for a, b in pairs if a.any() or b.any()]
+    assert known[0][1]["agreement"] == pytest.approx(np.mean(found) if found else 1.0)
+    assert run_agree(project, spec, ALONE, only=["squares0"]).masklets == 0
 
 
 def test_a_full_disk_ends_a_run_and_loses_nothing(
