@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.closing import Closing
-from sam2v.data_engine.masklet_file import MaskletMasks, MaskRow, frames_at
+from sam2v.data.masklet_file import MaskletMasks, MaskRow, frames_at
 from sam2v.data_engine.tools import Tools
 from sam2v.data_engine.work import Act, ActKind, Work
 from sam2v.masks.result import MaskletFrame

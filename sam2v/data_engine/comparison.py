@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sam2v.data.clips import Clip
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data.synthetic.demo import demo_clip
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import ActRow, Masklet, Revision, Video

@@ -11,10 +11,10 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.card import write_card
 from sam2v.data_engine.export_plan import PlannedVideo, Which, plan_export
 from sam2v.data_engine.export_sav import SavExport
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
 from sam2v.files import check_new, whole_file, whole_folder, write_text
 from sam2v.masks.result import MaskletFrame

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.export_plan import PlannedVideo
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.files import naming, whole_file
 from sam2v.masks.png import write_binary
 from sam2v.masks.rle import encode_rle

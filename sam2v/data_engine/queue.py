@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
-from sam2v.data_engine.masklet_file import MaskletMasks
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.schema import UNREADABLE, ActRow, Event, Masklet, Revision, TaskKind, Video
 from sam2v.data_engine.scores import scores_of

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sam2v.automatic.masklet_options import MaskletOptions
-from sam2v.data_engine.masklet_file import MaskletMasks
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.queue import Note, TaskTaken, add_revision, move, proposal_priority
 from sam2v.data_engine.schema import UNREADABLE, ActRow, JobRow, Masklet, Revision, Video

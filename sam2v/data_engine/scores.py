@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.data_engine.masklet_file import MaskletMasks
+from sam2v.data.masklet_file import MaskletMasks
 
 #: Pixels of the mean mask below which an object is small, or medium (SA-V's buckets).
 SMALL, MEDIUM = 32**2, 96**2

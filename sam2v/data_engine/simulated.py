@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from sqlalchemy import select
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.bench import Bench, open_bench
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.queue import Queue, Task
 from sam2v.data_engine.schema import Masklet, Revision
 from sam2v.data_engine.scores import overlap

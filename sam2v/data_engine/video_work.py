@@ -11,7 +11,7 @@ import numpy as np
 
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.automatic.masklets import AutomaticMasklets
-from sam2v.data_engine.masklet_file import MaskletMasks, MaskRow, frames_at
+from sam2v.data.masklet_file import MaskletMasks, MaskRow, frames_at
 from sam2v.data_engine.scores import overlap
 from sam2v.data_engine.tools import ModelSpec, Tools
 from sam2v.jobs.units import Unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from sam2v.data_engine.masklet_file import MaskletMasks
+from sam2v.data.masklet_file import MaskletMasks
 
 ActKind = Literal["click", "stroke", "mask"]
 

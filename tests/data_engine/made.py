@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import write_frames
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.work import Act, Work
 

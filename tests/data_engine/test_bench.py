@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from data_engine.made import Squares, square, squares
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.bench import open_bench
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.tools import Tools
 
 RATE = 6.0  # of 24: frames 0, 4, 8

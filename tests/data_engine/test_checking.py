@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from sam2v.cli.main import main
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.checking import FEATURES, check, is_drawn, learn
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import Event, Masklet

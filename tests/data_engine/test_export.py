@@ -12,12 +12,12 @@ from data_engine.made import Squares, made_up, squares, work
 from PIL import Image
 
 from sam2v.cli.main import main
+from sam2v.data.masklet_file import MaskletMasks, frames_at
 from sam2v.data.readers import davis, sav
 from sam2v.data.results import open_masks
 from sam2v.data_engine.export import export_project
 from sam2v.data_engine.export_plan import plan_export, split_of
 from sam2v.data_engine.export_sav import frames_24
-from sam2v.data_engine.masklet_file import MaskletMasks, frames_at
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.work import Act, Work

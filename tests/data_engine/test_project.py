@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from sam2v.cli.main import main
+from sam2v.data.masklet_file import MaskletMasks, frames_at
 from sam2v.data_engine.database import Database, DatabaseAway, sqlite_url
 from sam2v.data_engine.export_plan import plan_export
-from sam2v.data_engine.masklet_file import MaskletMasks, frames_at
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import Video

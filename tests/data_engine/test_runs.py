@@ -16,8 +16,8 @@ from sqlalchemy import event, select
 
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.cli.main import main
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.database import DatabaseAway
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.runs import run_agree, run_auto, run_propose

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam2v.cli.main import main
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import compare_phases, table
-from sam2v.data_engine.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.scores import overlap, scores_of

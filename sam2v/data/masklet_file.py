@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,9 +112,3 @@ def frames_at(length: int, fps: float | None, rate: float) -> list[int]:
     """
     step = max(1.0, (fps or 24.0) / rate)
     return list(dict.fromkeys(index for k in range(int(length / step) + 1) if (index := round(k * step)) < length))
-
-
-def masks_by_number(folder: Path, keep: Callable[[int], bool] = bool) -> dict[int, Path]:
-    """The files of masks in a folder that a run left, by the object's number."""
-    found = {int(path.stem): path for path in sorted(folder.glob("*.json")) if path.stem.isdecimal()}
-    return {number: path for number, path in found.items() if keep(number)}
