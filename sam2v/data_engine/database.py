@@ -126,6 +126,12 @@ def checked_url(url: str | URL) -> URL:
     return found
 
 
+def without_password(url: URL) -> str:
+    """An address as it may be written down."""
+    where = (url.host, url.port, url.database, url.query)
+    return URL.create(url.drivername, url.username, None, *where).render_as_string(hide_password=False)
+
+
 def sqlite_url(path: Path) -> URL:
     """The address of a SQLite file."""
     return URL.create("sqlite", database=str(path))

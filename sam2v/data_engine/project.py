@@ -16,7 +16,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
-from sam2v.data_engine.database import Database, sqlite_url
+from sam2v.data_engine.database import Database, sqlite_url, without_password
 from sam2v.data_engine.schema import VERSION, Annotator, Base, Masklet, ProjectRow, Video
 from sam2v.data_engine.videos import named
 from sam2v.files import inside, read_text, user_path, write_text
@@ -96,7 +96,8 @@ class Project(Closing):
                 opened.write(lambda session: _begin(session, token, settings))
                 project = cls(folder, opened, settings, token)
                 project._insert(found)
-                about = {"version": VERSION, "token": token, "database": None if database is None else opened.name}
+                where = None if database is None else without_password(opened.url)
+                about = {"version": VERSION, "token": token, "database": where}
                 write_text(folder / RECORD, json.dumps(about, indent=1) + "\n")
         except BaseException:
             opened.close()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import write_frames
 from sam2v.data_engine.project import Project, Settings
+from sam2v.data_engine.video_work import AutoWork
 from sam2v.data_engine.work import Act, Work
+from sam2v.jobs.units import Unit
 
 
 def empty_videos(folder: Path, count: int) -> Path:
@@ -81,3 +86,21 @@ def squares(folder: Path, count: int = 1) -> dict[str, tuple[Path, Squares]]:
         write_frames(folder / f"squares{number}", truth.source)
         found[f"squares{number}"] = folder / f"squares{number}", truth
     return found
+
+
+@dataclass(frozen=True)
+class Dying(AutoWork):
+    """Its worker is killed in the middle of the first unit for which there is no marker yet.
+
+    Attributes:
+        marker: a file.
+    """
+
+    marker: Path = Path()
+
+    def do(self, tool: Any, unit: Unit, folder: Path) -> dict[str, Any]:
+        facts = super().do(tool, unit, folder)
+        if unit.name == "squares2" and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return facts

@@ -67,8 +67,10 @@ def test_a_project_goes_its_way(server: Server, tmp_path: Path, capsys: pytest.C
     url = server.database()
     videos = empty_videos(tmp_path / "videos", 3)
     assert main(["data-engine", "init", str(tmp_path / "p"), "--videos", str(videos), "--database", url]) == 0
-    assert "secret" not in (tmp_path / "p" / "project.json").read_text()
+    record = (tmp_path / "p" / "project.json").read_text()
+    assert "secret" not in record and "***" not in record and "sam2v@127.0.0.1" in record
     assert main(["data-engine", "status", str(tmp_path / "p"), "--database", url]) == 0
+    assert main(["data-engine", "status", str(tmp_path / "p")]) == 0
     assert "3 new" in capsys.readouterr().out
     assert main(["data-engine", "init", str(tmp_path / "q"), "--videos", str(videos), "--database", url]) == 2
     assert "holds another project" in capsys.readouterr().err

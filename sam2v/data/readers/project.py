@@ -120,8 +120,8 @@ def _rows(root: Path, split: str | None) -> list[Any]:
     if url is None and not place.is_file():
         raise FileNotFoundError(f"{place}: the project's database is gone")
     found = make_url(f"sqlite:///{place}" if url is None else url)
-    if found.get_backend_name() == "postgresql":  # without the password: the environment or ~/.pgpass has it
-        found = found.set(drivername="postgresql+psycopg", password=None)
+    if found.get_backend_name() == "postgresql":  # its password is in the environment or in ~/.pgpass
+        found = found.set(drivername="postgresql+psycopg")
     engine = create_engine(found)
     try:
         with engine.connect() as connection:
