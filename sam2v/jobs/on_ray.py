@@ -27,7 +27,7 @@ class _Actor:
 
 
 class RayCrew:
-    """Actors that are restarted where they died, one unit at a time each.
+    """Actors, one unit at a time each; another takes the place of one that died.
 
     Args:
         work: what they do. workers: how many; None: one per GPU of the cluster if the work needs one, else per core.
@@ -54,9 +54,9 @@ class RayCrew:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
         there = ray.cluster_resources()
         count = workers or max(1, int(there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)))
-        options = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "num_gpus": gpus}
-        actor = ray.remote(_Actor).options(scheduling_strategy="SPREAD", **options)
-        self._idle: list[Any] = [actor.remote(work) for _ in range(count)]
+        options = {"max_restarts": 0, "max_task_retries": 0, "num_cpus": 1, "num_gpus": gpus}
+        self._actor, self._work = ray.remote(_Actor).options(scheduling_strategy="SPREAD", **options), work
+        self._idle: list[Any] = [self._actor.remote(work) for _ in range(count)]
         self._busy: dict[Any, tuple[Unit, Any]] = {}
 
     def free(self) -> bool:
@@ -73,8 +73,13 @@ class RayCrew:
         replies = []
         for reference in ready:
             unit, actor = self._busy.pop(reference)
+            reply = self._reply(reference)
+            if reply is None:  # a new one: an actor that is being restarted refuses what comes meanwhile
+                self._ray.kill(actor)
+                actor = self._actor.remote(self._work)
+                reply = Reply(None, "the worker died", retry=True)
             self._idle.append(actor)
-            replies.append((unit, self._reply(reference)))
+            replies.append((unit, reply))
         return replies
 
     def close(self) -> None:
@@ -83,11 +88,12 @@ class RayCrew:
         if self._began:
             self._ray.shutdown()
 
-    def _reply(self, reference: Any) -> Reply:
+    def _reply(self, reference: Any) -> Reply | None:
+        """What a worker said, None if it died."""
         try:
             found = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            return Reply(None, f"the worker died ({type(error).__name__})", retry=True)
+        except self._ray.exceptions.RayError:
+            return None
         if isinstance(found, str):
             raise RuntimeError(f"a worker cannot begin: {found}")
         return found
