@@ -108,7 +108,8 @@ def run_units(
     if len({unit.out for unit in units}) < len(units):
         raise ValueError("every unit needs a folder of its own")
     waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[Path]()
-    for folder in {unit.out.parent for unit in units}:
+    folders = {unit.out.parent for unit in units}
+    for folder in folders:
         sweep(folder)
     crew = hire(work)
     try:
@@ -128,6 +129,8 @@ def run_units(
                     yield Outcome(unit, reply.facts, reply.error, tried[unit.out], reply.seconds)
     finally:
         crew.close()
+        for folder in folders:
+            sweep(folder)
 
 
 def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
