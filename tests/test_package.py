@@ -33,6 +33,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("automatic", "effects"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
+    ("data_engine",),
     ("app",),
     ("cli", "widget"),
 )
@@ -47,6 +48,7 @@ HEAVY = (
     "supervision",
     "cv2",
     "huggingface_hub",
+    "sqlalchemy",
 )
 
 

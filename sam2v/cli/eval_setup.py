@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sam2v.evaluation.predictor import Predictor
     from sam2v.jobs.run import Run
 
-DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "folder")
+DATASETS = ("davis2016", "davis2017", "mose", "lvos", "youtube-vos", "sav", "project", "folder")
 
 
 @dataclass(frozen=True)

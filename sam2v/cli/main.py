@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import sam2v
 
-#: Subcommand -> what it does. Each is a module of this package with DESCRIPTION, `add_arguments(parser)` and
-#: `run(args)`, which returns the exit code.
+#: Subcommand -> what it does. Each is a module of this package (`_` for `-`) with DESCRIPTION, `add_arguments(parser)`
+#: and `run(args)`, which returns the exit code.
 COMMANDS: dict[str, str] = {
     "demo": "track an object in a video made on the spot and write what comes out",
     "track": "track prompted objects through a video",
@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "auto": "segment everything in pictures, and track everything in a video",
     "edit": "blur, cut out, erase, ... tracked objects and the background",
     "annotate": "point, see, correct, edit and export in a browser",
+    "data-engine": "turn videos into a data set, by people and models together",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",
@@ -77,7 +78,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
     for command, summary in COMMANDS.items():
-        module = importlib.import_module(f"sam2v.cli.{command}") if command == asked else None
+        module = importlib.import_module(f"sam2v.cli.{command.replace('-', '_')}") if command == asked else None
         subparser = subparsers.add_parser(command, help=summary, description=getattr(module, "DESCRIPTION", None))
         if module is not None:
             module.add_arguments(subparser)

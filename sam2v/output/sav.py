@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 from torch import Tensor
@@ -79,7 +79,7 @@ class SavWriter(MaskWriter):
     def _write(self, result: MaskletFrame) -> None:
         objects = []
         if result.frame_idx % STEP == 0:
-            stability = _stability(result.low_res).tolist()
+            stability = stability_of(result.low_res).tolist()
             for obj_id, mask, stable in zip(result.obj_ids, result.binary(), stability, strict=True):
                 objects.append({"id": int(obj_id), "rle": encode_rle(mask), "stability": round(stable, 6)})
         entry = {"frame_idx": result.frame_idx, "record": self.path.name, "objects": objects}
@@ -96,32 +96,9 @@ class SavWriter(MaskWriter):
             self._write_record(file)
 
     def _write_record(self, file: TextIO) -> None:
-        """Row by row, so that memory does not grow with the video."""
-        height, width = self.target.size
-        about = {
-            "video_id": self.target.video_name,
-            "video_duration": self._frames / self.target.rate,
-            "video_frame_count": float(self._frames),
-            "video_height": float(height),
-            "video_width": float(width),
-            "video_resolution": float(height * width),
-            "video_environment": None,
-            "video_split": None,
-        }
+        about = SavAbout(self.target.video_name, self.target.size, self._frames, self.target.rate)
         ids = sorted(self._ids)
-        columns = {obj_id: _Column() for obj_id in ids}
-        empty = encode_rle(np.zeros((height, width), bool))
-        file.write(json.dumps(about)[:-1] + ',\n"masklet":[')
-        for number, row in enumerate(self._rows()):
-            masks = [row[i]["rle"] if i in row else empty for i in ids]
-            for obj_id, rle in zip(ids, masks, strict=True):
-                columns[obj_id].add(number, rle_area(rle))
-            file.write((",\n" if number else "\n") + json.dumps(masks, separators=(",", ":")))
-        file.write('],\n"masklet_stability_score":[')
-        for number, row in enumerate(self._rows()):
-            scores = [row[i]["stability"] if i in row else 1.0 for i in ids]
-            file.write((",\n" if number else "\n") + json.dumps(scores, separators=(",", ":")))
-        file.write("],\n" + json.dumps(self._summary(columns))[1:] + "\n")
+        write_record(file, about, ids, self._rows, {OBJECT_IDS: ids})
 
     def _rows(self) -> Iterator[dict[int, dict[str, Any]]]:
         """The objects of every fourth frame, by id."""
@@ -135,29 +112,96 @@ class SavWriter(MaskWriter):
                     found = {item["id"]: item for item in json.loads(lines.readline())["objects"]}
                 yield found
 
-    def _summary(self, columns: dict[int, _Column]) -> dict[str, Any]:
-        """What the record tells of every masklet."""
-        height, width = self.target.size
-        rows = len(range(0, self._frames, STEP))
-        means = [column.pixels / max(column.visible, 1) for column in columns.values()]
-        return {
-            "masklet_id": list(range(len(columns))),
-            OBJECT_IDS: list(columns),
-            "masklet_size_rel": [mean / (height * width) for mean in means],
-            "masklet_size_abs": means,
-            "masklet_size_bucket": [
-                "small" if mean < _SMALL else "medium" if mean < _MEDIUM else "large" for mean in means
-            ],
-            "masklet_visibility_changes": [column.changes for column in columns.values()],
-            "masklet_first_appeared_frame": [column.first or 0 for column in columns.values()],
-            "masklet_frame_count": [rows] * len(columns),
-            "masklet_edited_frame_count": [0] * len(columns),
-            "masklet_type": ["auto"] * len(columns),
-            "masklet_num": len(columns),
-        }
+
+@dataclass(frozen=True)
+class SavAbout:
+    """What a record tells of its video, and of all its masklets alike.
+
+    Attributes:
+        video_id: its name. size: (height, width) in pixels. frames, rate: how many, and how many a second.
+        kind: "auto" or "manual". environment, split: what the data set calls them, if known.
+        edited: of every masklet, how many of its frames people edited; None: of none.
+    """
+
+    video_id: str
+    size: tuple[int, int]
+    frames: int
+    rate: float
+    kind: Literal["auto", "manual"] = "auto"
+    environment: str | None = None
+    split: str | None = None
+    edited: Sequence[int] | None = None
 
 
-def _stability(logits: Tensor, delta: float = 1.0) -> Tensor:
+def write_record(
+    file: TextIO,
+    about: SavAbout,
+    ids: Sequence[int],
+    rows: Callable[[], Iterable[Mapping[int, Mapping[str, Any]]]],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the record of a video row by row, so that memory does not grow with the video.
+
+    Args:
+        file: where to. about: the video. ids: of the objects, in the order of their columns.
+        rows: called twice, gives for every fourth frame, by id, `rle` and `stability` of the objects that are known
+            there. more: keys of one's own.
+    """
+    height, width = about.size
+    head = {
+        "video_id": about.video_id,
+        "video_duration": about.frames / about.rate,
+        "video_frame_count": float(about.frames),
+        "video_height": float(height),
+        "video_width": float(width),
+        "video_resolution": float(height * width),
+        "video_environment": about.environment,
+        "video_split": about.split,
+    }
+    columns = {obj_id: _Column() for obj_id in ids}
+    empty = encode_rle(np.zeros((height, width), bool))
+    file.write(json.dumps(head)[:-1] + ',\n"masklet":[')
+    for number, row in enumerate(rows()):
+        masks = [row[i]["rle"] if i in row else empty for i in ids]
+        for obj_id, rle in zip(ids, masks, strict=True):
+            columns[obj_id].add(number, rle_area(rle))
+        file.write((",\n" if number else "\n") + json.dumps(masks, separators=(",", ":")))
+    file.write('],\n"masklet_stability_score":')
+    if about.kind == "manual":  # as in the data set: one null per masklet
+        file.write(json.dumps([None] * len(columns)))
+    else:
+        file.write("[")
+        for number, row in enumerate(rows()):
+            scores = [row[i]["stability"] if i in row else 1.0 for i in ids]
+            file.write((",\n" if number else "\n") + json.dumps(scores, separators=(",", ":")))
+        file.write("]")
+    summary = {**_summary(columns, about), **(more or {})}
+    file.write(",\n" + json.dumps(summary)[1:] + "\n")
+
+
+def _summary(columns: Mapping[int, _Column], about: SavAbout) -> dict[str, Any]:
+    """What a record tells of every masklet."""
+    height, width = about.size
+    rows = len(range(0, about.frames, STEP))
+    means = [column.pixels / max(column.visible, 1) for column in columns.values()]
+    number = float if about.kind == "manual" else int  # as in the data set
+    return {
+        "masklet_id": list(range(len(columns))),
+        "masklet_size_rel": [mean / (height * width) for mean in means],
+        "masklet_size_abs": means,
+        "masklet_size_bucket": [
+            "small" if mean < _SMALL else "medium" if mean < _MEDIUM else "large" for mean in means
+        ],
+        "masklet_visibility_changes": [column.changes for column in columns.values()],
+        "masklet_first_appeared_frame": [number(column.first or 0) for column in columns.values()],
+        "masklet_frame_count": [rows] * len(columns),
+        "masklet_edited_frame_count": list(about.edited or [0] * len(columns)),
+        "masklet_type": [about.kind] * len(columns),
+        "masklet_num": len(columns),
+    }
+
+
+def stability_of(logits: Tensor, delta: float = 1.0) -> Tensor:
     """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
     inner, outer = ((logits > level).flatten(1).sum(1) for level in (delta, -delta))
     return ((inner + (outer == 0)) / outer.clamp(min=1)).cpu()

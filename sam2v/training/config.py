@@ -24,7 +24,7 @@ class SourceConfig:
     """One source of clips.
 
     Attributes:
-        kind: `synthetic`, or a data set of `sam2v.data.open_dataset` (`davis2017`, `mose`, `sav`, ...).
+        kind: `synthetic`, or a data set of `sam2v.data.open_dataset` (`davis2017`, `mose`, `sav`, `project`, ...).
         root, split: where a data set is, and which part of it.
         only, without: patterns of the names that take part, and of those that do not (`["bear", "mallard-*"]`).
         weights: JSON file of names and how often they are drawn, relative to 1, e.g. by their errors, see

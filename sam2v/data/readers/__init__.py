@@ -10,6 +10,7 @@ from typing import Any
 
 from sam2v.data.readers.folder import folder_pair
 from sam2v.data.readers.images import sa1b
+from sam2v.data.readers.project import project
 from sam2v.data.readers.sav import sav
 from sam2v.data.readers.vos import davis, lvos, mose
 from sam2v.data.readers.youtube import youtube_vos
@@ -25,9 +26,10 @@ DATASETS: dict[str, Callable[..., Records[Any]]] = {
     "sav": sav,
     "sa1b": sa1b,
     "folder": folder_pair,
+    "project": project,
 }
 
-__all__ = ["DATASETS", "davis", "folder_pair", "lvos", "mose", "open_dataset", "sa1b", "sav", "youtube_vos"]
+__all__ = ["DATASETS", "davis", "folder_pair", "lvos", "mose", "open_dataset", "project", "sa1b", "sav", "youtube_vos"]
 
 
 def open_dataset(

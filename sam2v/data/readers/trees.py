@@ -41,6 +41,9 @@ root/
 root/
   sa_000000/sa_1.jpg    one level of folders, or none
   sa_000000/sa_1.json   image and annotations with COCO RLE""",
+    "data engine's project": """\
+root/
+  project.json    and the database that it names; sam2v data-engine init makes both""",
     "folder pair": """\
 root/
   images/VIDEO/frame.jpg         (or images/VIDEO.mp4; or images/frame.jpg for a single video)

@@ -1,0 +1,113 @@
+"""`sam2v data-engine simulate`: what each phase takes, with annotators who know the truth."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sam2v.cli.eval_setup import DATASETS, records_from
+from sam2v.cli.options import add_memory_argument, add_model_arguments, add_quiet_argument, load_model_from, memory_from
+from sam2v.files import user_path
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "simulate",
+        help="compare the phases with simulated annotators",
+        description="Annotate videos whose masks are known once by each phase, through the same queue and bench that"
+        " people use, and print what each took and how well its masks agree with those of phase 1.",
+    )
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder for the projects")
+    videos = parser.add_argument_group("videos")
+    videos.add_argument("--drawn", type=int, metavar="N", help="N drawn clips of three objects")
+    videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
+    videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
+    videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
+    videos.add_argument("--root", type=user_path, metavar="ROOT", help="the data set's folder")
+    videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
+    videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
+    how = parser.add_argument_group("annotators")
+    how.add_argument("--phases", default="1,2,3", help="which (default: %(default)s)")
+    how.add_argument("--rate", type=float, default=6.0, help="annotated frames per second (default: 6)")
+    how.add_argument("--objects", type=int, default=1, metavar="N", help="of a video at most (default: 1)")
+    how.add_argument("--wrong", type=float, default=0.75, metavar="IOU", help="frames below are edited (default: 0.75)")
+    how.add_argument("--good", type=float, default=0.85, metavar="IOU", help="editing ends there (default: 0.85)")
+    how.add_argument("--clicks", type=int, default=6, metavar="N", help="on a frame at most (default: 6)")
+    how.add_argument("--strokes", type=int, default=12, metavar="N", help="then, in phases 1 and 2 (default: 12)")
+    how.add_argument("--errors", type=float, default=0.0, metavar="SHARE", help="wrong verdicts of verifiers")
+    how.add_argument("--satisfied", type=float, default=0.5, metavar="IOU", help="mean that passes (default: 0.5)")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the figures")
+    add_memory_argument(how)
+    add_quiet_argument(parser)
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Annotate, compare and print."""
+    from sam2v.cli.data_engine import project_class
+
+    project_class()
+    from tqdm import tqdm
+
+    from sam2v.cli.options import no_progress
+    from sam2v.data_engine.comparison import Verification, compare_phases, table, to_json
+    from sam2v.data_engine.project import Settings
+    from sam2v.data_engine.simulated import Manner
+    from sam2v.data_engine.tools import Tools
+    from sam2v.files import check_new, write_text
+
+    phases, memory = _phases(args.phases), memory_from(args)
+    manner = Manner(args.wrong, args.good, args.clicks, args.strokes)
+    verification, settings = Verification(args.satisfied, args.errors), Settings(3, args.rate, args.objects)
+    check_new(args.out)
+    videos = _videos(args)
+    tools = Tools(load_model_from(args), memory)
+    total = len(videos) * len(phases) * args.objects
+    with tqdm(total=total, unit="task", disable=no_progress(args)) as bar:
+        figures = compare_phases(
+            videos,
+            tools,
+            args.out,
+            phases=phases,
+            rate=settings.rate,
+            objects=settings.objects,
+            manner=manner,
+            verification=verification,
+            step=bar.update,
+        )
+    print(table(figures))
+    if args.json is not None:
+        write_text(args.json, to_json(figures))
+    return 0
+
+
+def _phases(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if "1" not in parts or set(parts) - {"1", "2", "3"}:
+        raise ValueError(f"--phases {text}: of 1, 2 and 3, with 1 to compare with")
+    return sorted({int(part) for part in parts})
+
+
+def _videos(args: argparse.Namespace) -> dict[str, tuple[Path, Any]]:
+    """Path and truth by name."""
+    if (args.drawn is None) == (args.dataset is None):
+        raise ValueError("name the videos: --drawn N, or --dataset KIND --root ROOT")
+    if args.drawn is not None:
+        from sam2v.data_engine.comparison import DrawnTruth, write_frames
+
+        if args.drawn < 1 or args.seed < 0 or (args.frames is not None and args.frames < 2):
+            raise ValueError("--drawn must be at least 1, --seed at least 0 and --frames at least 2")
+        found: dict[str, tuple[Path, Any]] = {}
+        for seed in range(args.seed, args.seed + args.drawn):
+            video = DrawnTruth(seed, args.frames or 48)
+            write_frames(args.out / "videos" / video.name, video.source)
+            found[video.name] = args.out / "videos" / video.name, video
+        return found
+    if args.root is None:
+        raise ValueError("--dataset needs --root")
+    from sam2v.data_engine.videos import safe_name
+
+    return {safe_name(record.name): (record.source, record) for record in records_from(args)}

@@ -1,0 +1,161 @@
+"""Transactions that are made again while the database is away, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from sam2v.closing import Closing
+
+Result = TypeVar("Result")
+
+#: What servers say of an account or a database that there is not; waiting does not help.
+_REFUSALS = ("authentication failed", "no password supplied", "does not exist", "permission denied", "no pg_hba.conf")
+_FULL = ("disk is full", "no space left", "could not extend file")
+#: SQLSTATE of transactions that lost against another one.
+_LOST = ("40001", "40P01")
+_WRITES = "sam2v_writes"
+_COLLISIONS = 3
+
+
+class DatabaseAway(ConnectionError):
+    """The database did not answer for as long as was waited. Nothing of the transaction was kept."""
+
+
+class Database(Closing):
+    """A project's database.
+
+    Args:
+        url: "sqlite:////path" or "postgresql://user@host/name"; other kinds are refused.
+        patience: seconds that a transaction is made again for while the database is away.
+
+    Raises:
+        ValueError: an address that is none. ImportError: PostgreSQL's driver is not installed.
+    """
+
+    def __init__(self, url: str | URL, patience: float = 30.0) -> None:
+        self.url, self.patience = checked_url(url), patience
+        self._engine = _engine(self.url)
+
+    @property
+    def name(self) -> str:
+        """The address without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def write(self, work: Callable[[Session], Result]) -> Result:
+        """Do something in one transaction, which is there whole afterwards or not at all.
+
+        `work` may be called several times. An answer that got lost may mean that the transaction was made: `work` has
+        to see that by itself.
+
+        Raises:
+            DatabaseAway: no answer, `patience` long. OSError: the disk is full. ValueError: the database refuses.
+        """
+        return self._run(work, True)
+
+    def read(self, work: Callable[[Session], Result]) -> Result:
+        """Look at one moment of the database; raises as `write`."""
+        return self._run(work, False)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _run(self, work: Callable[[Session], Result], writes: bool) -> Result:
+        ends, pause, collisions = time.monotonic() + self.patience, 0.05, 0
+        while True:
+            try:
+                with Session(self._engine, expire_on_commit=False) as session:
+                    session.connection(execution_options={_WRITES: writes})
+                    found = work(session)
+                    session.commit()
+                    return found
+            except (OperationalError, InterfaceError) as error:
+                self._refuse(error)
+                if time.monotonic() + pause > ends:
+                    waited = f" (tried for {self.patience:.0f} s)" if self.patience else ""
+                    raise DatabaseAway(f"{self.name}: the database does not answer{waited}: {_said(error)}") from error
+            except DBAPIError as error:
+                # two that enter one name at once: the second finds it when it looks again
+                collided = isinstance(error, IntegrityError) and collisions < _COLLISIONS
+                collisions += collided
+                lost = getattr(error.orig, "sqlstate", None) in _LOST
+                if not (collided or lost or error.connection_invalidated):
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _refuse(self, error: DBAPIError) -> None:
+        """Raise what waiting does not help against."""
+        text = str(error.orig).lower()
+        if any(words in text for words in _FULL):
+            raise OSError(errno.ENOSPC, f"cannot write {self.name}: {_said(error)}") from error
+        if any(words in text for words in (*_REFUSALS, "no such table", "readonly", "unable to open database file")):
+            raise ValueError(f"{self.name}: the database refuses: {_said(error)}") from error
+
+
+def pairs(session: Session, statement: Any) -> dict[Any, Any]:
+    """What a statement finds, the second column by the first."""
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def checked_url(url: str | URL) -> URL:
+    """The address of a database.
+
+    Raises:
+        ValueError: none, or of another kind than SQLite or PostgreSQL. ImportError: the driver is not installed.
+    """
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"--database {url}: no address; accepted: postgresql://USER@HOST/NAME") from None
+    if found.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(f"{found.render_as_string()}: accepted are SQLite and PostgreSQL, not {found.drivername}")
+    if found.get_backend_name() == "postgresql":
+        try:
+            import psycopg  # noqa: F401
+        except ImportError:
+            raise ImportError("PostgreSQL needs a package: pip install 'sam2v[engine]'") from None
+        return found.set(drivername="postgresql+psycopg")
+    return found
+
+
+def without_password(url: URL) -> str:
+    """An address as it may be written down."""
+    where = (url.host, url.port, url.database, url.query)
+    return URL.create(url.drivername, url.username, None, *where).render_as_string(hide_password=False)
+
+
+def sqlite_url(path: Path) -> URL:
+    """The address of a SQLite file."""
+    return URL.create("sqlite", database=str(path))
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_pre_ping=True, pool_recycle=300, connect_args={"connect_timeout": 10})
+    engine = create_engine(url, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not where the driver guesses
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        # a transaction that reads first and then writes would lose against another one that did the same
+        writes = connection.get_execution_options().get(_WRITES, True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _said(error: SQLAlchemyError) -> str:
+    """What the database said, on one line."""
+    return " ".join(str(getattr(error, "orig", error)).split())

@@ -1,0 +1,108 @@
+"""What an export is made of, by the database alone: which videos go where, and which masklets they have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from sam2v.data_engine.database import pairs
+from sam2v.data_engine.project import Project
+from sam2v.data_engine.schema import Masklet, Revision, Video
+
+SPLITS = ("train", "val", "test")
+Which = Literal["verified", "annotated"]
+
+
+@dataclass(frozen=True)
+class PlannedMasklet:
+    """A masklet of an export: its id in the video, whether people worked on it, its file, and its frames that were
+    edited, over all revisions."""
+
+    number: int
+    kind: str
+    masks: Path
+    edited: int
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """A video of an export with its masklets, in the order of their numbers."""
+
+    name: str
+    path: Path
+    masklets: tuple[PlannedMasklet, ...]
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """The videos of an export, by split."""
+
+    videos: dict[str, list[PlannedVideo]] = field(default_factory=dict)
+
+
+def plan_export(project: Project, shares: Mapping[str, float], which: Which = "verified") -> ExportPlan:
+    """Plan an export, and give videos that have no split yet theirs, for good.
+
+    Args:
+        shares: of the videos, by split; a video's place follows from its name alone.
+        which: masklets made by people that take part: verified ones, or also those that wait for it. Automatic ones
+            take part unless they were rejected.
+
+    Raises:
+        ValueError: splits that there are not, or shares that do not add up to 1.
+    """
+    if which not in ("verified", "annotated"):
+        raise ValueError(f"export what is verified or annotated, not {which!r}")
+    if set(shares) - set(SPLITS) or not shares or min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
+        given = ", ".join(f"{name}={share}" for name, share in shares.items())
+        raise ValueError(f"splits are shares of train, val and test that add up to 1, got {given}")
+    return project.database.write(lambda session: _plan(session, project, shares, which))
+
+
+def _plan(session: Session, project: Project, shares: Mapping[str, float], which: Which) -> ExportPlan:
+    rows = session.execute(_wanted(which)).all()
+    edited = _edited(session)
+    videos: dict[int, tuple[Video, list[PlannedMasklet]]] = {}
+    for video, masklet, masks in rows:
+        about = PlannedMasklet(masklet.number, masklet.kind, project.file(masks), edited.get(masklet.id, 0))
+        videos.setdefault(video.id, (video, []))[1].append(about)
+    plan: dict[str, list[PlannedVideo]] = {name: [] for name in shares}
+    for video, masklets in videos.values():
+        if video.split is None:
+            split = split_of(video.name, shares)
+            session.execute(update(Video).where(Video.id == video.id, Video.split.is_(None)).values(split=split))
+        else:
+            split = video.split
+        plan.setdefault(split, []).append(PlannedVideo(video.name, Path(video.path), tuple(masklets)))
+    return ExportPlan(plan)
+
+
+def _wanted(which: Which) -> Any:
+    states: Sequence[str] = ("verified",) if which == "verified" else ("verified", "annotated")
+    automatic = (Masklet.kind == "auto") & (Masklet.state != "rejected")
+    found = select(Video, Masklet, Revision.masks).join(Masklet, Masklet.video_id == Video.id)
+    found = found.join(Revision, Revision.id == Masklet.revision_id)
+    found = found.where(or_(automatic, Masklet.state.in_(states) & (Masklet.kind == "manual")))
+    return found.order_by(Video.name, Masklet.number)
+
+
+def _edited(session: Session) -> dict[int, int]:
+    """Edited frames of every masklet, over its revisions."""
+    rows = select(Revision.masklet_id, func.sum(Revision.edited)).group_by(Revision.masklet_id)
+    return pairs(session, rows)
+
+
+def split_of(name: str, shares: Mapping[str, float]) -> str:
+    """Where a video of a name goes: always the same, whatever other videos there are."""
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    for split, share in shares.items():
+        if place < share:
+            return split
+        place -= share
+    return next(split for split, share in reversed(list(shares.items())) if share)

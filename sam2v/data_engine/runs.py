@@ -1,0 +1,307 @@
+"""Runs over the videos of a project: units go to workers, and what comes back is committed video by video."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from sam2v.automatic.masklet_options import MaskletOptions
+from sam2v.data.masklet_file import MaskletMasks
+from sam2v.data_engine.project import Project
+from sam2v.data_engine.queue import Note, TaskTaken, add_revision, move, proposal_priority
+from sam2v.data_engine.schema import UNREADABLE, ActRow, JobRow, Masklet, Revision, Video
+from sam2v.data_engine.scores import overlap, scores_of
+from sam2v.data_engine.tools import ModelSpec
+from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
+from sam2v.data_engine.work import Work
+from sam2v.jobs.parts import fingerprint
+from sam2v.jobs.units import Crew, Outcome, Unit, UnitWork, run_units
+from sam2v.output.lock import FolderLock
+
+#: Mean IoU from which on a found object is one that the project has.
+_KNOWN = 0.5
+
+Hire = Callable[[UnitWork], Crew]
+
+
+@dataclass
+class RunReport:
+    """How a run went: videos that were done, now or before, and why others failed, by name; masklets that are new or
+    proposed anew."""
+
+    done: int = 0
+    before: int = 0
+    masklets: int = 0
+    failed: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A unit of a run: its key, the video, and by the masklets' numbers their versions, or their revisions."""
+
+    key: str
+    video_id: int
+    unit: Unit
+    versions: dict[int, int]
+
+
+def run_auto(
+    project: Project,
+    model: ModelSpec,
+    options: MaskletOptions,
+    hire: Hire,
+    step: Callable[[], object] = bool,
+    only: Sequence[str] = (),
+) -> RunReport:
+    """Find and track everything in every video that this model with these options has not been through.
+
+    Masklets are committed as proposals; those that show an object which the project has already are left out.
+
+    Args:
+        hire: makes the workers, see `sam2v.jobs.units`. step: is called after every video. only: names of videos.
+
+    Raises:
+        OSError: another run is under way, or the disk is full; videos that were done stay done.
+        DatabaseAway: the database does not answer; results stay on disk, and are committed by the next run.
+    """
+    key, rate = _weights(model), project.settings.rate
+    videos = _videos(project, only)
+
+    def plan(video: Video) -> _Planned:
+        task = AutoTask(Path(video.path), rate)
+        return _planned(project, "auto", video, task, (key, repr(options), rate), {})
+
+    work = AutoWork(model, options)
+    return _run(project, "auto", work, [plan(video) for video in videos], hire, _commit_auto, step)
+
+
+def run_propose(
+    project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
+) -> RunReport:
+    """Track proposals anew: from the frames that were edited, or from the mask that the model was surest of.
+
+    Only masklets that wait to be annotated take part, and those that change meanwhile are left as they are; arguments
+    and errors as `run_auto`.
+    """
+    key, rate = _weights(model), project.settings.rate
+    planned = []
+    for video in _videos(project, only):
+        seeds, versions = project.database.read(partial(_seeds, project=project, video_id=video.id))
+        if seeds:
+            task = ProposeTask(Path(video.path), rate, seeds)
+            about = (key, rate, repr(sorted(seeds.items())))
+            planned.append(_planned(project, "propose", video, task, about, versions))
+    return _run(project, "propose", ProposeWork(model), planned, hire, _commit_propose, step)
+
+
+def run_agree(
+    project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
+) -> RunReport:
+    """Measure how well masks that wait for verification, and those that people verified, agree with tracking
+    backwards: a score of their revisions. Arguments and errors as `run_auto`."""
+    key, rate = _weights(model), project.settings.rate
+    planned = []
+    for video in _videos(project, only):
+        seeds, revisions = project.database.read(partial(_ends, project=project, video_id=video.id))
+        if seeds:
+            task = ProposeTask(Path(video.path), rate, seeds)
+            about = (key, rate, repr(sorted(seeds.items())))
+            planned.append(_planned(project, "agree", video, task, about, revisions))
+    return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
+
+
+_Commit = Callable[[Session, Project, _Planned, dict[str, Any]], int]
+
+
+def _run(
+    project: Project,
+    about: str,
+    work: UnitWork,
+    planned: Sequence[_Planned],
+    hire: Hire,
+    commit: _Commit,
+    step: Callable[[], object],
+) -> RunReport:
+    """Do what is not done, and commit every outcome once, as it comes."""
+    report = RunReport(failed={})
+    rows = select(JobRow.run, JobRow.video_id).where(JobRow.status == "done")
+    finished = {tuple(row) for row in project.database.read(lambda session: session.execute(rows).all())}
+    left = [one for one in planned if (one.key, one.video_id) not in finished]
+    report.before = len(planned) - len(left)
+    by_folder = {one.unit.out: one for one in left}
+    if not left:
+        return report
+    with FolderLock(project.folder / "runs"):
+        for outcome in run_units(work, [one.unit for one in left], hire):
+            one = by_folder[outcome.unit.out]
+            keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
+            report.masklets += project.database.write(keep)
+            if outcome.facts is None:
+                assert report.failed is not None
+                report.failed[outcome.unit.name] = outcome.error
+            else:
+                report.done += 1
+            step()
+    return report
+
+
+def _keep(session: Session, *, project: Project, about: str, one: _Planned, outcome: Outcome, commit: _Commit) -> int:
+    """Write down how a video went; the number of its masklets."""
+    facts, video = outcome.facts, session.get_one(Video, one.video_id)
+    row = session.scalar(select(JobRow).where(JobRow.run == one.key, JobRow.video_id == one.video_id))
+    if row is not None and row.status == "done":  # by a call whose answer got lost
+        return 0
+    if row is None:
+        row = JobRow(run=one.key, about=about, video_id=one.video_id, attempts=0)
+        session.add(row)
+    row.status, row.error, row.at = ("failed" if facts is None else "done"), outcome.error or None, time.time()
+    row.attempts, row.seconds = row.attempts + outcome.attempts, outcome.seconds
+    row.folder = outcome.unit.out.relative_to(project.folder).as_posix()
+    if facts is None:
+        if video.status != "ready":
+            video.status, video.error = UNREADABLE, outcome.error[:2000]
+        return 0
+    video.status, video.error = "ready", None
+    video.frames, video.fps, video.height, video.width = (facts[name] for name in ("frames", "fps", "height", "width"))
+    return commit(session, project, one, facts)
+
+
+def _commit_auto(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
+    known = [masks for _, masks in _masks_of(session, project, one.video_id)]
+    last = session.scalar(select(func.max(Masklet.number)).where(Masklet.video_id == one.video_id)) or 0
+    count = 0
+    for number in facts["masklets"]:
+        masks, name = _result(project, one.unit, number)
+        if any(_mean_overlap(masks, other) >= _KNOWN for other in known):
+            continue
+        count += 1
+        priority = proposal_priority(scores_of(masks))
+        about: Any = {"kind": "auto", "state": "proposed", "priority": priority, "created": time.time()}
+        row = Masklet(video_id=one.video_id, number=last + count, **about)
+        session.add(row)
+        session.flush()
+        row.revision_id = add_revision(session, row, Work(masks, [], 0, facts["model"]), name, None).id
+    return count
+
+
+def _commit_propose(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
+    count = 0
+    for number in facts["masklets"]:
+        row = session.scalar(select(Masklet).where(Masklet.video_id == one.video_id, Masklet.number == number))
+        if row is None or row.version != one.versions[number] or row.state != "proposed":
+            continue  # somebody works on it, or has: their masks are newer
+        masks, name = _result(project, one.unit, number)
+        revision = add_revision(session, row, Work(masks, [], 0, facts["model"]), name, None)
+        changes = {"revision_id": revision.id, "priority": max(row.priority, proposal_priority(revision.scores))}
+        try:
+            move(session, row, "proposed", Note(secrets.token_hex(16), text="proposed anew"), **changes)
+        except TaskTaken:
+            session.delete(revision)
+            continue
+        count += 1
+    return count
+
+
+def _seeds(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
+    """What masklets that wait to be annotated are tracked from, and their versions."""
+    rows = select(Masklet, Revision).join(Revision, Revision.id == Masklet.revision_id)
+    seeds, versions = {}, {}
+    for masklet, revision in session.execute(rows.where(Masklet.video_id == video_id, Masklet.state == "proposed")):
+        masks = MaskletMasks.load(project.file(revision.masks))
+        edited = session.scalars(select(ActRow.frame).where(ActRow.revision_id == revision.id).distinct()).all()
+        frames = [index for index in sorted(edited) if masks.mask(index).any()] or _surest(masks)
+        if frames:
+            seeds[masklet.number] = Seed(project.file(revision.masks), tuple(frames))
+            versions[masklet.number] = masklet.version
+    return seeds, versions
+
+
+def _ends(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
+    """First and last frame on which masklets are seen whose agreement is not known, and their revisions."""
+    rows = select(Masklet.number, Revision).join(Revision, Revision.id == Masklet.revision_id)
+    chosen = rows.where(Masklet.video_id == video_id, Masklet.state != "assigned").order_by(Masklet.number)
+    seeds, revisions = {}, {}
+    for number, revision in session.execute(chosen):
+        masks = MaskletMasks.load(project.file(revision.masks))
+        seen = [index for index, area in zip(masks.frames, masks.areas(), strict=True) if area]
+        if seen and "agreement" not in revision.scores:
+            seeds[number] = Seed(project.file(revision.masks), (seen[0], seen[-1]))
+            revisions[number] = revision.id
+    return seeds, revisions
+
+
+def _commit_agree(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
+    for number, value in facts["agreement"].items():
+        revision = session.get_one(Revision, one.versions[int(number)])
+        revision.scores = {**revision.scores, "agreement": value}
+    return len(facts["agreement"])
+
+
+def _surest(masks: MaskletMasks) -> list[int]:
+    """The frame whose mask the model is surest of, of those that show the object."""
+    seen = [index for index, area in zip(masks.frames, masks.areas(), strict=True) if area]
+    return [max(seen, key=lambda index: (masks.rows[index].iou, -index))] if seen else []
+
+
+def _masks_of(session: Session, project: Project, video_id: int) -> list[tuple[int, MaskletMasks]]:
+    """(number, newest masks) of a video's masklets, rejected ones as well: they need not be found again."""
+    rows = select(Masklet.number, Revision.masks).join(Revision, Revision.id == Masklet.revision_id)
+    found = session.execute(rows.where(Masklet.video_id == video_id)).all()
+    return [(number, MaskletMasks.load(project.file(name))) for number, name in found]
+
+
+def _mean_overlap(first: MaskletMasks, second: MaskletMasks) -> float:
+    """Mean IoU over the frames where either is seen."""
+    found: list[float] = []
+    for index in first.rows.keys() & second.rows.keys():
+        one, other = first.mask(index), second.mask(index)
+        if one.any() or other.any():
+            found.append(overlap(one, other))
+    return sum(found) / len(found) if found else 0.0
+
+
+def _result(project: Project, unit: Unit, number: int) -> tuple[MaskletMasks, str]:
+    """The masks of an object that a unit left, and what the project calls their file."""
+    path = unit.out / f"{int(number):03d}.json"
+    return MaskletMasks.load(path), path.relative_to(project.folder).as_posix()
+
+
+def _planned(
+    project: Project, kind: str, video: Video, task: Any, about: Iterable[Any], versions: dict[int, int]
+) -> _Planned:
+    key = fingerprint(kind, *about)[:32]
+    folder = project.folder / "runs" / f"{kind}-{key[:16]}" / str(video.id)
+    size = _bytes(Path(video.path))
+    return _Planned(key, video.id, Unit(video.name, task, folder, size), versions)
+
+
+def _videos(project: Project, only: Sequence[str]) -> list[Video]:
+    def find(session: Session) -> list[Video]:
+        rows = select(Video).order_by(Video.id)
+        return list(session.scalars(rows.where(Video.name.in_(only)) if only else rows))
+
+    found = project.database.read(find)
+    if absent := set(only) - {video.name for video in found}:
+        raise ValueError(f"{project.folder}: no video is called {min(absent)!r}")
+    return found
+
+
+def _weights(model: ModelSpec) -> str:
+    """What of a model decides results: its settings and its weights."""
+    return fingerprint(replace(model, threads=None, device=None), model.load().name)
+
+
+def _bytes(path: Path) -> float:
+    """How large a video is, roughly; 0 where it is gone."""
+    try:
+        return float(path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) << 20)
+    except OSError:
+        return 0.0

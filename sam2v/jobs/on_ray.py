@@ -1,0 +1,99 @@
+"""A crew of Ray actors, on one machine or many. They share the disk that units become folders on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sam2v.jobs.units import Reply, Unit, UnitWork, do_unit
+
+
+class _Actor:
+    """A worker: one tool, made when the first unit comes."""
+
+    def __init__(self, work: UnitWork) -> None:
+        self._work = work
+        self._tool: Any = None
+        self._error: str | None = None
+
+    def do(self, unit: Unit) -> Reply | str:
+        """The reply; why this worker cannot begin, if it cannot."""
+        if self._tool is None:
+            try:
+                self._tool = self._work.start()
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+        return do_unit(self._work, self._tool, unit)
+
+
+class RayCrew:
+    """Actors, one unit at a time each; another takes the place of one that died.
+
+    Args:
+        work: what they do. workers: how many; None: one per GPU of the cluster if the work needs one, else per core.
+        address: of the cluster; None: the one of RAY_ADDRESS, or one that is begun on this machine.
+        gpus: that each needs; may be a part of one.
+
+    Raises:
+        ImportError: Ray is not installed. ConnectionError: no cluster there. ValueError: fewer than one worker.
+    """
+
+    def __init__(
+        self, work: UnitWork, workers: int | None = None, address: str | None = None, gpus: float = 0.0
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"the number of workers must be 1 or more, got {workers}")
+        try:
+            import ray
+        except ImportError:
+            raise ImportError("--ray needs a package: pip install 'sam2v[ray]'") from None
+        self._ray = ray
+        self._began = not ray.is_initialized()
+        if self._began:
+            own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        there = ray.cluster_resources()
+        count = workers or max(1, int(there.get("GPU", 0) / gpus if gpus else there.get("CPU", 1)))
+        options = {"max_restarts": 0, "max_task_retries": 0, "num_cpus": 1, "num_gpus": gpus}
+        self._actor, self._work = ray.remote(_Actor).options(scheduling_strategy="SPREAD", **options), work
+        self._idle: list[Any] = [self._actor.remote(work) for _ in range(count)]
+        self._busy: dict[Any, tuple[Unit, Any]] = {}
+
+    def free(self) -> bool:
+        return bool(self._idle)
+
+    def submit(self, unit: Unit) -> None:
+        actor = self._idle.pop()
+        self._busy[actor.do.remote(unit)] = unit, actor
+
+    def wait(self) -> list[tuple[Unit, Reply]]:
+        if not self._busy:
+            return []
+        ready, _ = self._ray.wait(list(self._busy), num_returns=1)
+        replies = []
+        for reference in ready:
+            unit, actor = self._busy.pop(reference)
+            reply = self._reply(reference)
+            if reply is None:  # a new one: an actor that is being restarted refuses what comes meanwhile
+                self._ray.kill(actor)
+                actor = self._actor.remote(self._work)
+                reply = Reply(None, "the worker died", retry=True)
+            self._idle.append(actor)
+            replies.append((unit, reply))
+        return replies
+
+    def close(self) -> None:
+        for actor in [*self._idle, *(actor for _, actor in self._busy.values())]:
+            self._ray.kill(actor)
+        if self._began:
+            self._ray.shutdown()
+
+    def _reply(self, reference: Any) -> Reply | None:
+        """What a worker said, None if it died."""
+        try:
+            found = self._ray.get(reference)
+        except self._ray.exceptions.RayError:
+            return None
+        if isinstance(found, str):
+            raise RuntimeError(f"a worker cannot begin: {found}")
+        return found

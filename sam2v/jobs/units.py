@@ -1,0 +1,189 @@
+"""Many independent units, each of which becomes one folder: resumed, retried, and run by whatever engine there is.
+
+A unit is a pure function of its argument to a folder that appears whole, with `result.json` in it. What is there is
+done: resuming needs no memory but the disk, and no engine. Results never pass through a queue, only what is known of
+them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sam2v.files import read_text, whole_folder, write_text
+
+RESULT = "result.json"
+#: How often a unit is tried before it has failed. What is wrong with its input is tried once.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work.
+
+    Attributes:
+        name: of it, for people. argument: what `UnitWork.do` is told; must be picklable.
+        out: the folder that it becomes. size: how much work it is, to begin with the largest.
+    """
+
+    name: str
+    argument: Any
+    out: Path
+    size: float = 0.0
+
+
+class UnitWork(Protocol):
+    """What is done to every unit. The value itself goes to the workers, so it must be picklable."""
+
+    def start(self) -> Any:
+        """What a worker makes once, and keeps: a model."""
+
+    def do(self, tool: Any, unit: Unit, folder: Path) -> dict[str, Any]:
+        """Do a unit: write files to a folder, and return what is known of them, as JSON holds it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a worker says of a unit.
+
+    Attributes:
+        facts: what `do` returned; None if it failed. error: why. retry: whether trying again may help.
+        full: whether the disk is full. seconds: that it took.
+    """
+
+    facts: dict[str, Any] | None = None
+    error: str = ""
+    retry: bool = False
+    full: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit ended: `facts`, or None and the `error`, after so many attempts; `seconds` of the last one."""
+
+    unit: Unit
+    facts: dict[str, Any] | None
+    error: str
+    attempts: int
+    seconds: float
+
+
+class Crew(Protocol):
+    """Workers of an engine. One unit at a time is on its way to each: work in flight is bounded."""
+
+    def free(self) -> bool:
+        """Whether a unit can be taken."""
+
+    def submit(self, unit: Unit) -> None:
+        """Give a unit to a worker that is free."""
+
+    def wait(self) -> list[tuple[Unit, Reply]]:
+        """Wait for the next replies; those of workers that died say so. Empty if nothing is under way."""
+
+    def close(self) -> None:
+        """End the workers."""
+
+
+def run_units(
+    work: UnitWork, units: Sequence[Unit], hire: Callable[[UnitWork], Crew], attempts: int = ATTEMPTS
+) -> Iterator[Outcome]:
+    """Do units, the largest first, and yield how each ended, as they do.
+
+    Args:
+        work: what is done. units: with folders of their own. hire: makes the workers. attempts: per unit at most.
+
+    Raises:
+        ValueError: two units of one folder. OSError: the disk is full; what was done is there, and the rest can be
+            done later. RuntimeError: the workers cannot begin.
+    """
+    if len({unit.out for unit in units}) < len(units):
+        raise ValueError("every unit needs a folder of its own")
+    waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[Path]()
+    folders = {unit.out.parent for unit in units}
+    for folder in folders:
+        sweep(folder)
+    crew = hire(work)
+    try:
+        while True:
+            while waiting and crew.free():
+                tried[waiting[0].out] += 1
+                crew.submit(waiting.popleft())
+            replies = crew.wait()
+            if not replies and not waiting:
+                return
+            for unit, reply in replies:
+                if reply.full:
+                    raise OSError(errno.ENOSPC, reply.error)
+                if reply.facts is None and reply.retry and tried[unit.out] < attempts:
+                    waiting.append(unit)
+                else:
+                    yield Outcome(unit, reply.facts, reply.error, tried[unit.out], reply.seconds)
+    finally:
+        crew.close()
+        for folder in folders:
+            sweep(folder)
+
+
+def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
+    """Do a unit, unless it is done; never raises but for what ends a process."""
+    began = time.perf_counter()
+    try:
+        facts = done_before(unit.out)
+        if facts is None:
+            with whole_folder(unit.out) as folder:
+                facts = work.do(tool, unit, folder)
+                write_text(folder / RESULT, json.dumps(facts, sort_keys=True) + "\n")
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        known = isinstance(error, (ValueError, TypeError, KeyError, OSError))
+        text = " ".join(str(error).split()) or type(error).__name__
+        named = text if known else f"{type(error).__name__}: {text}"
+        return Reply(None, named, not known, full, time.perf_counter() - began)
+    return Reply(facts, seconds=time.perf_counter() - began)
+
+
+def done_before(folder: Path) -> dict[str, Any] | None:
+    """What is known of a unit that was done, None if it was not."""
+    try:
+        facts = json.loads(read_text(folder / RESULT))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed workers left half done in a folder of units."""
+    if folder.is_dir():
+        for place in folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(place)
+
+
+class Alone:
+    """A crew of one: this process."""
+
+    def __init__(self, work: UnitWork) -> None:
+        self._work, self._tool = work, work.start()
+        self._unit: Unit | None = None
+
+    def free(self) -> bool:
+        return self._unit is None
+
+    def submit(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def wait(self) -> list[tuple[Unit, Reply]]:
+        unit, self._unit = self._unit, None
+        return [] if unit is None else [(unit, do_unit(self._work, self._tool, unit))]
+
+    def close(self) -> None:
+        self._tool = None
