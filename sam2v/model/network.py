@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.image_encoder import ImageEncoder
-from sam2v.model.mask_decoder import ABSENT_LOGIT, DecodedMasks, MaskDecoder, stability_score
+from sam2v.model.mask_decoder import DecodedMasks, MaskDecoder
 from sam2v.model.memory_attention import MemoryAttention, MemoryTokens
 from sam2v.model.memory_encoder import MemoryEncoder
-from sam2v.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
+from sam2v.model.offered import offered_masks
+from sam2v.model.prompt_encoder import PromptEncoder, resize_mask_prompt
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 from sam2v.nn.layers import MLP
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import Rotation, axial_rotation
@@ -184,25 +185,10 @@ class Sam2Network(nn.Module):
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
         raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
-        masks, iou, tokens = self._offer_masks(raw, wanted)
+        masks, iou, tokens = offered_masks(raw.masks, raw.iou, raw.tokens, wanted, self.config.decoder)
         pointers = self.obj_ptr_proj(tokens.to(self.no_obj_ptr.dtype)).float()
         pointers = torch.where(raw.object_score[..., None] > 0, pointers, self.no_obj_ptr.float())
         return Prediction(masks, iou, pointers, raw.object_score)
-
-    def _offer_masks(self, raw: DecodedMasks, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of: those of the masks, but a single
-        mask's own also where another one replaces it."""
-        if wanted.multimask:
-            return raw.masks[:, 1:], raw.iou[:, 1:], raw.tokens[:, 1:]
-        masks, iou, tokens = raw.masks[:, :1], raw.iou[:, :1], raw.tokens[:, :1]
-        if not wanted.dynamic:
-            return masks, iou, tokens
-        config = self.config.decoder
-        stable = stability_score(masks, config.stability_delta) >= config.stability_thresh  # N x 1
-        pick = raw.iou[:, 1:].argmax(dim=1, keepdim=True)
-        other = raw.masks[:, 1:].take_along_dim(pick[:, :, None, None], dim=1)
-        other_iou = raw.iou[:, 1:].take_along_dim(pick, dim=1)
-        return torch.where(stable[:, :, None, None], masks, other), torch.where(stable, iou, other_iou), tokens
 
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Object pointer of a mask that was given rather than predicted.
@@ -259,9 +245,3 @@ def _hardened(masks: Tensor, binarize: bool | Tensor) -> Tensor:
 def average(maps: Tensor, pool: int) -> Tensor:
     """Means over pool x pool cells of B x C x h x w; what does not fit at the right and bottom is a mean of fewer."""
     return maps if pool == 1 else F.avg_pool2d(maps, pool, ceil_mode=True, count_include_pad=False)
-
-
-def gate_by_score(prediction: Prediction) -> Prediction:
-    """Set the mask logits of absent objects (score <= 0) to ABSENT_LOGIT, as tracking does."""
-    present = (prediction.object_score > 0)[..., None, None]
-    return prediction._replace(masks=torch.where(present, prediction.masks, ABSENT_LOGIT))

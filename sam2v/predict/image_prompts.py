@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
-from sam2v.model.values import Prompts
+from sam2v.model.values import BOX_END, BOX_START, Prompts
 from sam2v.tracking.prompts import ArrayLike, as_numbers, check_boxes, check_points, to_network
 from sam2v.tracking.step import with_padding
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sam2v.model.calls import Calls
-from sam2v.model.network import gate_by_score
+from sam2v.model.offered import gate_by_score
 from sam2v.model.values import Answer, ImageFeatures, Prompts
 from sam2v.tracking.prompts import MaskPrompt, PointPrompt
 from sam2v.tracking.step import prompt_with_mask, prompt_with_points

@@ -11,7 +11,7 @@ from torch import Tensor
 from sam2v.backends.base import Backend
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import Commit, MemoryBank, MemoryEntry, MemoryPolicy, Moment, Reach, Selection
-from sam2v.model.network import ABSENT_LOGIT, gate_by_score
+from sam2v.model.offered import ABSENT_LOGIT, gate_by_score
 from sam2v.model.values import Answer, ImageFeatures
 from sam2v.tracking.answers import Pointed, answer_masks, answer_points
 from sam2v.tracking.features import FrameEncoder

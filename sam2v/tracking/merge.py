@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from sam2v.memory import MemoryEntry, MemoryPolicy, Pool
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.model.values import BOX_END, BOX_START
 from sam2v.tracking.prompts import MaskPrompt, PointPrompt
 from sam2v.tracking.tracks import ObjectTrack, Pending
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2v.model.calls import Calls
-from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, Wanted
 
 #: Previous mask logits are clamped to this before they serve as a prompt.
 PROMPT_LOGIT_LIMIT = 32.0
