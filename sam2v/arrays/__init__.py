@@ -27,6 +27,7 @@ __all__ = [
     "finite_floats",
     "floats",
     "gathered",
+    "host_of",
     "is_on_host",
     "is_torch_array",
     "kind_of",
@@ -83,6 +84,15 @@ def is_on_host(array: Array) -> bool:
 def on_host(array: Array) -> Array:
     """An array of the same kind where NumPy can read it."""
     return array if is_on_host(array) else array.cpu()
+
+
+def host_of(device: Device) -> Device:
+    """Where arrays of a device's kind are when NumPy can read them."""
+    if isinstance(device, str):
+        return HOST
+    import torch
+
+    return torch.device("cpu")
 
 
 def to_numpy(array: Array) -> np.ndarray:

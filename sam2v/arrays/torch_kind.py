@@ -14,8 +14,10 @@ TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I6
 
 def on_device(array: Any, device: torch.device) -> Tensor:
     """See `sam2v.arrays.on_device`."""
-    tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.to(device)
+    if isinstance(array, Tensor):
+        return array.to(device)
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
 def to_numpy(array: Tensor) -> np.ndarray:

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment and write."""
     import numpy as np
 
+    from sam2v.arrays import host_of, on_device
     from sam2v.masks.png import write_binary
     from sam2v.predict.image import ImagePredictor
     from sam2v.tracking.prompts import mask_prompt
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     predictor = ImagePredictor(load_model_from(args))
     logits = None
     if mask is not None:
-        logits = given_logits(mask_prompt(mask, predictor.model.config.input_size).plane()[None, None])[0]
+        host = host_of(predictor.device)
+        plane = mask_prompt(mask, predictor.model.config.input_size, host).plane()
+        logits = given_logits(on_device(plane[None, None], host))[0]
     predictor.set_image(image)
     answer = predictor.predict(
         point_coords=points or None,

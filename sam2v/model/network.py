@@ -185,10 +185,14 @@ class Sam2Network(nn.Module):
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
         raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
-        masks, iou, tokens = offered_masks(raw.masks, raw.iou, raw.tokens, wanted, self.config.decoder)
+        masks, iou, tokens = self._offer_masks(raw, wanted)
         pointers = self.obj_ptr_proj(tokens.to(self.no_obj_ptr.dtype)).float()
         pointers = torch.where(raw.object_score[..., None] > 0, pointers, self.no_obj_ptr.float())
         return Prediction(masks, iou, pointers, raw.object_score)
+
+    def _offer_masks(self, raw: DecodedMasks, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of, see `offered_masks`."""
+        return offered_masks(raw.masks, raw.iou, raw.tokens, wanted, self.config.decoder)
 
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Object pointer of a mask that was given rather than predicted.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from torch import Tensor
 
+from sam2v.arrays import to_numpy
 from sam2v.files import whole_file
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_rle, rle_area
@@ -79,7 +79,7 @@ class SavWriter(MaskWriter):
     def _write(self, result: MaskletFrame) -> None:
         objects = []
         if result.frame_idx % STEP == 0:
-            stability = _stability(result.low_res).tolist()
+            stability = _stability(to_numpy(result.low_res)).tolist()
             for obj_id, mask, stable in zip(result.obj_ids, result.binary(), stability, strict=True):
                 objects.append({"id": int(obj_id), "rle": encode_rle(mask), "stability": round(stable, 6)})
         entry = {"frame_idx": result.frame_idx, "record": self.path.name, "objects": objects}
@@ -157,7 +157,8 @@ class SavWriter(MaskWriter):
         }
 
 
-def _stability(logits: Tensor, delta: float = 1.0) -> Tensor:
+def _stability(logits: np.ndarray, delta: float = 1.0) -> np.ndarray:
     """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
-    inner, outer = ((logits > level).flatten(1).sum(1) for level in (delta, -delta))
-    return ((inner + (outer == 0)) / outer.clamp(min=1)).cpu()
+    cuts = [(logits > level).reshape(len(logits), -1).sum(axis=1) for level in (delta, -delta)]
+    inner, outer = (count.astype(np.float32) for count in cuts)
+    return (inner + (outer == 0)) / np.maximum(outer, 1)

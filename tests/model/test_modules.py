@@ -13,7 +13,7 @@ from golden.replay import Fixture
 
 from sam2v.model.memory_attention import MemoryTokens
 from sam2v.model.network import Sam2Network
-from sam2v.model.offered import gate_by_score, offered_masks
+from sam2v.model.offered import gate_by_score
 from sam2v.model.values import ImageFeatures, Prompts, TokenGroup, Wanted
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import axial_rotation
@@ -97,8 +97,7 @@ def test_mask_decoder(module_fixture: Load, name: str) -> None:
     position = network.sam_prompt_encoder.dense_position(side, side)
     inputs = (part.to(network.device) for part in (image, stride8, stride4, sparse, dense, position))
     raw = network.sam_mask_decoder(*inputs)
-    wanted = Wanted(case["multimask_output"], case["dynamic"])
-    masks, ious, _ = offered_masks(raw.masks, raw.iou, raw.tokens, wanted, network.config.decoder)
+    masks, ious, _ = network._offer_masks(raw, Wanted(case["multimask_output"], case["dynamic"]))
     step = case["mask_stride"]
     fixture.check(f"{name}/masks", masks[:, :, ::step, ::step], LOGITS)
     fixture.check(f"{name}/ious", ious, FEATURES)
