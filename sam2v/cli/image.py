@@ -8,7 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import add_model_arguments, box, check_mask_size, click, few, load_model_from
+from sam2v.cli.options import (
+    add_model_arguments,
+    add_runtime_arguments,
+    box,
+    check_mask_size,
+    click,
+    export_from,
+    few,
+    load_model_from,
+)
 from sam2v.files import user_path, whole_file, write_text
 
 DESCRIPTION = "Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores."
@@ -23,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="where the results go")
     add_model_arguments(parser)
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     size = (image.shape[0], image.shape[1])
     mask = _mask_prompt(args, size)
     _check_prompts(points, labels, boxes, size)
-    predictor = ImagePredictor(load_model_from(args))
+    exported = export_from(args)
+    predictor = ImagePredictor(load_model_from(args) if exported is None else exported)
     logits = None
     if mask is not None:
         host = host_of(predictor.device)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.config import ModelConfig
 from sam2v.runtime.graph_check import check_graph
 from sam2v.runtime.manifest import INPUTS, Manifest, NotAnExport
 from sam2v.runtime.providers import open_graph
@@ -47,9 +46,7 @@ class Graphs:
         """The type of numbers that a graph takes."""
         return self._manifest.inputs[call][name]
 
-    def run(
-        self, call: str, given: Mapping[str, np.ndarray], shapes: Sequence[tuple[int, ...]]
-    ) -> list[np.ndarray]:
+    def run(self, call: str, given: Mapping[str, np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Run a graph.
 
         Args:

@@ -130,7 +130,9 @@ def _check_version(path: Path, record: dict[str, Any]) -> None:
         )
     kind = record.get("kind", "onnx")
     if kind != "onnx":
-        raise NotAnExport(f"{path}: holds programs of kind {kind!r}; the runtime takes those of sam2v export --format onnx")
+        raise NotAnExport(
+            f"{path}: holds programs of kind {kind!r}; the runtime takes those of sam2v export --format onnx"
+        )
 
 
 def _manifest(folder: Path, record: dict[str, Any]) -> Manifest:

@@ -78,7 +78,9 @@ def open_graph(path: Path, provider: str, threads: int) -> Any:
     except Exception as error:  # onnxruntime's errors have no class in common
         raise ValueError(f"{path}: onnxruntime refuses the graph: {_short(error)}") from None
     if wanted not in session.get_providers():
-        raise RuntimeError(f"execution provider {provider} is installed, but cannot start: its driver or libraries lack")
+        raise RuntimeError(
+            f"execution provider {provider} is installed, but cannot start: its driver or libraries lack"
+        )
     return session
 
 
