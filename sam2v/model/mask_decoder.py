@@ -132,7 +132,7 @@ class MaskDecoder(nn.Module):
             least_iou: if above 0, masks are painted only for prompts of which some mask's predicted IoU is above it;
                 the others' logits are ABSENT_LOGIT.
         """
-        batch, (h, w) = len(sparse), image.shape[-2:]
+        batch, (h, w) = sparse.shape[0], image.shape[-2:]
         own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
         cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C

@@ -174,14 +174,24 @@ class Sam2Network(nn.Module):
             prompts: points and masks.
             wanted: which masks.
         """
-        coords, labels, mask = prompts
         grid = (conditioned.shape[-2], conditioned.shape[-1])
+        sparse, dense = self.encode_prompts(prompts, grid)
+        return self.decode(features, conditioned, sparse, dense, wanted)
+
+    def encode_prompts(self, prompts: Prompts, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Tokens N x P x C of points, and the map N (1 without masks) x C x h x w of masks; `grid` = (h, w)."""
+        coords, labels, mask = prompts
         encoder = self.sam_prompt_encoder
         sparse = encoder.encode_points(coords, labels, (16 * grid[0], 16 * grid[1]))
         # without masks the image's side is one for all rows, until it has met their tokens
-        rows = min(1, len(coords)) if mask is None else len(coords)
-        dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
-        position = encoder.dense_position(*grid)
+        rows = min(1, len(coords)) if mask is None else mask.shape[0]
+        return sparse, encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
+
+    def decode(
+        self, features: ImageFeatures, conditioned: Tensor, sparse: Tensor, dense: Tensor, wanted: Wanted
+    ) -> Prediction:
+        """Masks of encoded prompts; arguments as for `decode_prompts` and `encode_prompts`."""
+        position = self.sam_prompt_encoder.dense_position(*conditioned.shape[-2:])
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
         raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
@@ -203,14 +213,18 @@ class Sam2Network(nn.Module):
         Returns:
             Pointer N x C and object score N x 1: +10, or -10 and the no-object pointer for an empty mask.
         """
-        shown = (part.to(self.mask_downsample.weight.dtype) for part in mask.split(_MASKS))
-        prompt = torch.cat([self.mask_downsample(part) for part in shown])
-        coords = prompt.new_zeros(len(mask), 2, 2)
+        prompt = self._low_resolution(mask)
+        coords = prompt.new_zeros(mask.shape[0], 2, 2)
         labels = torch.full_like(coords[..., 0], PADDING)
         answer = self.decode_prompts(features, features.stride16, Prompts(coords, labels, prompt), Wanted(False))
         present = mask.flatten(1).any(dim=1, keepdim=True)
         pointer = torch.where(present, answer.pointers[:, 0], self.no_obj_ptr.float())
         return pointer, torch.where(present, 10.0, -10.0)
+
+    def _low_resolution(self, mask: Tensor) -> Tensor:
+        """Given masks N x 1 x H x W as they are shown to the prompt encoder: N x 1 x H/4 x W/4."""
+        shown = (part.to(self.mask_downsample.weight.dtype) for part in mask.split(_MASKS))
+        return torch.cat([self.mask_downsample(part) for part in shown])
 
     # -- 4. write memory -----------------------------------------------------------------------------------------------
 
