@@ -28,8 +28,9 @@ class PairedLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear, scale: float = 1.0) -> None:
         super().__init__()
-        whole = torch.cat([layer.weight, layer.bias[:, None]], 1).T * scale  # (Cin + 1) x C
-        self.first, self.second = (nn.Parameter(x.contiguous(), False) for x in (whole[:, ::2], whole[:, 1::2]))
+        whole = torch.cat([layer.weight, layer.bias[:, None]], 1).T.float() * scale  # (Cin + 1) x C
+        halves = (half.to(layer.weight.dtype).contiguous() for half in (whole[:, ::2], whole[:, 1::2]))
+        self.first, self.second = (nn.Parameter(half, False) for half in halves)
 
     def forward(self, x: Tensor, rotation: Rotation | None) -> list[Tensor]:
         """Project ... x cells x (Cin + 1), and turn every pair by its cell's angle: two halves ... x cells x C/2."""
