@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _FRAMES = 8
 
 DESCRIPTION = (
-    "Export the whole tracker: its calls as ONNX graphs that share one file of weights, or as programs of torch.export, "
-    "with a manifest. What was exported is compared with the network at the end."
+    "Export the whole tracker: its calls as ONNX graphs that share one file of weights, or as programs of "
+    "torch.export, with a manifest. What was exported is compared with the network at the end."
 )
 
 
@@ -71,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
     check_new(args.out)
     frames = [frame for file in args.calibrate for frame in _frames_of(file)]
     model = load_model(args.model, args.checkpoint, "cpu", "float32", overrides)
-    with tqdm(total=STEPS, unit="step", disable=no_progress(args)) as bar:
+    with tqdm(desc="", total=STEPS, unit="step", disable=no_progress(args)) as bar:
 
         def begin(step: str) -> None:
-            bar.update(bool(bar.postfix))  # what began before is done
-            bar.set_postfix_str(step)
+            bar.update(bool(bar.desc))  # what began before is done
+            bar.set_description(step)
 
         export = export_model(model, args.out, args.format, args.dtype, args.int8, frames, begin)
         bar.update()

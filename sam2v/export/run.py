@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -109,12 +110,9 @@ def check_options(format: str, dtype: str, int8: bool) -> None:
     if int8 and (format, dtype) != ("onnx", "float32"):
         raise ValueError("int8 goes with format onnx and dtype float32")
     if format == "onnx":
-        try:
-            import onnx
-            import onnxruntime
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            raise ImportError(f"exporting to ONNX needs {error.name}: pip install 'sam2v[export]'") from None
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+        if missing:
+            raise ImportError(f"exporting to ONNX needs {', '.join(missing)}: pip install 'sam2v[export]'")
 
 
 def _check_network(network: Sam2Network) -> None:
@@ -161,8 +159,8 @@ def _check(differences: Iterable[Difference], tolerance: float) -> None:
     worst = max(differences, key=lambda d: math.inf if math.isnan(d.share) else d.share)
     if not worst.share <= tolerance:
         raise RuntimeError(
-            f"the exported {worst.call} answers otherwise than the network: {worst.output} differs by {worst.share:.2g} of "
-            f"its largest value, {tolerance:g} being allowed; nothing was written"
+            f"the exported {worst.call} answers otherwise than the network: {worst.output} differs by {worst.share:.2g} "
+            f"of its largest value, {tolerance:g} being allowed; nothing was written"
         )
 
 

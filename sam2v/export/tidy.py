@@ -62,13 +62,13 @@ def _fix_shape(graph: Any, node: Any) -> None:
 
 def _count_rows(graph: Any) -> None:
     """Where the trace counted rows by an input that may have one for all, count them by one that has as many."""
-    every = next((value for value in graph.inputs if value.shape[0] == ROWS), None)
+    every = [value for value in graph.inputs if value.shape[0] == ROWS]
     for value in graph.inputs:
         if value.shape[0] in ONE_OR_ROWS:
             for node, index in list(value.uses()):
                 if node.op_type == "Shape":
-                    assert every is not None and (node.attributes["start"].as_int(), node.attributes["end"].as_int()) == (0, 1)
-                    node.replace_input_with(index, every)
+                    assert [node.attributes[end].as_int() for end in ("start", "end")] == [0, 1]
+                    node.replace_input_with(index, every[0])
 
 
 def _fold(graph: Any) -> None:

@@ -28,7 +28,7 @@ def trace(spec: CallSpec, network: Sam2Network) -> torch.export.ExportedProgram:
     sides = [{i: _symbol(s) for i, s in enumerate(port.shape) if isinstance(s, str)} for port in spec.inputs]
     inputs = []
     for port, named in zip(spec.inputs, sides, strict=True):
-        shape = [_SIZES[named[i]] if i in named else side for i, side in enumerate(port.shape)]
+        shape = [_SIZES[_symbol(side)] if isinstance(side, str) else side for side in port.shape]
         inputs.append(torch.zeros(shape, dtype=port.dtype))
     shapes = tuple({i: symbols[name] for i, name in named.items()} for named in sides)
     call = only_used(spec.module(network), inputs)
