@@ -71,14 +71,13 @@ def run(args: argparse.Namespace) -> int:
     check_new(args.out)
     frames = [frame for file in args.calibrate for frame in _frames_of(file)]
     model = load_model(args.model, args.checkpoint, "cpu", "float32", overrides)
-    with tqdm(desc="", total=STEPS, unit="step", disable=no_progress(args)) as bar:
+    with tqdm(total=STEPS, unit="step", disable=no_progress(args)) as bar:
 
         def begin(step: str) -> None:
-            bar.update(bool(bar.desc))  # what began before is done
             bar.set_description(step)
+            bar.update()
 
         export = export_model(model, args.out, args.format, args.dtype, args.int8, frames, begin)
-        bar.update()
     _report(export)
     return 0
 

@@ -159,8 +159,8 @@ def _check(differences: Iterable[Difference], tolerance: float) -> None:
     worst = max(differences, key=lambda d: math.inf if math.isnan(d.share) else d.share)
     if not worst.share <= tolerance:
         raise RuntimeError(
-            f"the exported {worst.call} answers otherwise than the network: {worst.output} differs by {worst.share:.2g} "
-            f"of its largest value, {tolerance:g} being allowed; nothing was written"
+            f"the exported {worst.call} answers otherwise than the network: {worst.output} differs by "
+            f"{worst.share:.2g} of its largest value, {tolerance:g} being allowed; nothing was written"
         )
 
 

@@ -27,7 +27,7 @@ def trace(spec: CallSpec, network: Sam2Network) -> torch.export.ExportedProgram:
     symbols = {name: torch.export.Dim(name) for name in _SIZES}
     sides = [{i: _symbol(s) for i, s in enumerate(port.shape) if isinstance(s, str)} for port in spec.inputs]
     inputs = []
-    for port, named in zip(spec.inputs, sides, strict=True):
+    for port in spec.inputs:
         shape = [_SIZES[_symbol(side)] if isinstance(side, str) else side for side in port.shape]
         inputs.append(torch.zeros(shape, dtype=port.dtype))
     shapes = tuple({i: symbols[name] for i, name in named.items()} for named in sides)
