@@ -29,7 +29,7 @@ LAYERS = (  # a part may import from the layers above its own in this list
     ("model", "output"),
     ("memory", "backends"),
     ("weights", "tracking"),
-    ("predict", "data"),
+    ("predict", "data", "export"),
     ("automatic", "effects", "runtime"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
@@ -47,6 +47,9 @@ HEAVY = (
     "supervision",
     "cv2",
     "huggingface_hub",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
 )
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "auto": "segment everything in pictures, and track everything in a video",
     "edit": "blur, cut out, erase, ... tracked objects and the background",
     "annotate": "point, see, correct, edit and export in a browser",
+    "export": "export a model as ONNX graphs or programs of torch.export",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",

@@ -67,7 +67,7 @@ class EncodeImage(Call):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Pictures to features."""
-        return tuple(self.network.encode_image(images))
+        return tuple(self.network.encode_image(images / 255))
 
 
 class WithoutMemory(Call):
@@ -159,7 +159,7 @@ def call_specs(config: ModelConfig, dtype: torch.dtype) -> list[CallSpec]:
     logits = (4 * h, 4 * w)
     masks = config.decoder.num_multimask_outputs + 1
     encoded = tuple(port._replace(shape=(PICTURES, *port.shape[1:])) for port in (stride16, stride8, stride4))
-    images = Port("images", torch.uint8, (PICTURES, height, width, 3))
+    images = Port("images", single, (PICTURES, height, width, 3))
     read = (
         stride16,
         Port("memories", kept, (ROWS, MEMORIES, cells, cm)),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2v.export.calls import CallSpec, DecodePrompts, EncodeImage, WithoutMemory, WriteMemory
+from sam2v.export.calls import ROWS, CallSpec, DecodePrompts, EncodeImage, Port, WithoutMemory, WriteMemory
 from sam2v.model.network import Sam2Network
 
 #: Runs a call on its inputs, in order; gives its outputs, in order.
@@ -49,7 +49,7 @@ def compare(specs: Sequence[CallSpec], plain: Sam2Network, run: Runner) -> list[
         for spec in specs:
             expected = spec.module(plain)(*inputs[spec.name])
             expected = (expected,) if isinstance(expected, Tensor) else expected
-            given = [x.to(port.dtype) for port, x in zip(spec.inputs, inputs[spec.name], strict=True)]
+            given = [_for_port(x, port, sizes[0]) for port, x in zip(spec.inputs, inputs[spec.name], strict=True)]
             for port, a, b in zip(spec.outputs, expected, run(spec, given), strict=True):
                 share = (a - b.float()).abs().max() / a.abs().max().clamp(min=1)
                 shares.setdefault((spec.name, port.name), []).append(share)
@@ -72,7 +72,7 @@ def _inputs(
         maps = [F.interpolate(noise(count, channels, n, n), (side * h, side * w), mode="bicubic") for n in (3, 9, 30)]
         return sum(maps[1:], maps[0])
 
-    images = (spots(1, 3, 16).permute(0, 2, 3, 1) * 40 + 128).clamp(0, 255).to(torch.uint8)
+    images = (spots(1, 3, 16).permute(0, 2, 3, 1) * 40 + 128).clamp(0, 255).round()
     stride16, stride8, stride4 = EncodeImage(plain)(images)
     conditioned = WithoutMemory(plain)(stride16)
     coords = torch.rand(rows, points, 2, generator=random) * torch.tensor([width, height])
@@ -103,6 +103,12 @@ def _inputs(
         "point_to_mask": (stride16, spots(rows, 1, 16) > 0),
         "write_memory": write,
     }
+
+
+def _for_port(x: Tensor, port: Port, rows: int) -> Tensor:
+    """An input in a port's precision, and for every row where the port asks for that."""
+    x = x.to(port.dtype)
+    return x.expand(rows, *x.shape[1:]) if port.shape[0] == ROWS else x
 
 
 def _with_hidden(bias: Tensor) -> Tensor:

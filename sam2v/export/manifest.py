@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ import sam2v
 from sam2v.config import ModelConfig
 from sam2v.export.calls import CallSpec, Port
 
-#: Name and version of the format; a reader refuses newer versions.
+#: Name and version of the format; readers refuse newer versions.
 FORMAT, VERSION = "sam2v-export", 1
-MANIFEST = "manifest.json"
-WEIGHTS = "weights.bin"
-CONSTANTS = "constants.npz"
+#: Files: what the folder holds, the graphs' weights, what is needed beside the graphs.
+MANIFEST, WEIGHTS, CONSTANTS = "manifest.json", "weights.bin", "constants.npz"
 
 
 def file_record(path: Path) -> dict[str, Any]:
@@ -34,42 +33,28 @@ def call_record(path: Path, spec: CallSpec) -> dict[str, Any]:
     return {**file_record(path), **ports}
 
 
-def manifest_of(
-    config: ModelConfig,
-    kind: str,
-    dtype: str,
-    approximate: str | None,
-    calls: Mapping[str, dict[str, Any]],
-    others: Mapping[str, Any],
-    versions: Sequence[str],
-) -> dict[str, Any]:
-    """The manifest as plain JSON.
+def manifest_of(config: ModelConfig, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest as plain JSON.
 
     Args:
         config: the network's sizes.
-        kind: `"onnx"` or `"torch"`.
-        dtype: of features and memories.
-        approximate: None where numbers are the network's; else `"float16"` or `"int8"`.
-        calls: records by name.
-        others: further entries.
-        versions: names of the packages that took part, whose versions are noted.
+        entries: what else is to be in it.
     """
-    from importlib.metadata import version
-
     return {
         "format": FORMAT,
         "version": VERSION,
-        "kind": kind,
         "sam2v": sam2v.__version__,
-        "made_with": {name: version(name) for name in versions},
-        "model": config.name,
-        "dtype": dtype,
-        "approximate": approximate,
         "image_size": list(config.input_size),
         "config": asdict(config),
-        **others,
-        "graphs": dict(calls),
+        **entries,
     }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of the packages that took part."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in packages}
 
 
 def _port_record(port: Port) -> dict[str, Any]:

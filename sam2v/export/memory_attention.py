@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,9 @@ class PairedLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear, scale: float = 1.0) -> None:
         super().__init__()
-        whole = torch.cat([layer.weight, layer.bias[:, None]], 1).T * scale  # (Cin + 1) x C
-        self.first, self.second = (nn.Parameter(x.contiguous(), False) for x in (whole[:, ::2], whole[:, 1::2]))
+        whole = torch.cat([layer.weight, layer.bias[:, None]], 1).T.float() * scale  # (Cin + 1) x C
+        halves = (half.to(layer.weight.dtype).contiguous() for half in (whole[:, ::2], whole[:, 1::2]))
+        self.first, self.second = (nn.Parameter(half, False) for half in halves)
 
     def forward(self, x: Tensor, rotation: Rotation | None) -> list[Tensor]:
         """Project ... x cells x (Cin + 1), and turn every pair by its cell's angle: two halves ... x cells x C/2."""
@@ -43,6 +43,13 @@ class PairedLinear(nn.Module):
 class GraphMemoryAttentionLayer(MemoryAttentionLayer):
     """One layer, by products."""
 
+    self_attn_q: PairedLinear
+    self_attn_k: PairedLinear
+    self_attn_out: nn.Linear
+    cross_attn_image_q: PairedLinear
+    cross_attn_image_k: PairedLinear
+    cross_attn_image_out: nn.Linear
+
     def prepare(self) -> None:
         """Bring weights into the form in which they are used."""
         for name in ("self_attn", "cross_attn_image"):
@@ -51,7 +58,7 @@ class GraphMemoryAttentionLayer(MemoryAttentionLayer):
             setattr(self, f"{name}_q", PairedLinear(part.q_proj, part.q_proj.out_features**-0.5))
             setattr(self, f"{name}_k", PairedLinear(part.k_proj))
             weight, bias = in_one(part.v_proj, part.out_proj)  # weights sum to one: values may be projected after all
-            out = nn.Linear(*weight.T.shape, device="meta")
+            out = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
             out.weight, out.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
             setattr(self, f"{name}_out", out)
 

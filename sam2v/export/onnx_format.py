@@ -6,20 +6,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sam2v.export.calls import CallSpec
 from sam2v.export.check import Runner
-from sam2v.export.graphs import build_graph
-from sam2v.export.manifest import WEIGHTS, call_record
+from sam2v.export.graphs import OPSET, build_graph
+from sam2v.export.int8 import quantised
+from sam2v.export.manifest import WEIGHTS, call_record, file_record, versions
 from sam2v.export.weights import SharedWeights
 from sam2v.model.network import Sam2Network
 
+#: The graph that is quantised: the others are small, or lose the object.
+_QUANTISED = "encode_image"
+
 
 def write_graphs(
-    folder: Path, specs: Sequence[CallSpec], network: Sam2Network, step: Callable[[str], None]
-) -> dict[str, dict[str, Any]]:
+    folder: Path,
+    specs: Sequence[CallSpec],
+    network: Sam2Network,
+    step: Callable[[str], None],
+    frames: list[np.ndarray] | None = None,
+) -> dict[str, Any]:
     """Write every call and the weights.
 
     Args:
@@ -27,9 +36,10 @@ def write_graphs(
         specs: the calls.
         network: a stand-in by `sam2v.export.modules.GRAPH_KINDS`.
         step: told what is being done.
+        frames: None, or quantise the image encoder, by the activations of these frames if there are any.
 
     Returns:
-        The manifest's records of the calls.
+        The manifest's entries.
     """
     import onnx
     import onnx_ir
@@ -38,11 +48,17 @@ def write_graphs(
         for spec in specs:
             step(spec.name)
             model = build_graph(spec, network)
+            if frames is not None and spec.name == _QUANTISED:
+                model = quantised(model, frames, network.config.input_size)
             weights.take(model)
             onnx.save(onnx_ir.to_proto(model), folder / f"{spec.name}.onnx")
+    records = {}
     for spec in specs:
-        onnx.checker.check_model(str(folder / f"{spec.name}.onnx"), full_check=True)
-    return {spec.name: call_record(folder / f"{spec.name}.onnx", spec) for spec in specs}
+        path = folder / f"{spec.name}.onnx"
+        onnx.checker.check_model(str(path), full_check=True)
+        records[spec.name] = call_record(path, spec)
+    made_with = versions("torch", "onnx", "onnxscript", "onnxruntime")
+    return {"opset": OPSET, "made_with": made_with, "weights": file_record(folder / WEIGHTS), "graphs": records}
 
 
 def graph_runner(folder: Path) -> Runner:
@@ -51,13 +67,14 @@ def graph_runner(folder: Path) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors: what a graph could do faster is no concern of whoever exports it
     sessions: dict[str, Any] = {}
 
     def run(spec: CallSpec, inputs: Sequence[Tensor]) -> list[Tensor]:
         if spec.name not in sessions:
             path = str(folder / f"{spec.name}.onnx")
             sessions[spec.name] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        named = {port.name: x.numpy() for port, x in zip(spec.inputs, inputs, strict=True)}
+        named = {port.name: x.contiguous().numpy() for port, x in zip(spec.inputs, inputs, strict=True)}
         return [torch.from_numpy(x) for x in sessions[spec.name].run(None, named)]
 
     return run

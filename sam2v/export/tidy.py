@@ -24,7 +24,7 @@ def tidy(model: Any, spec: CallSpec) -> None:
         for value, port in zip(values, ports, strict=True):
             _declare(value, port)
     _count_rows(graph)
-    _fold_transposes(graph)
+    _fold(graph)
     for run in (common.CommonSubexpressionEliminationPass(), common.RemoveUnusedNodesPass()):
         run(model)
     for name in [name for name, value in graph.initializers.items() if not value.uses()]:
@@ -62,29 +62,32 @@ def _fix_shape(graph: Any, node: Any) -> None:
 
 def _count_rows(graph: Any) -> None:
     """Where the trace counted rows by an input that may have one for all, count them by one that has as many."""
-    every = next((value for value in graph.inputs if value.shape[0] == ROWS), None)
+    every = [value for value in graph.inputs if value.shape[0] == ROWS]
     for value in graph.inputs:
         if value.shape[0] in ONE_OR_ROWS:
             for node, index in list(value.uses()):
                 if node.op_type == "Shape":
-                    assert every is not None and (node.attributes["start"].as_int(), node.attributes["end"].as_int()) == (0, 1)
-                    node.replace_input_with(index, every)
+                    assert [node.attributes[end].as_int() for end in ("start", "end")] == [0, 1]
+                    node.replace_input_with(index, every[0])
 
 
-def _fold_transposes(graph: Any) -> None:
-    """Transpose weights once."""
+def _fold(graph: Any) -> None:
+    """Transpose and convert weights once; torch's exporter leaves large ones to whoever loads the graph."""
     import onnx_ir as ir
 
     for node in list(graph):
-        source = node.inputs[0] if node.op_type == "Transpose" else None
+        source = node.inputs[0] if node.op_type in ("Transpose", "Cast") else None
         if source is None or source.const_value is None or not source.is_initializer():
             continue
-        order = node.attributes["perm"].as_ints()
-        name = f"{source.name}_{''.join(map(str, order))}"
-        if name not in graph.initializers:
-            folded = ir.tensor(source.const_value.numpy().transpose(order).copy(), name=name)
-            graph.register_initializer(ir.Value(name=name, const_value=folded))
-        ir.convenience.replace_all_uses_with(node.outputs[0], graph.initializers[name])
+        array = source.const_value.numpy()
+        if node.op_type == "Transpose":
+            array = array.transpose(node.attributes["perm"].as_ints())
+        else:
+            array = array.astype(ir.DataType(node.attributes["to"].as_int()).numpy())
+        name = f"{node.outputs[0].name}_folded"
+        folded = ir.Value(name=name, const_value=ir.tensor(array.copy(), name=name))
+        graph.register_initializer(folded)
+        ir.convenience.replace_all_uses_with(node.outputs[0], folded)
         graph.remove(node, safe=True)
 
 
@@ -99,6 +102,7 @@ def _forget(model: Any) -> None:
     """Drop where nodes came from, and shapes in between, which are those of the trace."""
     ends = {*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()}
     model.metadata_props.clear()
+    model.graph.metadata_props.clear()
     for node in model.graph:
         node.metadata_props.clear()
         node.doc_string = None

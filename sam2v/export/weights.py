@@ -41,10 +41,8 @@ class SharedWeights:
             if tensor.nbytes < _INLINE:
                 value.const_value = ir.tensor(tensor.numpy(), dtype=tensor.dtype, name=value.name)
                 continue
-            offset = self._place(tensor.tobytes())
-            value.const_value = ir.ExternalTensor(
-                self.name, offset, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=value.name, base_dir=self.folder
-            )
+            place = (self.name, self._place(tensor.tobytes()), tensor.nbytes, tensor.dtype)
+            value.const_value = ir.ExternalTensor(*place, shape=tensor.shape, name=value.name, base_dir=self.folder)
 
     def _place(self, data: bytes) -> int:
         assert self._file is not None

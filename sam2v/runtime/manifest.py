@@ -73,7 +73,8 @@ class Manifest:
 
     Attributes:
         folder: where. config: the network's sizes.
-        dtype: "float32" or "float16", of features and memories. approximate: None, or why masks differ from the model's.
+        dtype: "float32" or "float16", of features and memories.
+        approximate: None, or why masks differ from the model's.
         checksum: tells the model's weights from others.
         graphs: by call. weights, constants: the other files.
         inputs: types of what goes into each graph, by name.
@@ -126,7 +127,7 @@ def _check_version(path: Path, record: dict[str, Any]) -> None:
         raise NotAnExport(f"{path}: version {version!r} is no version of an exported model")
     if version > VERSION:
         raise NotAnExport(
-            f"{path}: exported by a newer sam2v (format {version}, this one reads {VERSION}): update sam2v, or export anew"
+            f"{path}: exported by a newer sam2v (format {version}, this one reads {VERSION}): update sam2v, or export again"
         )
     kind = record.get("kind", "onnx")
     if kind != "onnx":

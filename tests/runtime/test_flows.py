@@ -189,11 +189,8 @@ def test_a_session_of_other_weights_is_refused(
         on_graphs.load_session(tmp_path / "saved", clip)
 
 
-def test_what_memory_has_no_room_for(
-    exported: runtime.ExportedModel, on_graphs: VideoPredictor, clip: np.ndarray
-) -> None:
-    """Results go to a file and come back, and the newest stay."""
-    expected = list(refine(on_graphs, clip))
+def test_what_memory_has_no_room_for(on_graphs: VideoPredictor, clip: np.ndarray) -> None:
+    """Results go to a file and come back."""
     found = []
     with on_graphs.init_state(clip, memory_budget=1000) as state:
         on_graphs.add_points(state, 0, 1, [(20, 20)])
@@ -203,4 +200,3 @@ def test_what_memory_has_no_room_for(
     half = len(found) // 2
     for a, b in zip(found[:half], found[half:], strict=True):
         np.testing.assert_array_equal(a.low_res, b.low_res)
-    assert expected
