@@ -127,7 +127,7 @@ def _check_version(path: Path, record: dict[str, Any]) -> None:
         raise NotAnExport(f"{path}: version {version!r} is no version of an exported model")
     if version > VERSION:
         raise NotAnExport(
-            f"{path}: exported by a newer sam2v (format {version}, this one reads {VERSION}): update sam2v, or export again"
+            f"{path}: exported by a newer sam2v (format {version}, this one reads {VERSION}): update sam2v"
         )
     kind = record.get("kind", "onnx")
     if kind != "onnx":

@@ -36,7 +36,7 @@ def check_provider(name: str) -> str:
         listed = ", ".join(short for short, (long, _) in PROVIDERS.items() if long in there)
         package = PROVIDERS[wanted][1]
         raise ValueError(
-            f"execution provider {wanted} is not there; this onnxruntime has {listed} (the package {package} may have it)"
+            f"execution provider {wanted} is not there; this onnxruntime has {listed} (pip install {package} has it)"
         )
     return wanted
 

@@ -24,7 +24,7 @@ OVERRIDES = (
 @pytest.fixture(scope="session")
 def network() -> Sam2Network:
     """A small network with weights by rule, whose input is a rectangle."""
-    return nano_by_rule("small-", OVERRIDES)
+    return nano_by_rule("b-", OVERRIDES)
 
 
 @pytest.fixture(scope="session")
