@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Manifest:
     inputs: Mapping[str, Mapping[str, str]]
 
 
-def read_manifest(folder: str | Path) -> Manifest:
+def read_manifest(folder: str | PathLike[str]) -> Manifest:
     """Read and check what an exported folder says; its other files are not looked at.
 
     Raises:

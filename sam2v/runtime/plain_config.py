@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from sam2v.config import ModelConfig, check_config
@@ -23,12 +23,12 @@ def config_from_plain(values: Any) -> ModelConfig:
 
 def _made(default: _Config, values: Any, name: str) -> _Config:
     """A dataclass of plain values, of the types that its defaults have."""
-    assert is_dataclass(default)
+    assert is_dataclass(default) and not isinstance(default, type)
     known = {f.name: getattr(default, f.name) for f in fields(default)}
     if not isinstance(values, dict) or values.keys() != known.keys():
         raise ValueError(f"{name} must have the keys {', '.join(known)}")
     made = {key: _value(known[key], value, f"{name}.{key}") for key, value in values.items()}
-    return type(default)(**made)
+    return replace(default, **made)
 
 
 def _value(default: Any, value: Any, name: str) -> Any:

@@ -52,7 +52,7 @@ class VideoPredictor(video.VideoPredictor):
         super().__init__(model, policy=policy, frames_per_encoding=frames_per_encoding, pool=pool, options=chosen)
 
     @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], **options: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, name: str | PathLike[str] | ExportedModel, **options: Any) -> Self:  # type: ignore[override]
         """The same as the class itself, by the name that the predictors on torch have for it."""
         return cls(name, **options)
 
@@ -83,7 +83,7 @@ class ImagePredictor(image.ImagePredictor):
         super().__init__(_loaded(folder, provider, threads), mask_threshold, max_hole_area, max_sprinkle_area)
 
     @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], **options: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, name: str | PathLike[str] | ExportedModel, **options: Any) -> Self:  # type: ignore[override]
         """The same as the class itself, by the name that the predictors on torch have for it."""
         return cls(name, **options)
 

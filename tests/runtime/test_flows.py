@@ -16,13 +16,15 @@ from sam2v.model.network import Sam2Network
 Flow = Callable[[VideoPredictor, np.ndarray], Iterator[MaskletFrame]]
 
 
-def assert_alike(ours: list[MaskletFrame], theirs: list[MaskletFrame]) -> None:
-    """NumPy's results and torch's: frames and objects, logits, scores, and masks by their union."""
+def assert_alike(ours: list[MaskletFrame], theirs: list[MaskletFrame], large: bool = True) -> None:
+    """NumPy's results and torch's: frames and objects, logits (at the frames' size, or low), scores, and masks by their
+    union."""
     both = any_of = 0
     assert [(r.frame_idx, r.obj_ids) for r in ours] == [(r.frame_idx, r.obj_ids) for r in theirs]
     for a, b in zip(ours, theirs, strict=True):
         assert isinstance(a.masks, np.ndarray) and a.masks.dtype == np.float32
-        np.testing.assert_allclose(a.to_numpy(), b.to_numpy(), atol=2e-3, rtol=0, err_msg=f"frame {a.frame_idx}")
+        logits = (a.to_numpy(), b.to_numpy()) if large else (a.low_res, b.low_res.numpy())
+        np.testing.assert_allclose(*logits, atol=2e-3, rtol=0, err_msg=f"frame {a.frame_idx}")
         np.testing.assert_allclose(a.iou, b.iou.numpy(), atol=1e-4)
         np.testing.assert_allclose(a.object_score, b.object_score.numpy(), atol=1e-3)
         both += int((a.binary() & b.binary()).sum())
@@ -128,7 +130,8 @@ def test_options(exported: runtime.ExportedModel, network: Sam2Network, clip: np
         runtime.VideoPredictor(exported, frames_per_encoding=3, **changes),
         VideoPredictor(network, **changes),
     )
-    assert_alike(*(list(refine(predictor, clip)) for predictor in pair))
+    # where no two objects may overlap, rounding says which of two equal logits loses
+    assert_alike(*(list(refine(predictor, clip)) for predictor in pair), large=False)
 
 
 def test_rows_in_parts(
