@@ -8,8 +8,8 @@ from torch import Tensor
 from sam2v.model.hiera import HieraAttention, halve
 from sam2v.nn.attention import Attention
 
-#: Logits of a block of queries, over all heads, and the fewest queries that are worth one.
-_LOGITS, _LEAST_QUERIES = 1 << 22, 128
+#: Logits of a block of queries, over all heads, which stay in the cache; and the fewest queries that are worth one.
+_LOGITS, _LEAST_QUERIES = 1 << 23, 128
 
 
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, keys: int) -> Tensor:

@@ -42,7 +42,6 @@ def write_graphs(
         The manifest's entries.
     """
     import onnx
-    import onnx_ir
 
     with SharedWeights(folder, WEIGHTS) as weights:
         for spec in specs:
@@ -50,8 +49,7 @@ def write_graphs(
             model = build_graph(spec, network)
             if frames is not None and spec.name == _QUANTISED:
                 model = quantised(model, frames, network.config.input_size)
-            weights.take(model)
-            onnx.save(onnx_ir.to_proto(model), folder / f"{spec.name}.onnx")
+            weights.write(model, folder / f"{spec.name}.onnx")
     records = {}
     for spec in specs:
         path = folder / f"{spec.name}.onnx"

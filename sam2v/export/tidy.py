@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from sam2v.export.calls import ONE_OR_ROWS, ROWS, CallSpec, Port
+
+#: What torch's names of weights begin with.
+_PREFIX = "network."
 
 
 def tidy(model: Any, spec: CallSpec) -> None:
@@ -24,19 +29,26 @@ def tidy(model: Any, spec: CallSpec) -> None:
         for value, port in zip(values, ports, strict=True):
             _declare(value, port)
     _count_rows(graph)
-    _fold(graph)
+    for node in list(graph):
+        if node.op_type in ("Transpose", "Cast"):
+            _fold(graph, node)
+        elif node.op_type == "Pad":
+            _drop_empty(graph, node)
+        elif node.op_type == "Erf":
+            _reorder_gelu(node)
     for run in (common.CommonSubexpressionEliminationPass(), common.RemoveUnusedNodesPass()):
         run(model)
-    for name in [name for name, value in graph.initializers.items() if not value.uses()]:
-        del graph.initializers[name]
     model.producer_name, model.producer_version, model.doc_string = "sam2v", None, None
-    model.graph.name = spec.name
+    graph.name = spec.name
     _forget(model)
 
 
 def _fix_shape(graph: Any, node: Any) -> None:
     """Give a Reshape a constant shape: sides that stay are 0, and the one that is left is -1. A row of features may
     then stand for as many as there are."""
+    import onnx_ir as ir
+
+    node.attributes.pop("allowzero", None)  # 0 is a side that stays; none is empty in itself
     before, after = node.inputs[0].shape, node.outputs[0].shape
     if after is None or node.inputs[1].const_value is not None:
         return
@@ -45,19 +57,15 @@ def _fix_shape(graph: Any, node: Any) -> None:
         if isinstance(side, int):
             shape.append(side)
         else:
-            stays = before is not None and i < len(before) and before[i] == side and -1 not in shape
-            rest = [s for s in after[i + 1 :] if not isinstance(s, int)]
-            shape.append(0 if stays and (rest or i == 0) else -1)
+            stays = before is not None and i < len(before) and before[i] == side
+            others = any(not isinstance(other, int) for other in after[i + 1 :])
+            shape.append(0 if stays and (others or i == 0) and -1 not in shape else -1)
     if shape.count(-1) > 1:
         return
-    import numpy as np
-    import onnx_ir as ir
-
     name = f"{node.outputs[0].name}_shape"
     value = ir.Value(name=name, const_value=ir.tensor(np.array(shape, np.int64), name=name))
     graph.register_initializer(value)
     node.replace_input_with(1, value)
-    node.attributes.pop("allowzero", None)  # a side of 0 is one that stays
 
 
 def _count_rows(graph: Any) -> None:
@@ -71,24 +79,47 @@ def _count_rows(graph: Any) -> None:
                     node.replace_input_with(index, every[0])
 
 
-def _fold(graph: Any) -> None:
+def _fold(graph: Any, node: Any) -> None:
     """Transpose and convert weights once; torch's exporter leaves large ones to whoever loads the graph."""
     import onnx_ir as ir
 
-    for node in list(graph):
-        source = node.inputs[0] if node.op_type in ("Transpose", "Cast") else None
-        if source is None or source.const_value is None or not source.is_initializer():
-            continue
-        array = source.const_value.numpy()
-        if node.op_type == "Transpose":
-            array = array.transpose(node.attributes["perm"].as_ints())
-        else:
-            array = array.astype(ir.DataType(node.attributes["to"].as_int()).numpy())
-        name = f"{node.outputs[0].name}_folded"
-        folded = ir.Value(name=name, const_value=ir.tensor(array.copy(), name=name))
-        graph.register_initializer(folded)
-        ir.convenience.replace_all_uses_with(node.outputs[0], folded)
+    source = node.inputs[0]
+    if source.const_value is None or not source.is_initializer():
+        return
+    array = source.const_value.numpy()
+    if node.op_type == "Transpose":
+        array = array.transpose(node.attributes["perm"].as_ints())
+    else:
+        array = array.astype(ir.DataType(node.attributes["to"].as_int()).numpy())
+    name = f"{node.outputs[0].name}_folded"
+    folded = ir.Value(name=name, const_value=ir.tensor(array.copy(), name=name))
+    graph.register_initializer(folded)
+    ir.convenience.replace_all_uses_with(node.outputs[0], folded)
+    graph.remove(node, safe=True)
+
+
+def _drop_empty(graph: Any, node: Any) -> None:
+    """Drop a Pad of nothing: windows that fit."""
+    import onnx_ir as ir
+
+    pads = node.inputs[1].const_value
+    if pads is not None and not pads.numpy().any():
+        ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])
         graph.remove(node, safe=True)
+
+
+def _reorder_gelu(erf: Any) -> None:
+    """x (half (1 + erf)) as half (x (1 + erf)): the form in which runtimes know a GELU and compute it at once."""
+    (add, _), *_ = erf.outputs[0].uses()
+    (halved, index), *_ = add.outputs[0].uses()
+    (product, _), *_ = halved.outputs[0].uses()
+    half = halved.inputs[1 - index]
+    if [n.op_type for n in (add, halved, product)] != ["Add", "Mul", "Mul"] or half.const_value is None:
+        return
+    x = next(value for value in product.inputs if value is not halved.outputs[0])
+    for node, inputs in ((halved, (x, add.outputs[0])), (product, (halved.outputs[0], half))):
+        for i, value in enumerate(inputs):
+            node.replace_input_with(i, value)
 
 
 def _declare(value: Any, port: Port) -> None:
@@ -99,16 +130,18 @@ def _declare(value: Any, port: Port) -> None:
 
 
 def _forget(model: Any) -> None:
-    """Drop where nodes came from, and shapes in between, which are those of the trace."""
-    ends = {*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()}
-    model.metadata_props.clear()
-    model.graph.metadata_props.clear()
-    for node in model.graph:
-        node.metadata_props.clear()
+    """Drop where nodes came from, shapes in between, which are those of the trace, and weights that nothing uses."""
+    graph = model.graph
+    for name in [name for name, value in graph.initializers.items() if not value.uses()]:
+        del graph.initializers[name]
+    for value in list(graph.initializers.values()):
+        value.name = value.name.removeprefix(_PREFIX)
+    ends = {*graph.inputs, *graph.outputs, *graph.initializers.values()}
+    for held in (model, graph, *graph, *ends):
+        held.metadata_props.clear()
+    for node in graph:
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
             if value not in ends:
                 value.shape = value.type = None
-    for value in ends:
-        value.metadata_props.clear()

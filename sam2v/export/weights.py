@@ -13,7 +13,7 @@ _ALIGN = 64
 
 
 class SharedWeights:
-    """Collects tensors; whoever comes a second time is found again by its bytes.
+    """Collects tensors; one that comes a second time is found again by its bytes.
 
     Args:
         folder: of the graphs. name: of the file.
@@ -32,8 +32,9 @@ class SharedWeights:
         assert self._file is not None
         self._file.close()
 
-    def take(self, model: Any) -> None:
-        """Move the weights of an `onnx_ir.Model` into the file."""
+    def write(self, model: Any, path: Path) -> None:
+        """Write an `onnx_ir.Model`, with its weights in the file."""
+        import onnx
         import onnx_ir as ir
 
         for value in model.graph.initializers.values():
@@ -43,6 +44,9 @@ class SharedWeights:
                 continue
             place = (self.name, self._place(tensor.tobytes()), tensor.nbytes, tensor.dtype)
             value.const_value = ir.ExternalTensor(*place, shape=tensor.shape, name=value.name, base_dir=self.folder)
+        proto = ir.to_proto(model)
+        del proto.graph.value_info[:]  # of weights, which say it themselves
+        onnx.save(proto, path)
 
     def _place(self, data: bytes) -> int:
         assert self._file is not None
