@@ -41,7 +41,10 @@ def test_prompts(
         for a, b in zip(ours, theirs, strict=True):
             assert a.shape == b.shape and a.dtype == b.dtype
             np.testing.assert_allclose(a, b, atol=LOGITS, rtol=0)
-        assert ours.result.to_coco_rle() == theirs.result.to_coco_rle()
+        both, any_of = (
+            op(ours.result.binary(), theirs.result.binary()).sum() for op in (np.logical_and, np.logical_or)
+        )
+        assert both >= 0.999 * any_of
 
 
 def test_several_pictures(
