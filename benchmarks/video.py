@@ -56,7 +56,7 @@ from benchmarks.programs import (
 )
 from benchmarks.report import Agreement, Bars, short, write_results
 from benchmarks.turns import Company, ProgramError, Worker, company, resident
-from sam2v.model.network import ABSENT_LOGIT
+from sam2v.model.offered import ABSENT_LOGIT
 
 #: Frames until the bank holds seven memories and a frame has read them all: the clicked one and seven tracked ones.
 WARM = 8

@@ -140,7 +140,7 @@ def load_model_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -
     path = _find_model_file(name_or_path)
     config = read_typed_section(path, "model", ModelConfig, overrides)
     config.name = config.name or path.name.removesuffix(".yaml")
-    _check(config)
+    check_config(config)
     return config
 
 
@@ -287,7 +287,8 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def _check(config: ModelConfig) -> None:
+def check_config(config: ModelConfig) -> None:
+    """Raise ValueError, naming key and value, for a value that no network can have."""
     for key, holds, accepted in _RULES:
         if not holds(config):
             raise ValueError(f"model.{key}={attrgetter(key)(config)!r}: must be {accepted}")

@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "sam2v"
 
 LAYERS = (  # a part may import from the layers above its own in this list
-    ("closing", "files", "lazy", "options", "paths"),
+    ("arrays", "closing", "files", "lazy", "options", "paths"),
     ("config",),
     ("nn", "masks", "video", "jobs"),
     ("model", "output"),
     ("memory", "backends"),
     ("weights", "tracking"),
-    ("predict", "data"),
-    ("automatic", "effects"),
+    ("predict", "data", "export"),
+    ("automatic", "effects", "runtime"),
     ("evaluation", "compat"),
     ("training",),  # validates with evaluation's metrics
     ("data_engine",),
@@ -49,6 +49,9 @@ HEAVY = (
     "cv2",
     "huggingface_hub",
     "sqlalchemy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
 )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sam2v.automatic.options import MaskOptions, checked_points
-from sam2v.backends.base import Backend
+from sam2v.backends.batched import BatchedCalls
 from sam2v.masks.boxes import mask_to_box
 from sam2v.masks.logits import packed
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
@@ -77,7 +77,7 @@ class Proposals:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def propose(backend: Backend, features: ImageFeatures, points: Any, options: MaskOptions) -> Proposals:
+def propose(backend: BatchedCalls, features: ImageFeatures, points: Any, options: MaskOptions) -> Proposals:
     """The masks of an image that are good, stable and distinct, best first.
 
     Stability and boxes are taken at low resolution. About 256 masks beyond those returned are held at a time: of so
@@ -105,7 +105,9 @@ def propose(backend: Backend, features: ImageFeatures, points: Any, options: Mas
     return kept.distinct(options.box_nms_thresh)
 
 
-def decode_points(backend: Backend, features: ImageFeatures, points: Any, options: MaskOptions) -> Iterator[Proposals]:
+def decode_points(
+    backend: BatchedCalls, features: ImageFeatures, points: Any, options: MaskOptions
+) -> Iterator[Proposals]:
     """The masks at points whose predicted IoU is good enough, batch by batch of points; arguments as `propose`."""
     places = torch.from_numpy(checked_points(points, "points"))
     conditioned = backend.without_memory(features)
@@ -137,7 +139,7 @@ def stability(logits: Tensor, offset: float) -> Tensor:
 
 
 def _decode(
-    backend: Backend, features: ImageFeatures, conditioned: Tensor, points: Tensor, options: MaskOptions
+    backend: BatchedCalls, features: ImageFeatures, conditioned: Tensor, points: Tensor, options: MaskOptions
 ) -> Proposals:
     """Decode P points."""
     prompts = _prompts(points, features)
@@ -156,7 +158,7 @@ def _decode(
 
 
 def _refined(
-    backend: Backend,
+    backend: BatchedCalls,
     features: ImageFeatures,
     conditioned: Tensor,
     points: Tensor,

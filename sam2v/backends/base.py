@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sam2v.backends.batched import BatchedCalls
 from sam2v.backends.cpu import CPU_KINDS
 from sam2v.backends.joined import JOINED_KINDS
 from sam2v.backends.stand_in import Kinds, stand_in
 from sam2v.config import ModelConfig
+from sam2v.model.checksum import weights_checksum
 from sam2v.model.network import Sam2Network
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
-
-#: Bytes that a call of many rows may hold at a time, on the CPU and on other devices; and how many tensors as large as
-#: a row's features it holds for every row.
-_CPU_BYTES, _DEVICE_BYTES, _HELD = 1 << 30, 4 << 30, 24
-#: Fewer at a time where the CPU decodes prompts, whose tensors are large and used once: with 3 rows of 64 x 64 x 256
-#: features they took two thirds of the time that 10 took.
-_CPU_DECODE_BYTES = 288 << 20
 
 
 def kinds_for(device: torch.device) -> Kinds:
@@ -28,7 +22,7 @@ def kinds_for(device: torch.device) -> Kinds:
     return CPU_KINDS if device.type == "cpu" else JOINED_KINDS
 
 
-class Backend:
+class Backend(BatchedCalls):
     """The network's calls as they are computed in use: without gradients, and with constants and weights prepared once.
 
     The network itself stays as it is. When it was moved, converted or given other weights, they are prepared anew.
@@ -43,6 +37,11 @@ class Backend:
         self._weights: list[Tensor] = []
 
     @property
+    def image_only(self) -> bool:  # type: ignore[override]
+        """Whether the network's weights came without the modules for tracking."""
+        return self.network.image_only
+
+    @property
     def config(self) -> ModelConfig:
         """The network's sizes."""
         return self.network.config
@@ -53,9 +52,29 @@ class Backend:
         return self.network.device
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether that is the CPU."""
+        return self.device.type == "cpu"
+
+    @property
     def dtype(self) -> torch.dtype:
         """What images are encoded and memories are kept in."""
         return self.network.dtype
+
+    @property
+    def precision(self) -> str:
+        """The name of `dtype`."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def no_obj_ptr(self) -> Tensor:
+        """The pointer of an object that is not there, 1 x C."""
+        return self.network.no_obj_ptr.detach()
+
+    @property
+    def model(self) -> Sam2Network:
+        """The network."""
+        return self.network
 
     @property
     def calls(self) -> Sam2Network:
@@ -67,85 +86,19 @@ class Backend:
             self._prepared = prepared
         return prepared[1]
 
+    def checksum(self) -> str:
+        """Tells the network's weights from others."""
+        return weights_checksum(self.network)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Without gradients."""
+        return torch.no_grad()
+
     def _state(self) -> tuple[Any, ...]:
         """What changes when the network is moved, converted or given other weights."""
         sample = (self.network.no_obj_ptr, self.network.memory_encoder.out_proj.weight)
         versions = sum(p._version for p in self._weights)
         return (*map(id, sample), self.device, self.dtype, versions)
-
-    @torch.no_grad()
-    def encode_image(self, images: Tensor) -> ImageFeatures:
-        """See `Sam2Network.encode_image`."""
-        return self.calls.encode_image(images)
-
-    @torch.no_grad()
-    def without_memory(self, features: ImageFeatures) -> Tensor:
-        """See `Sam2Network.without_memory`."""
-        return self.calls.without_memory(features)
-
-    @torch.no_grad()
-    def read_memory(self, features: ImageFeatures, memory: Sequence[TokenGroup]) -> Tensor:
-        """See `Sam2Network.read_memory`."""
-
-        def read(rows: slice) -> Tensor:
-            some = [TokenGroup(*_some(group, rows)) for group in memory]
-            return self.calls.read_memory(ImageFeatures(*_some(features, rows)), some)
-
-        return _joined(self._in_parts(read, len(memory[0].tokens), features))
-
-    @torch.no_grad()
-    def decode_prompts(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
-    ) -> Prediction:
-        """See `Sam2Network.decode_prompts`."""
-
-        def decode(rows: slice) -> Prediction:
-            level, some = ImageFeatures(*_some(features, rows)), Prompts(*_some(prompts, rows))
-            (read,) = _some([conditioned], rows)
-            return self.calls.decode_prompts(level, read, some, wanted)
-
-        parts = self._in_parts(decode, len(prompts.coords), features, _CPU_DECODE_BYTES)
-        return Prediction(*map(_joined, zip(*parts, strict=True)))
-
-    @torch.no_grad()
-    def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Sam2Network.point_to_mask`."""
-
-        def point(rows: slice) -> tuple[Tensor, Tensor]:
-            return self.calls.point_to_mask(ImageFeatures(*_some(features, rows)), mask[rows])
-
-        pointers, scores = zip(*self._in_parts(point, len(mask), features), strict=True)
-        return _joined(pointers), _joined(scores)
-
-    @torch.no_grad()
-    def write_memory(
-        self, features: ImageFeatures, masks: Tensor, object_score: Tensor, binarize: bool | Tensor = False
-    ) -> Tensor:
-        """See `Sam2Network.write_memory`."""
-
-        def write(rows: slice) -> Tensor:
-            some = _some([masks, object_score, binarize], rows)
-            return self.calls.write_memory(ImageFeatures(*_some(features, rows)), *some)
-
-        return _joined(self._in_parts(write, len(masks), features))
-
-    def _in_parts(
-        self, call: Callable[[slice], Any], rows: int, features: ImageFeatures, on_cpu: int | None = None
-    ) -> list[Any]:
-        """A call's answers for some rows after the others: what it holds in between stays bounded."""
-        each = _HELD * features.stride16[0].numel() * features.stride16.element_size()
-        most = max(1, ((on_cpu or _CPU_BYTES) if self.device.type == "cpu" else _DEVICE_BYTES) // each)
-        return [call(slice(start, start + most)) for start in range(0, max(1, rows), most)]
-
-
-def _some(parts: Iterable[Any], rows: slice) -> list[Any]:
-    """Some rows of tensors; what is one for all rows, and what is no tensor, stays."""
-    return [part[rows] if isinstance(part, Tensor) and len(part) > 1 else part for part in parts]
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Rows one after the other."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def backend_for(model: Sam2Network | Backend) -> Backend:

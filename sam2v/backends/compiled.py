@@ -17,8 +17,7 @@ from torch import Tensor
 
 from sam2v.backends.base import Backend
 from sam2v.model.network import Sam2Network
-from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 Call = Literal["encode_image", "read_memory", "decode_prompts", "write_memory"]
 #: In the order of a frame.

@@ -8,7 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.options import add_model_arguments, box, check_mask_size, click, few, load_model_from
+from sam2v.cli.options import (
+    add_model_arguments,
+    add_runtime_arguments,
+    box,
+    check_mask_size,
+    click,
+    export_from,
+    few,
+    load_model_from,
+)
 from sam2v.files import user_path, whole_file, write_text
 
 DESCRIPTION = "Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores."
@@ -23,12 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--single", action="store_true", help="one mask per prompt instead of three")
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="where the results go")
     add_model_arguments(parser)
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment and write."""
     import numpy as np
 
+    from sam2v.arrays import host_of, on_device
     from sam2v.masks.png import write_binary
     from sam2v.predict.image import ImagePredictor
     from sam2v.tracking.prompts import mask_prompt
@@ -41,10 +52,13 @@ def run(args: argparse.Namespace) -> int:
     size = (image.shape[0], image.shape[1])
     mask = _mask_prompt(args, size)
     _check_prompts(points, labels, boxes, size)
-    predictor = ImagePredictor(load_model_from(args))
+    exported = export_from(args)
+    predictor = ImagePredictor(load_model_from(args) if exported is None else exported)
     logits = None
     if mask is not None:
-        logits = given_logits(mask_prompt(mask, predictor.model.config.input_size).plane()[None, None])[0]
+        host = host_of(predictor.device)
+        plane = mask_prompt(mask, predictor.model.config.input_size, host).plane()
+        logits = given_logits(on_device(plane[None, None], host))[0]
     predictor.set_image(image)
     answer = predictor.predict(
         point_coords=points or None,

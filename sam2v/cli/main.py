@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "edit": "blur, cut out, erase, ... tracked objects and the background",
     "annotate": "point, see, correct, edit and export in a browser",
     "data-engine": "turn videos into a data set, by people and models together",
+    "export": "export a model as ONNX graphs or programs of torch.export",
     "eval": "measure tracking quality on a data set",
     "train": "train or fine-tune a model",
     "download": "fetch released weights",

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sam2v.files import user_path
 
 if TYPE_CHECKING:
     import numpy as np
 
     from sam2v.model.network import Sam2Network
+    from sam2v.runtime.model import ExportedModel
+
+
+#: What `add_model_arguments`' arguments are when nobody gives them.
+_MODEL_DEFAULTS: dict[str, Any] = {
+    "model": "sam2v_nano",
+    "checkpoint": "auto",
+    "device": None,
+    "dtype": None,
+    "override": [],
+    "fast": False,
+}
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, its weights, where and how precisely it runs."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model", default="sam2v_nano", metavar="NAME", help="see 'sam2v models' (default: %(default)s)"
+        "--model", default=_MODEL_DEFAULTS["model"], metavar="NAME", help="see 'sam2v models' (default: %(default)s)"
     )
     group.add_argument("--checkpoint", default="auto", metavar="FILE", help="weights: a file, an address, or auto")
     group.add_argument("--device", metavar="DEVICE", help="cuda, mps or cpu (default: the best there is)")
@@ -31,9 +45,47 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fast", action="store_true", help="track faster, approximately: read memories at half size")
 
 
+def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
+    """An exported model in the place of a network, and how it runs."""
+    group = parser.add_argument_group("exported model", "runs on onnxruntime, without torch (see 'sam2v export')")
+    group.add_argument("--runtime", type=user_path, metavar="DIR", help="use this exported model")
+    group.add_argument("--provider", metavar="NAME", help="CPU, CUDA, CoreML, OpenVINO or DirectML (default: CPU)")
+    group.add_argument("--threads", type=int, metavar="N", help="threads of the CPU (default: all cores)")
+
+
+def export_from(args: argparse.Namespace) -> ExportedModel | None:
+    """The exported model that `add_runtime_arguments`' arguments name; None where they name none.
+
+    Raises:
+        ValueError: they do not go together with `add_model_arguments`' arguments, or with each other.
+    """
+    if args.runtime is None:
+        for name in ("provider", "threads"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name} is about an exported model: it needs --runtime DIR")
+        return None
+    for name, default in _MODEL_DEFAULTS.items():
+        if getattr(args, name) != default:
+            raise ValueError(f"--{name} does not go with --runtime: an exported model is what it was exported as")
+    from sam2v.runtime.model import load_export
+
+    return load_export(args.runtime, args.provider or "CPU", args.threads)
+
+
 def load_model_from(args: argparse.Namespace) -> Sam2Network:
-    """The model that `add_model_arguments`' arguments name."""
-    from sam2v.weights.load import load_model
+    """The model that `add_model_arguments`' arguments name.
+
+    Raises:
+        ImportError: torch is not installed.
+    """
+    try:
+        from sam2v.weights.load import load_model
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            "this needs torch (pip install torch torchvision), or an exported model (--runtime)"
+        ) from None
 
     return load_model(args.model, args.checkpoint, args.device, args.dtype, args.override, fast=args.fast)
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.options import (
     add_aspect_argument,
     add_memory_argument,
     add_model_arguments,
     add_quiet_argument,
+    add_runtime_arguments,
+    export_from,
     load_model_from,
     memory_from,
     no_progress,
 )
 from sam2v.files import user_path
+
+if TYPE_CHECKING:
+    from sam2v.predict.video import VideoPredictor
 
 DESCRIPTION = (
     "Track objects, prompted by clicks, boxes or masks on any frame, through a video. "
@@ -75,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--fresh", action="store_true", help="start over, forgetting an earlier run in DIR")
     add_quiet_argument(output)
     add_model_arguments(parser)
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     from sam2v.cli.prompts import classes_of, gather_prompts, imported_prompts, object_files
     from sam2v.cli.track_job import Exemplars, TrackJob
     from sam2v.output.writers import checked_formats
-    from sam2v.predict.video import Direction, VideoPredictor
+    from sam2v.predict.video import Direction
+    from sam2v.tracking.options import VideoOptions
 
     formats = checked_formats(args.format)
     if args.fps is not None and not 0.001 <= args.fps < math.inf:
@@ -101,16 +109,24 @@ def run(args: argparse.Namespace) -> int:
     memory = memory_from(args)
     if args.frames_per_encoding < 1:
         raise ValueError(f"--frames-per-encoding must be at least 1, got {args.frames_per_encoding}")
-    predictor = VideoPredictor(
-        load_model_from(args),
-        policy=memory,
-        frames_per_encoding=args.frames_per_encoding,
-        non_overlap_masks=args.non_overlap,
-        fill_hole_area=args.fill_holes,
-        keep_aspect=args.keep_aspect,
+    options = VideoOptions(
+        non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes, keep_aspect=args.keep_aspect
     )
+    predictor = _predictor(args, policy=memory, frames_per_encoding=args.frames_per_encoding, options=options)
     direction: Direction = "both" if args.both else "reverse" if args.reverse else "forward"
     span = (direction, args.start, args.max_frames)
     job = TrackJob(predictor, args.video, prompts, *span, args.out, formats, exemplars, classes)
     job.run(fps=args.fps, fresh=args.fresh, no_progress=no_progress(args))
     return 0
+
+
+def _predictor(args: argparse.Namespace, **options: Any) -> VideoPredictor:
+    """A predictor of a network, or of an exported model."""
+    exported = export_from(args)
+    if exported is not None:
+        from sam2v.runtime.predictors import VideoPredictor as ExportedVideoPredictor
+
+        return ExportedVideoPredictor(exported, **options)
+    from sam2v.predict.video import VideoPredictor
+
+    return VideoPredictor(load_model_from(args), **options)

@@ -8,12 +8,10 @@ y + 1).
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
 import numpy as np
-import torch
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+from sam2v.arrays import Array, device_of, floats, is_on_host, namespace, on_device, to_numpy
+
 Box = tuple[float, float, float, float]
 
 
@@ -32,13 +30,16 @@ def mask_to_box(masks: Array) -> Array:
     """
     if masks.ndim != 3:
         raise ValueError(f"masks are N x H x W, got shape {tuple(masks.shape)}")
-    columns, rows = _hit(masks)
-    (x0, x1), (y0, y1) = _extent(columns), _extent(rows)
-    boxes = torch.stack([x0, y0, x1, y1], dim=1).float()
-    return boxes if isinstance(masks, torch.Tensor) else boxes.numpy()
+    if not namespace(masks).isdtype(masks.dtype, ("bool", "integral")):
+        raise TypeError(f"masks are bool or integer, got {masks.dtype}; compare logits with 0 first")
+    given = to_numpy(masks) if is_on_host(masks) else masks
+    xp = namespace(given)
+    bits = given if given.dtype == xp.bool else given != 0
+    (x0, x1), (y0, y1) = (_extent(xp.any(bits, axis=axis)) for axis in (1, 2))
+    return on_device(floats(xp.stack([x0, y0, x1, y1], axis=1)), device_of(masks))
 
 
-def box_prompt(mask: np.ndarray | torch.Tensor) -> Box:
+def box_prompt(mask: Array) -> Box:
     """The box (x0, y0, x1, y1) that prompts for the object of a mask, H x W bool or integer, 0 is background.
 
     It reaches from the outer edge of the first column and row to that of the last, so that it has an area even around a
@@ -51,8 +52,7 @@ def box_prompt(mask: np.ndarray | torch.Tensor) -> Box:
         raise ValueError(f"a mask is H x W, got shape {tuple(mask.shape)}")
     if not mask.any():
         raise ValueError("an empty mask has no box")
-    masks: Any = mask[None]
-    x0, y0, x1, y1 = mask_to_box(masks)[0].tolist()
+    x0, y0, x1, y1 = mask_to_box(mask[None])[0].tolist()
     return x0, y0, x1 + 1, y1 + 1
 
 
@@ -67,27 +67,15 @@ def box_covered(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return _common_area(boxes, others) / np.maximum(_areas(boxes)[:, None], 1e-12)
 
 
-def _hit(masks: np.ndarray | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which columns (N x W) and rows (N x H) of masks hold something, as 0 and 1 in uint8: bytes reduce fastest."""
-    if isinstance(masks, np.ndarray):
-        if masks.dtype.kind not in "bui":
-            raise TypeError(f"masks are bool or integer, got {masks.dtype}; compare logits with 0 first")
-        columns, rows = (torch.from_numpy(masks.any(axis=axis)).view(torch.uint8) for axis in (1, 2))
-        return columns, rows
-    if masks.is_floating_point() or masks.is_complex():
-        raise TypeError(f"masks are bool or integer, got {masks.dtype}; compare logits with 0 first")
-    bits = (masks if masks.dtype == torch.bool else masks != 0).view(torch.uint8)
-    if bits.numel() == 0:
-        return bits.sum(dim=1, dtype=torch.uint8), bits.sum(dim=2, dtype=torch.uint8)
-    return bits.amax(dim=1), bits.amax(dim=2)
-
-
-def _extent(hit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last 1 in every row of an N x L uint8 tensor of 0 and 1 (0, 0 for a row with none)."""
-    if hit.numel() == 0:
-        return hit.sum(dim=1), hit.sum(dim=1)
-    last = hit.shape[1] - 1 - hit.flip(1).argmax(dim=1)
-    return hit.argmax(dim=1), last * hit.amax(dim=1)
+def _extent(hit: Array) -> tuple[Array, Array]:
+    """First and last of what is set in every row of N x L booleans (0, 0 for a row with none)."""
+    xp = namespace(hit)
+    if 0 in hit.shape:
+        nothing = xp.zeros(hit.shape[0], dtype=xp.int64, device=device_of(hit))
+        return nothing, nothing
+    bits = xp.astype(hit, xp.uint8)
+    last = hit.shape[1] - 1 - xp.argmax(xp.flip(bits, axis=1), axis=1)
+    return xp.argmax(bits, axis=1), last * xp.max(bits, axis=1)
 
 
 def _common_area(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

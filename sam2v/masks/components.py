@@ -7,10 +7,23 @@ the pointers. The number of rounds grows with the logarithm of the number of run
 number of pixels.
 """
 
-import torch
+from __future__ import annotations
+
+import math
+
+from sam2v.arrays import (
+    Array,
+    device_of,
+    is_on_host,
+    namespace,
+    on_device,
+    scatter_add,
+    scatter_least,
+    to_numpy,
+)
 
 
-def label_components(mask: torch.Tensor) -> torch.Tensor:
+def label_components(mask: Array) -> Array:
     """Label the 8-connected components of each mask.
 
     Args:
@@ -25,16 +38,17 @@ def label_components(mask: torch.Tensor) -> torch.Tensor:
         ValueError: fewer than two dimensions.
     """
     flat = _as_batch(mask)
+    xp = namespace(flat)
     start, length, root = _runs(flat)
-    is_root = root == torch.arange(len(root), device=root.device)
-    number = is_root.cumsum(0)  # roots come in raster order, mask after mask
-    mask_of_run = start // max(flat[0].numel() if len(flat) else 1, 1)
-    per_mask = torch.bincount(mask_of_run[is_root], minlength=len(flat))
-    before = per_mask.cumsum(0) - per_mask  # components of the masks in front
-    return _paint(flat, start, length, number[root] - before[mask_of_run]).reshape(mask.shape).to(mask.device)
+    is_root = root == xp.arange(root.shape[0], device=device_of(root))
+    number = xp.cumulative_sum(xp.astype(is_root, xp.int64))  # roots come in raster order, mask after mask
+    mask_of_run = start // max(math.prod(flat.shape[1:]), 1)
+    per_mask = scatter_add(flat.shape[0], mask_of_run, xp.astype(is_root, xp.int64))
+    before = xp.cumulative_sum(per_mask) - per_mask  # components of the masks in front
+    return _painted(mask, flat, start, length, number[root] - before[mask_of_run])
 
 
-def component_areas(mask: torch.Tensor) -> torch.Tensor:
+def component_areas(mask: Array) -> Array:
     """Give every foreground pixel the area, in pixels, of its 8-connected component; background gets 0.
 
     Args:
@@ -45,10 +59,10 @@ def component_areas(mask: torch.Tensor) -> torch.Tensor:
     """
     flat = _as_batch(mask)
     start, length, root = _runs(flat)
-    return _paint(flat, start, length, _area_of_root(length, root)[root]).reshape(mask.shape).to(mask.device)
+    return _painted(mask, flat, start, length, _area_of_root(length, root)[root])
 
 
-def fill_holes(logits: torch.Tensor, max_area: int, value: float = 0.1) -> torch.Tensor:
+def fill_holes(logits: Array, max_area: int, value: float = 0.1) -> Array:
     """Turn small background components into object.
 
     Args:
@@ -58,12 +72,12 @@ def fill_holes(logits: torch.Tensor, max_area: int, value: float = 0.1) -> torch
         value: the logit that filled pixels get.
 
     Returns:
-        New logits, same shape and dtype (the same tensor when there is nothing to do).
+        New logits, same shape and dtype (the same array when there is nothing to do).
     """
     return replace_small(logits, logits <= 0, max_area, value) if max_area > 0 else logits
 
 
-def remove_specks(logits: torch.Tensor, max_area: int, value: float = -0.1) -> torch.Tensor:
+def remove_specks(logits: Array, max_area: int, value: float = -0.1) -> Array:
     """Turn small object components into background: `fill_holes` with the roles exchanged.
 
     Args:
@@ -74,138 +88,124 @@ def remove_specks(logits: torch.Tensor, max_area: int, value: float = -0.1) -> t
     return replace_small(logits, logits > 0, max_area, value) if max_area > 0 else logits
 
 
-def replace_small(logits: torch.Tensor, mask: torch.Tensor, max_area: int, value: float) -> torch.Tensor:
+def replace_small(logits: Array, mask: Array, max_area: int, value: float) -> Array:
     """Give the pixels of small components another logit.
 
     Args:
         logits: N x 1 x h x w.
         mask: N x 1 x h x w bool; its 8-connected components of at most `max_area` pixels are replaced by `value`.
     """
-    if logits.device.type == "cpu":
+    if is_on_host(logits):
         return _replace_runs(logits, mask, max_area, value)
-    return torch.where(small_components(mask, max_area), value, logits)
+    from sam2v.masks.small_components import small_components
+
+    return namespace(logits).where(small_components(mask, max_area), value, logits)
 
 
-def small_components(mask: torch.Tensor, max_area: int) -> torch.Tensor:
-    """Pixels of the 8-connected components of at most `max_area` pixels, N x 1 x h x w bool.
-
-    Every operation has a shape that is known beforehand and nothing is read on the host, so that a GPU's queue never
-    runs dry. A component that small is filled by its largest pixel number within `max_area` steps; pieces of larger
-    ones, which may not be, border on pixels with another number.
-    """
-    flat = mask.flatten(1)
-    number = torch.arange(1, flat.shape[1] + 1, dtype=torch.float32, device=mask.device).view(1, 1, *mask.shape[-2:])
-    nothing = torch.zeros((), device=mask.device)
-    label = torch.where(mask, number, nothing)
-    for _ in range(max_area):
-        label = torch.where(mask, _largest_around(label), nothing)
-    least = -_largest_around(torch.where(mask, -label, float("-inf")))
-    border = mask & ((_largest_around(label) != label) | (least != label))
-    index = label.flatten(1).long()
-    zeros = torch.zeros(len(flat), flat.shape[1] + 1, dtype=torch.int32, device=mask.device)
-    area = zeros.scatter_add(1, index, flat.int())
-    open_ends = zeros.scatter_add(1, index, border.flatten(1).int())
-    closed = (area <= max_area) & (open_ends == 0)
-    return closed.gather(1, index).view_as(mask) & mask
-
-
-def _largest_around(values: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.max_pool2d(values, 3, stride=1, padding=1)
-
-
-def _replace_runs(logits: torch.Tensor, mask: torch.Tensor, max_area: int, value: float) -> torch.Tensor:
+def _replace_runs(logits: Array, mask: Array, max_area: int, value: float) -> Array:
+    xp = namespace(logits)
     start, length, root = _runs(_as_batch(mask))
     small = (_area_of_root(length, root) <= max_area)[root]
-    changed = logits.flatten().clone()
-    changed[_pixels(start[small], length[small]).to(logits.device)] = value
-    return changed.reshape(logits.shape)
+    changed = xp.asarray(xp.reshape(logits, (-1,)), copy=True)
+    changed[on_device(_pixels(start[small], length[small]), device_of(logits))] = value
+    return xp.reshape(changed, logits.shape)
 
 
-def _as_batch(mask: torch.Tensor) -> torch.Tensor:
-    if not isinstance(mask, torch.Tensor) or mask.dim() < 2:
-        got = f"shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
-        raise ValueError(f"mask must be a tensor of shape ... x H x W, got {got}")
-    # scatter and search of integers are complete on these devices only; elsewhere the mask is labelled on
-    # the CPU
-    here = mask if mask.device.type in ("cpu", "cuda") else mask.cpu()
-    return here.bool().reshape(mask.shape[:-2].numel(), *mask.shape[-2:])
+def _as_batch(mask: Array) -> Array:
+    """N x H x W booleans: NumPy's, which are three times as fast as tensors here, but for those of a device that can
+    scatter and search integers."""
+    try:
+        shape = tuple(namespace(mask).asarray(mask).shape)
+    except TypeError:
+        raise ValueError(f"mask must be an array of shape ... x H x W, got {type(mask).__name__}") from None
+    if len(shape) < 2:
+        raise ValueError(f"mask must be an array of shape ... x H x W, got shape {shape}")
+    if is_on_host(mask) or mask.device.type != "cuda":
+        mask = to_numpy(mask)
+    xp = namespace(mask)
+    return xp.reshape(xp.astype(mask, xp.bool, copy=False), (math.prod(shape[:-2]), *shape[-2:]))
 
 
-def _runs(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _runs(mask: Array) -> tuple[Array, Array, Array]:
     """Cut N x H x W masks into R horizontal runs, in raster order, and join those that touch.
 
     Returns the flat index of each run's first pixel, its length, and its root: the smallest run of its
     component.
     """
-    first, last = mask.clone(), mask.clone()
+    xp = namespace(mask)
+    first, last = xp.asarray(mask, copy=True), xp.asarray(mask, copy=True)
     first[..., 1:] &= ~mask[..., :-1]
     last[..., :-1] &= ~mask[..., 1:]
     start = _indices(first)
     length = _indices(last) - start + 1
-    upper, lower = _touching(mask)
-    run_of = [torch.searchsorted(start, pixel, right=True) - 1 for pixel in (upper, lower)]
-    return start, length, _join(len(start), *run_of)
+    run_of = [xp.searchsorted(start, pixel, side="right") - 1 for pixel in _touching(mask)]
+    return start, length, _join(start.shape[0], *run_of)
 
 
-def _touching(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _touching(mask: Array) -> tuple[Array, Array]:
     """Flat indices of pixel pairs in neighbouring rows that link two runs: one pair per side or lone
     corner.
     """
-    width = mask.shape[-1]
+    xp, width = namespace(mask), mask.shape[-1]
     above, below = mask[:, :-1], mask[:, 1:]
-    side = torch.zeros_like(mask)  # written at the upper pixel, so that indices are those of the whole batch
+    side = xp.zeros_like(mask)  # written at the upper pixel, so that indices are those of the whole batch
     side[:, :-1] = above & below
-    side[..., 1:] &= ~side[..., :-1]  # of a stretch of common columns the first is enough
-    falling, rising = torch.zeros_like(mask), torch.zeros_like(mask)
+    # of a stretch of common columns the first is enough
+    side[..., 1:] &= ~xp.asarray(side[..., :-1], copy=True)
+    falling, rising = xp.zeros_like(mask), xp.zeros_like(mask)
     # corners count only where no side does the same job: falling = upper pixel left, rising = upper pixel
     # right
     falling[:, :-1, :-1] = above[..., :-1] & below[..., 1:] & ~below[..., :-1] & ~above[..., 1:]
     rising[:, :-1, 1:] = above[..., 1:] & below[..., :-1] & ~below[..., 1:] & ~above[..., :-1]
     at_side, at_falling, at_rising = _indices(side), _indices(falling), _indices(rising)
-    upper = torch.cat([at_side, at_falling, at_rising])
-    lower = torch.cat([at_side + width, at_falling + width + 1, at_rising + width - 1])
+    upper = xp.concat([at_side, at_falling, at_rising])
+    lower = xp.concat([at_side + width, at_falling + width + 1, at_rising + width - 1])
     return upper, lower
 
 
-def _join(num_nodes: int, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def _join(num_nodes: int, a: Array, b: Array) -> Array:
     """Components of a graph with edges (a[i], b[i]): for each node the smallest node it is connected to."""
-    parent = torch.arange(num_nodes, device=a.device)
-    while len(a):
+    xp = namespace(a)
+    parent = xp.arange(num_nodes, device=device_of(a))
+    while a.shape[0]:
         root_a, root_b = parent[a], parent[b]
-        parent.scatter_reduce_(0, torch.maximum(root_a, root_b), torch.minimum(root_a, root_b), "amin")
-        parent = _flatten(parent)
+        parent = _flatten(scatter_least(parent, xp.maximum(root_a, root_b), xp.minimum(root_a, root_b)))
         still_open = parent[a] != parent[b]
         a, b = a[still_open], b[still_open]
     return parent
 
 
-def _flatten(parent: torch.Tensor) -> torch.Tensor:
+def _flatten(parent: Array) -> Array:
     """Let every node point straight at its root."""
+    xp = namespace(parent)
     while True:
         grand = parent[parent]
-        if torch.equal(grand, parent):
+        if xp.all(grand == parent):
             return parent
         parent = grand
 
 
-def _area_of_root(length: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+def _area_of_root(length: Array, root: Array) -> Array:
     """Pixels of each component, at the position of its root run (0 at other runs)."""
-    return torch.zeros_like(length).scatter_add_(0, root, length)
+    return scatter_add(length.shape[0], root, length)
 
 
-def _indices(mask: torch.Tensor) -> torch.Tensor:
-    return mask.flatten().nonzero().squeeze(1)
+def _indices(mask: Array) -> Array:
+    xp = namespace(mask)
+    return xp.nonzero(xp.reshape(mask, (-1,)))[0]
 
 
-def _pixels(start: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+def _pixels(start: Array, length: Array) -> Array:
     """Flat indices of all pixels of the given runs."""
-    offset = length.cumsum(0) - length
-    step = torch.arange(int(length.sum()), device=start.device)
-    return step + (start - offset).repeat_interleave(length)
+    xp = namespace(start)
+    offset = xp.cumulative_sum(length) - length
+    step = xp.arange(int(xp.sum(length)), device=device_of(start))
+    return step + xp.repeat(start - offset, length)
 
 
-def _paint(mask: torch.Tensor, start: torch.Tensor, length: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """An N x H x W int64 image whose runs carry the given values."""
-    image = torch.zeros(mask.numel(), dtype=torch.int64, device=mask.device)
-    image[_pixels(start, length)] = value.repeat_interleave(length)
-    return image.reshape(mask.shape)
+def _painted(like: Array, mask: Array, start: Array, length: Array, value: Array) -> Array:
+    """Runs of N x H x W masks with the given values, int64, in the shape and on the device of an array."""
+    xp = namespace(mask)
+    image = xp.zeros(math.prod(mask.shape), dtype=xp.int64, device=device_of(mask))
+    image[_pixels(start, length)] = xp.repeat(value, length)
+    return on_device(xp.reshape(image, like.shape), device_of(like))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
+from sam2v.arrays import Array, floats, is_on_host, to_numpy
 from sam2v.masks.window import Window, mask_window
 
 
@@ -29,17 +29,14 @@ class MaskCrop(NamedTuple):
         return int(np.count_nonzero(self.mask))
 
 
-def crop_mask(logits: Tensor | np.ndarray) -> MaskCrop | None:
+def crop_mask(logits: Array) -> MaskCrop | None:
     """What an object covers of H x W mask logits; None where it covers nothing."""
-    if isinstance(logits, Tensor):
-        logits = logits.detach().float()
-    if isinstance(logits, Tensor) and logits.device.type == "cpu":
-        logits = logits.numpy()  # which compares three times as fast
-    mask = logits > 0
-    mask = mask if isinstance(mask, np.ndarray) else mask.cpu().numpy()
+    logits = floats(logits)
+    if is_on_host(logits):
+        logits = to_numpy(logits)  # which compares three times as fast
+    mask = to_numpy(logits > 0)
     window = mask_window(mask)
     if window is None:
         return None
     part = logits[window]
-    part = part.copy() if isinstance(part, np.ndarray) else part.cpu().numpy()
-    return MaskCrop(window, mask[window].copy(), part)
+    return MaskCrop(window, mask[window].copy(), part.copy() if isinstance(part, np.ndarray) else to_numpy(part))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
+from sam2v.arrays import Array, device_of, namespace, packed_bits, resized
 from sam2v.masks.components import fill_holes, remove_specks
 from sam2v.masks.overlap import non_overlapping
 
@@ -31,28 +28,26 @@ class Finish:
     filled: float = 0.1
     removed: float = -0.1
 
-    def clean(self, logits: Tensor) -> Tensor:
+    def clean(self, logits: Array) -> Array:
         """N x 1 x h x w logits less the threshold, without small holes and specks."""
         logits = logits - self.threshold if self.threshold else logits
         filled = fill_holes(logits, self.fill_hole_area, self.filled)
         return remove_specks(filled, self.remove_speck_area, self.removed)
 
-    def enlarge(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+    def enlarge(self, logits: Array, size: tuple[int, int]) -> Array:
         """Cleaned N x 1 x h x w logits at `size` = (height, width), straight from low resolution."""
         large = enlarged(logits, size)
         return non_overlapping(large) if self.non_overlap else large
 
 
-def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarged(logits: Array, size: tuple[int, int]) -> Array:
     """N x C x h x w logits at another size, bilinear."""
     if len(logits) == 0:  # interpolation refuses an empty batch
-        return logits.new_zeros(0, logits.shape[1], *size)
-    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        shape = (0, logits.shape[1], *size)
+        return namespace(logits).zeros(shape, dtype=logits.dtype, device=device_of(logits))
+    return resized(logits, size)
 
 
-def packed(masks: Tensor) -> Tensor:
-    """N x H x W booleans as N x ceil(H * W / 8) bytes, eight pixels in each, the first in the highest bit: what
-    `numpy.packbits` makes of each flattened mask."""
-    bits = F.pad(masks.flatten(1).to(torch.uint8), (0, -masks.shape[1:].numel() % 8)).unflatten(1, (-1, 8))
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=masks.device)
-    return (bits * weights).sum(2, dtype=torch.uint8)
+def packed(masks: Array) -> Array:
+    """N x H x W booleans as bytes, see `sam2v.arrays.packed_bits`."""
+    return packed_bits(masks)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
 
+from sam2v.arrays import Array, clamp, device_of, namespace
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import mask_window
 
@@ -14,7 +14,7 @@ from sam2v.masks.window import mask_window
 LABEL_IDS = range(1, 65536)
 
 
-def non_overlapping(logits: torch.Tensor, loser: float = -10.0) -> torch.Tensor:
+def non_overlapping(logits: Array, loser: float = -10.0) -> Array:
     """Keep, at every pixel, only the object with the highest logit.
 
     Args:
@@ -22,13 +22,14 @@ def non_overlapping(logits: torch.Tensor, loser: float = -10.0) -> torch.Tensor:
         loser: the other objects' logits are clamped to at most this value (sigmoid(-10) is 4.5e-5).
 
     Returns:
-        New logits, same shape; with one object or none, the tensor itself.
+        New logits, same shape; with one object or none, the array itself.
     """
     if len(logits) <= 1:
         return logits
-    best = logits.argmax(dim=0, keepdim=True)  # 1 x 1 x H x W
-    rank = torch.arange(len(logits), device=logits.device)[:, None, None, None]
-    return torch.where(best == rank, logits, logits.clamp(max=loser))
+    xp = namespace(logits)
+    best = xp.argmax(logits, axis=0, keepdims=True)  # 1 x 1 x H x W
+    rank = xp.arange(len(logits), device=device_of(logits))[:, None, None, None]
+    return xp.where(best == rank, logits, clamp(logits, high=loser))
 
 
 def check_label_ids(obj_ids: Iterable[int]) -> None:

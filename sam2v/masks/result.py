@@ -9,9 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from sam2v.arrays import Array, Device, device_of, floats, is_torch_array, on_device, to_numpy
 from sam2v.masks.boxes import mask_to_box
 from sam2v.masks.crops import MaskCrop, crop_mask
 from sam2v.masks.draw import draw_crops, to_image
@@ -43,9 +42,9 @@ class MaskletFrame:
         self,
         frame_idx: int,
         obj_ids: Sequence[int],
-        masks: Tensor,
-        iou: Tensor,
-        object_score: Tensor,
+        masks: Array,
+        iou: Array,
+        object_score: Array,
         frame: np.ndarray | None = None,
     ) -> None:
         self.frame_idx, self.obj_ids = frame_idx, list(obj_ids)
@@ -59,9 +58,9 @@ class MaskletFrame:
         cls,
         frame_idx: int,
         obj_ids: Sequence[int],
-        low_res: Tensor,
-        iou: Tensor,
-        object_score: Tensor,
+        low_res: Array,
+        iou: Array,
+        object_score: Array,
         size: tuple[int, int],
         finish: Finish | None = None,
     ) -> MaskletFrame:
@@ -78,17 +77,17 @@ class MaskletFrame:
         return made
 
     @property
-    def device(self) -> torch.device:
-        """Where the masks are made."""
-        return self._raw.device
+    def device(self) -> Device:
+        """Where the masks are made: "cpu" for NumPy's arrays, a `torch.device` for tensors."""
+        return device_of(self._raw)
 
     @cached_property
-    def low_res(self) -> Tensor:
+    def low_res(self) -> Array:
         """N x 1 x h x w float logits before they are enlarged, small holes and specks gone."""
         return self._finish.clean(self._raw)
 
     @cached_property
-    def masks(self) -> Tensor:
+    def masks(self) -> Array:
         """N x 1 x H x W float mask logits at the frame's size; > 0 is object."""
         return self._finish.enlarge(self.low_res, self.size)
 
@@ -97,8 +96,7 @@ class MaskletFrame:
         """What each object covers, None where that is nothing; objects are enlarged one by one, and not kept whole."""
         if self._finish.non_overlap or "masks" in self.__dict__:
             return [crop_mask(mask[0]) for mask in self.masks]
-        rows = self.low_res.split(1) if len(self.low_res) else ()
-        return [crop_mask(self._finish.enlarge(row, self.size)[0, 0]) for row in rows]
+        return [crop_mask(self._finish.enlarge(row[None], self.size)[0, 0]) for row in self.low_res]
 
     @cached_property
     def _binary(self) -> np.ndarray:
@@ -138,15 +136,15 @@ class MaskletFrame:
         unknown = [obj_id for obj_id in obj_ids if obj_id not in rows]
         if unknown:
             raise KeyError(f"unknown object {unknown[0]}; known: {self.obj_ids}")
-        kept = torch.tensor([rows[obj_id] for obj_id in obj_ids], dtype=torch.long, device=self._raw.device)
-        parts = (self._raw[kept], self.iou[kept.to(self.iou.device)], self.object_score[kept.to(self.iou.device)])
-        made = type(self).from_low_res(self.frame_idx, obj_ids, *parts, self.size, self._finish)
+        kept = np.array([rows[obj_id] for obj_id in obj_ids], np.int64)
+        raw, iou, score = (p[on_device(kept, device_of(p))] for p in (self._raw, self.iou, self.object_score))
+        made = type(self).from_low_res(self.frame_idx, obj_ids, raw, iou, score, self.size, self._finish)
         made.frame = self.frame
         return made
 
     def to_numpy(self) -> np.ndarray:
         """Mask logits, N x H x W float32."""
-        return self.masks[:, 0].detach().float().cpu().numpy()
+        return to_numpy(floats(self.masks[:, 0]))
 
     def binary(self) -> np.ndarray:
         """Masks, N x H x W bool. The array belongs to the result: copy it before you change it."""
@@ -154,7 +152,7 @@ class MaskletFrame:
 
     def packed(self) -> np.ndarray:
         """Masks as bits, N x ceil(H * W / 8) uint8: `numpy.unpackbits(row, count=H * W).reshape(H, W)` undoes a row."""
-        return packed(self.masks[:, 0] > 0).cpu().numpy()
+        return to_numpy(packed(self.masks[:, 0] > 0))
 
     def boxes(self) -> np.ndarray:
         """Tight boxes, N x 4 float32 (x0, y0, x1, y1), pixels, ends included; zeros where a mask is empty."""
@@ -192,7 +190,7 @@ class MaskletFrame:
         return supervision.Detections(
             xyxy=mask_to_box(masks[seen]),
             mask=masks[seen],
-            confidence=self.iou.detach().float().cpu().numpy()[seen].clip(0, 1),
+            confidence=to_numpy(floats(self.iou))[seen].clip(0, 1),
             class_id=np.zeros(len(ids), dtype=int),
             tracker_id=ids,
         )
@@ -232,8 +230,8 @@ class MaskletFrame:
 
 def _picture(frame: Any) -> np.ndarray:
     """H x W x 3 uint8 from an array, a tensor (also 3 x H x W) or a PIL image."""
-    if isinstance(frame, Tensor):
-        frame = frame.detach().cpu().numpy()
+    if is_torch_array(frame):
+        frame = to_numpy(frame)
     array = np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame)
     if array.ndim == 3 and array.shape[0] == 3 != array.shape[2]:
         array = array.transpose(1, 2, 0)

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from sam2v.arrays import Array, is_torch_array, to_numpy
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.window import mask_window
 
@@ -27,7 +27,7 @@ _SIGN = 16  # highest of the five data bits
 _MAX_GROUPS = 7  # 35 bits hold any difference between two counts of a mask smaller than 2**34 pixels
 
 
-def encode_rle(mask: np.ndarray | torch.Tensor, compressed: bool = True) -> dict[str, Any]:
+def encode_rle(mask: Array, compressed: bool = True) -> dict[str, Any]:
     """The COCO RLE of an H x W mask, bool or integer (anything but 0 is object).
 
     Args:
@@ -115,8 +115,8 @@ def _counts(turns: np.ndarray, pixels: int) -> np.ndarray:
     return np.diff(ends, prepend=0)
 
 
-def _as_mask(mask: np.ndarray | torch.Tensor) -> np.ndarray:
-    array = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+def _as_mask(mask: Array) -> np.ndarray:
+    array = to_numpy(mask) if is_torch_array(mask) else np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"a mask is H x W with at least one pixel, this one has shape {array.shape}")
     if array.dtype.kind not in "bui":

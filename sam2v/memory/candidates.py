@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from sam2v.arrays import to_numpy
 
 if TYPE_CHECKING:
     from sam2v.model.values import Prediction
@@ -24,24 +26,19 @@ class Candidates:
     @cached_property
     def iou(self) -> np.ndarray:
         """R x M predicted IoU."""
-        return _numpy(self._prediction.iou[self._rows])
+        return to_numpy(self._prediction.iou[self._rows])
 
     @cached_property
     def object_score(self) -> np.ndarray:
         """R object score logits; above 0 the object is there."""
-        return _numpy(self._prediction.object_score[self._rows, 0])
+        return to_numpy(self._prediction.object_score[self._rows, 0])
 
     @cached_property
     def logits(self) -> np.ndarray:
         """R x M x h4 x w4 mask logits at a quarter of the network's input size."""
-        return _numpy(self._prediction.masks[self._rows])
+        return to_numpy(self._prediction.masks[self._rows])
 
     @cached_property
     def masks(self) -> np.ndarray:
         """R x M x h4 x w4 booleans."""
         return self.logits > 0
-
-
-def _numpy(values: Any) -> np.ndarray:
-    """A NumPy array of a tensor, or of an array."""
-    return np.asarray(values.detach().float().cpu() if hasattr(values, "detach") else values)

@@ -8,7 +8,6 @@ from itertools import islice
 from statistics import median
 
 import numpy as np
-import torch
 
 from sam2v.masks.components import component_areas
 from sam2v.memory.candidates import Candidates
@@ -139,7 +138,7 @@ class DistractorAnchors:
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
     """The largest 8-connected component of a mask that is not empty; all of them where several are."""
-    areas = component_areas(torch.from_numpy(mask)).numpy()
+    areas = component_areas(mask)
     return areas == areas.max()
 
 

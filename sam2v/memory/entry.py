@@ -6,29 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from sam2v.arrays import Array, Device, on_device
 
+if TYPE_CHECKING:
     from sam2v.memory.pool import Pool
 
 
 class Holder(Protocol):
-    """Holds tensors: a pool's `Kept`, or `Held`."""
+    """Holds arrays: a pool's `Kept`, or `Held`."""
 
-    def get(self) -> tuple[Tensor, ...]:
-        """The tensors."""
+    def get(self) -> tuple[Array, ...]:
+        """The arrays."""
 
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """Tensors as they are, with their gradients."""
+    """Arrays as they are, with their gradients."""
 
-    tensors: tuple[Tensor, ...]
+    arrays: tuple[Array, ...]
 
-    def get(self) -> tuple[Tensor, ...]:
-        """The tensors."""
-        return self.tensors
+    def get(self) -> tuple[Array, ...]:
+        """The arrays."""
+        return self.arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,27 +49,27 @@ class MemoryEntry:
     facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def mask(self) -> Tensor:
+    def mask(self) -> Array:
         """h4 x w4 float32 mask logits at a quarter of the network's input size, as predicted (not cleaned)."""
         return self.result.get()[0]
 
     @property
-    def pointer(self) -> Tensor:
+    def pointer(self) -> Array:
         """C object pointer."""
         return self.result.get()[1]
 
     @property
-    def iou(self) -> Tensor:
+    def iou(self) -> Array:
         """Predicted IoU, scalar."""
         return self.result.get()[2][0]
 
     @property
-    def score(self) -> Tensor:
+    def score(self) -> Array:
         """Object score logit, scalar."""
         return self.result.get()[2][1]
 
     @property
-    def memory(self) -> Tensor:
+    def memory(self) -> Array:
         """L x Cm memory.
 
         Raises:
@@ -80,10 +79,10 @@ class MemoryEntry:
             raise LookupError("the memory of this entry has to be encoded first")
         return self.encoded.get()[0]
 
-    def moved(self, pool: Pool, device: torch.device) -> MemoryEntry:
+    def moved(self, pool: Pool, device: Device) -> MemoryEntry:
         """The same entry in another pool, on a device."""
-        result = pool.keep(*(tensor.to(device) for tensor in self.result.get()))
-        encoded = None if self.encoded is None else pool.keep(*(tensor.to(device) for tensor in self.encoded.get()))
+        result = pool.keep(*(on_device(array, device) for array in self.result.get()))
+        encoded = None if self.encoded is None else pool.keep(*(on_device(a, device) for a in self.encoded.get()))
         return replace(self, result=result, encoded=encoded)
 
     def with_memory(self, encoded: Holder | None) -> MemoryEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import tempfile
@@ -13,9 +14,17 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-from torch import Tensor
-
+from sam2v.arrays import (
+    Array,
+    Device,
+    device_of,
+    is_on_host,
+    on_device,
+    on_host,
+    owned,
+    packed_bytes,
+    unpacked,
+)
 from sam2v.files import user_path
 
 #: Environment variable with the folder for results that memory has no room for.
@@ -28,8 +37,12 @@ _STEPS = 8
 _MARGIN = 16 << 20
 
 
+#: Shape, type and device of an array.
+Layout = tuple[tuple[int, ...], Any, Device]
+
+
 class Pool:
-    """Keeps tensors for any number of sessions within a budget.
+    """Keeps arrays for any number of sessions within a budget.
 
     The least recently used ones move from their device to the host, and from there to a temporary file; what is asked
     for comes back, bit for bit, to the device it came from. The file is made when it is first needed and removed with
@@ -74,13 +87,13 @@ class Pool:
         """Size of the temporary file."""
         return self._file.size
 
-    def keep(self, *tensors: Tensor) -> Kept:
-        """Take tensors in; what is a view of something larger is copied.
+    def keep(self, *arrays: Array) -> Kept:
+        """Take arrays in; what is a view of something larger is copied.
 
         Raises:
             OSError: there is no room for what has to go to the file; nothing was taken in and nothing lost.
         """
-        kept = Kept(self, tuple(_owned(tensor.detach()) for tensor in tensors))
+        kept = Kept(self, tuple(map(owned, arrays)))
         with self._lock:
             self._hold(kept)
             try:
@@ -94,20 +107,20 @@ class Pool:
         """Say that a step begins: what is used from now on is used later than what was used before."""
         self.step += 1
 
-    def _get(self, kept: Kept) -> tuple[Tensor, ...]:
+    def _get(self, kept: Kept) -> tuple[Array, ...]:
         with self._lock:
             kept.used = self.step
             if kept.place == kept.home:
                 self._held[kept.place].items.move_to_end(id(kept))
             else:
-                tensors = self._loaded(kept)
+                arrays = self._loaded(kept)
                 self._drop(kept)
-                kept.tensors, kept.place = tensors, kept.home
+                kept.arrays, kept.place = arrays, kept.home
                 self._hold(kept)
                 with contextlib.suppress(OSError):  # a full disk hinders nobody from reading
                     self._make_room()
-            assert kept.tensors is not None
-            return kept.tensors
+            assert kept.arrays is not None
+            return kept.arrays
 
     def _hold(self, kept: Kept) -> None:
         """Count something that has just come to a place in memory."""
@@ -123,9 +136,9 @@ class Pool:
             elif self._held[kept.place].items.pop(id(kept), None) is not None:
                 self._held[kept.place].bytes -= kept.nbytes
 
-    def _loaded(self, kept: Kept) -> tuple[Tensor, ...]:
-        tensors = kept.tensors if kept.tensors is not None else self._file.read(kept.offset, kept.layout)
-        return tuple(tensor.to(device) for tensor, (_, _, device) in zip(tensors, kept.layout, strict=True))
+    def _loaded(self, kept: Kept) -> tuple[Array, ...]:
+        arrays = kept.arrays if kept.arrays is not None else self._file.read(kept.offset, kept.layout)
+        return tuple(on_device(array, device) for array, (_, _, device) in zip(arrays, kept.layout, strict=True))
 
     def _make_room(self) -> None:
         for place, further in (("device", "host"), ("host", "file")):
@@ -138,34 +151,33 @@ class Pool:
 
     def _move(self, kept: Kept, place: str) -> None:
         """Move something from its place to the next one; when that fails it stays."""
-        assert kept.tensors is not None
-        tensors = tuple(tensor.cpu() for tensor in kept.tensors)
-        offset = self._file.write(tensors) if place == "file" else 0
+        assert kept.arrays is not None
+        offset = self._file.write(kept.arrays) if place == "file" else 0
+        arrays = None if place == "file" else tuple(map(on_host, kept.arrays))
         self._drop(kept)
-        kept.place, kept.offset = place, offset
-        kept.tensors = None if place == "file" else tensors
+        kept.arrays, kept.place, kept.offset = arrays, place, offset
         if place != "file":
             self._hold(kept)
 
 
 class Kept:
-    """Tensors in a pool, for as long as somebody holds this.
+    """Arrays in a pool, for as long as somebody holds this.
 
     Attributes:
         place: where they are now: "device", "host" or "file". home: where they came from.
-        nbytes: their bytes.
+        layout: their shapes, types and devices. nbytes: their bytes.
     """
 
-    def __init__(self, pool: Pool, tensors: tuple[Tensor, ...]) -> None:
+    def __init__(self, pool: Pool, arrays: tuple[Array, ...]) -> None:
         self.pool, self.offset, self.used = pool, 0, pool.step
-        self.tensors: tuple[Tensor, ...] | None = tensors
-        self.layout = [(tuple(t.shape), t.dtype, t.device) for t in tensors]
-        self.nbytes = sum(t.numel() * t.element_size() for t in tensors)
-        self.home = "host" if all(t.device.type == "cpu" for t in tensors) else "device"
+        self.arrays: tuple[Array, ...] | None = arrays
+        self.layout: list[Layout] = [(tuple(a.shape), a.dtype, device_of(a)) for a in arrays]
+        self.nbytes = sum(array.nbytes for array in arrays)
+        self.home = "host" if all(map(is_on_host, arrays)) else "device"
         self.place = self.home
 
-    def get(self) -> tuple[Tensor, ...]:
-        """The tensors, on the device they came from."""
+    def get(self) -> tuple[Array, ...]:
+        """The arrays, on the device they came from."""
         return self.pool._get(self)
 
     def __del__(self) -> None:
@@ -188,13 +200,13 @@ class _SpillFile:
         self._file: IO[bytes] | None = None
         self._free: dict[int, list[int]] = {}
 
-    def write(self, tensors: tuple[Tensor, ...]) -> int:
+    def write(self, arrays: tuple[Array, ...]) -> int:
         """Write a record and return where it is.
 
         Raises:
             OSError: no room; the file is as it was.
         """
-        data = b"".join(_bytes_of(tensor) for tensor in tensors)
+        data = b"".join(map(packed_bytes, arrays))
         free = self._free.get(len(data))
         offset = free[-1] if free else self.size
         try:
@@ -217,27 +229,16 @@ class _SpillFile:
             self.size += len(data)
         return offset
 
-    def read(self, offset: int, layout: list[tuple[tuple[int, ...], torch.dtype, torch.device]]) -> tuple[Tensor, ...]:
-        """The tensors of a record, on the CPU."""
+    def read(self, offset: int, layout: list[Layout]) -> tuple[Array, ...]:
+        """The arrays of a record, on their devices."""
         assert self._file is not None
         self._file.seek(offset)
         found = []
-        for shape, dtype, _ in layout:
-            empty: Any = torch.empty(shape, dtype=dtype)
-            raw = self._file.read(empty.numel() * empty.element_size())
-            found.append(torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape) if raw else empty)
+        for shape, dtype, device in layout:
+            raw = self._file.read(math.prod(shape) * dtype.itemsize)
+            found.append(unpacked(raw, dtype, shape, device))
         return tuple(found)
 
     def free(self, offset: int, length: int) -> None:
         """Give a record's room back."""
         self._free.setdefault(length, []).append(offset)
-
-
-def _owned(tensor: Tensor) -> Tensor:
-    """A tensor that is not a view of a larger one: keeping a row would keep the whole batch."""
-    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-    return tensor if whole and tensor.is_contiguous() else tensor.clone(memory_format=torch.contiguous_format)
-
-
-def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()

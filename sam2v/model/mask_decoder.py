@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.config import DecoderConfig
+from sam2v.model.offered import ABSENT_LOGIT
 from sam2v.nn.attention import Attention
 from sam2v.nn.layers import MLP, ChannelNorm
-
-#: Logits of masks that were not painted: those of an object that is not there.
-ABSENT_LOGIT = -1024.0
 
 
 class DecodedMasks(NamedTuple):
@@ -134,7 +132,7 @@ class MaskDecoder(nn.Module):
             least_iou: if above 0, masks are painted only for prompts of which some mask's predicted IoU is above it;
                 the others' logits are ABSENT_LOGIT.
         """
-        batch, (h, w) = len(sparse), image.shape[-2:]
+        batch, (h, w) = sparse.shape[0], image.shape[-2:]
         own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
         cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C
@@ -164,18 +162,3 @@ class MaskDecoder(nn.Module):
         fine = gelu(norm(up8(cells.permute(0, 3, 1, 2)) + stride8))
         fine = F.gelu(up4(fine) + stride4)
         return (kernels @ fine.flatten(2)).unflatten(2, fine.shape[-2:])
-
-
-def stability_score(logits: Tensor, delta: float) -> Tensor:
-    """Overlap of a mask cut slightly above and slightly below zero (Kirillov et al. 2023).
-
-    Args:
-        logits: ... x H x W.
-        delta: offset of the two cuts in logits.
-
-    Returns:
-        ... in [0, 1]: pixels above +delta per pixel above -delta, 1 where there is none.
-    """
-    inner = (logits > delta).flatten(-2).sum(-1).float()
-    outer = (logits > -delta).flatten(-2).sum(-1).float()
-    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from sam2v.config import ModelConfig
 from sam2v.model.image_encoder import ImageEncoder
-from sam2v.model.mask_decoder import ABSENT_LOGIT, DecodedMasks, MaskDecoder, stability_score
+from sam2v.model.mask_decoder import DecodedMasks, MaskDecoder
 from sam2v.model.memory_attention import MemoryAttention, MemoryTokens
 from sam2v.model.memory_encoder import MemoryEncoder
-from sam2v.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
+from sam2v.model.offered import offered_masks
+from sam2v.model.prompt_encoder import PromptEncoder, resize_mask_prompt
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 from sam2v.nn.layers import MLP
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import Rotation, axial_rotation
@@ -173,14 +174,24 @@ class Sam2Network(nn.Module):
             prompts: points and masks.
             wanted: which masks.
         """
-        coords, labels, mask = prompts
         grid = (conditioned.shape[-2], conditioned.shape[-1])
+        sparse, dense = self.encode_prompts(prompts, grid)
+        return self.decode(features, conditioned, sparse, dense, wanted)
+
+    def encode_prompts(self, prompts: Prompts, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Tokens N x P x C of points, and the map N (1 without masks) x C x h x w of masks; `grid` = (h, w)."""
+        coords, labels, mask = prompts
         encoder = self.sam_prompt_encoder
         sparse = encoder.encode_points(coords, labels, (16 * grid[0], 16 * grid[1]))
         # without masks the image's side is one for all rows, until it has met their tokens
-        rows = min(1, len(coords)) if mask is None else len(coords)
-        dense = encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
-        position = encoder.dense_position(*grid)
+        rows = min(1, len(coords)) if mask is None else mask.shape[0]
+        return sparse, encoder.encode_mask(None if mask is None else resize_mask_prompt(mask, grid), rows, grid)
+
+    def decode(
+        self, features: ImageFeatures, conditioned: Tensor, sparse: Tensor, dense: Tensor, wanted: Wanted
+    ) -> Prediction:
+        """Masks of encoded prompts; arguments as for `decode_prompts` and `encode_prompts`."""
+        position = self.sam_prompt_encoder.dense_position(*conditioned.shape[-2:])
         levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
         raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
@@ -190,19 +201,8 @@ class Sam2Network(nn.Module):
         return Prediction(masks, iou, pointers, raw.object_score)
 
     def _offer_masks(self, raw: DecodedMasks, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of: those of the masks, but a single
-        mask's own also where another one replaces it."""
-        if wanted.multimask:
-            return raw.masks[:, 1:], raw.iou[:, 1:], raw.tokens[:, 1:]
-        masks, iou, tokens = raw.masks[:, :1], raw.iou[:, :1], raw.tokens[:, :1]
-        if not wanted.dynamic:
-            return masks, iou, tokens
-        config = self.config.decoder
-        stable = stability_score(masks, config.stability_delta) >= config.stability_thresh  # N x 1
-        pick = raw.iou[:, 1:].argmax(dim=1, keepdim=True)
-        other = raw.masks[:, 1:].take_along_dim(pick[:, :, None, None], dim=1)
-        other_iou = raw.iou[:, 1:].take_along_dim(pick, dim=1)
-        return torch.where(stable[:, :, None, None], masks, other), torch.where(stable, iou, other_iou), tokens
+        """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of, see `offered_masks`."""
+        return offered_masks(raw.masks, raw.iou, raw.tokens, wanted, self.config.decoder)
 
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Object pointer of a mask that was given rather than predicted.
@@ -213,14 +213,18 @@ class Sam2Network(nn.Module):
         Returns:
             Pointer N x C and object score N x 1: +10, or -10 and the no-object pointer for an empty mask.
         """
-        shown = (part.to(self.mask_downsample.weight.dtype) for part in mask.split(_MASKS))
-        prompt = torch.cat([self.mask_downsample(part) for part in shown])
-        coords = prompt.new_zeros(len(mask), 2, 2)
+        prompt = self._low_resolution(mask)
+        coords = prompt.new_zeros(mask.shape[0], 2, 2)
         labels = torch.full_like(coords[..., 0], PADDING)
         answer = self.decode_prompts(features, features.stride16, Prompts(coords, labels, prompt), Wanted(False))
         present = mask.flatten(1).any(dim=1, keepdim=True)
         pointer = torch.where(present, answer.pointers[:, 0], self.no_obj_ptr.float())
         return pointer, torch.where(present, 10.0, -10.0)
+
+    def _low_resolution(self, mask: Tensor) -> Tensor:
+        """Given masks N x 1 x H x W as they are shown to the prompt encoder: N x 1 x H/4 x W/4."""
+        shown = (part.to(self.mask_downsample.weight.dtype) for part in mask.split(_MASKS))
+        return torch.cat([self.mask_downsample(part) for part in shown])
 
     # -- 4. write memory -----------------------------------------------------------------------------------------------
 
@@ -259,9 +263,3 @@ def _hardened(masks: Tensor, binarize: bool | Tensor) -> Tensor:
 def average(maps: Tensor, pool: int) -> Tensor:
     """Means over pool x pool cells of B x C x h x w; what does not fit at the right and bottom is a mean of fewer."""
     return maps if pool == 1 else F.avg_pool2d(maps, pool, ceil_mode=True, count_include_pad=False)
-
-
-def gate_by_score(prediction: Prediction) -> Prediction:
-    """Set the mask logits of absent objects (score <= 0) to ABSENT_LOGIT, as tracking does."""
-    present = (prediction.object_score > 0)[..., None, None]
-    return prediction._replace(masks=torch.where(present, prediction.masks, ABSENT_LOGIT))

@@ -9,9 +9,6 @@ from torch.nn import functional as F
 from sam2v.nn.layers import ChannelNorm
 from sam2v.nn.position import FourierPoints
 
-#: Point labels: padding (not a point), negative click, positive click, top-left and bottom-right corner of a box.
-PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
-
 
 class PromptEncoder(nn.Module):
     """Turn prompts into sparse tokens (points and box corners) and a dense map (a mask prompt).

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from sam2v.arrays import Array, gathered, namespace
+
+#: Point labels: padding (not a point), negative click, positive click, top-left and bottom-right corner of a box.
+PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
 
 
 class ImageFeatures(NamedTuple):
@@ -15,9 +17,9 @@ class ImageFeatures(NamedTuple):
         stride16: B x C x h x w. stride8: B x C/4 x 2h x 2w. stride4: B x C/8 x 4h x 4w.
     """
 
-    stride16: Tensor
-    stride8: Tensor
-    stride4: Tensor
+    stride16: Array
+    stride8: Array
+    stride4: Array
 
     def select(self, index: int) -> ImageFeatures:
         """The features of one image, batch 1."""
@@ -42,11 +44,11 @@ class TokenGroup(NamedTuple):
         scale: N x T, factor on the keys of a slot's tokens, or None.
     """
 
-    tokens: Tensor
-    time: Tensor
+    tokens: Array
+    time: Array
     has_grid: bool
-    bias: Tensor | None = None
-    scale: Tensor | None = None
+    bias: Array | None = None
+    scale: Array | None = None
 
 
 class Prompts(NamedTuple):
@@ -59,9 +61,9 @@ class Prompts(NamedTuple):
         mask: N x 1 x H x W mask logits as a prompt, or None.
     """
 
-    coords: Tensor
-    labels: Tensor
-    mask: Tensor | None = None
+    coords: Array
+    labels: Array
+    mask: Array | None = None
 
 
 class Wanted(NamedTuple):
@@ -86,22 +88,23 @@ class Prediction(NamedTuple):
         object_score: N x 1 logits; above 0 the object is there.
     """
 
-    masks: Tensor
-    iou: Tensor
-    pointers: Tensor
-    object_score: Tensor
+    masks: Array
+    iou: Array
+    pointers: Array
+    object_score: Array
 
-    def pick(self, choice: Tensor | None = None) -> Answer:
+    def pick(self, choice: Array | None = None) -> Answer:
         """One candidate per row.
 
         Args:
             choice: N x 1 indices of candidates, int64; None takes the highest predicted IoU.
         """
-        choice = self.iou.argmax(dim=1, keepdim=True) if choice is None else choice
+        if choice is None:
+            choice = namespace(self.iou).argmax(self.iou, axis=1, keepdims=True)
         return Answer(
-            self.masks.take_along_dim(choice[..., None, None], dim=1),
-            self.iou.take_along_dim(choice, dim=1),
-            self.pointers.take_along_dim(choice[..., None], dim=1)[:, 0],
+            gathered(self.masks, choice[..., None, None], 1),
+            gathered(self.iou, choice, 1),
+            gathered(self.pointers, choice[..., None], 1)[:, 0],
             self.object_score,
         )
 
@@ -113,11 +116,11 @@ class Answer(NamedTuple):
         mask: N x 1 x 4h x 4w logits. iou: N x 1. pointer: N x C. object_score: N x 1 logits.
     """
 
-    mask: Tensor
-    iou: Tensor
-    pointer: Tensor
-    object_score: Tensor
+    mask: Array
+    iou: Array
+    pointer: Array
+    object_score: Array
 
-    def select(self, rows: Tensor) -> Answer:
+    def select(self, rows: Array) -> Answer:
         """The answers of some rows, given as indices or booleans."""
         return Answer(*(part[rows] for part in self))

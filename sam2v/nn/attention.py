@@ -17,7 +17,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout:
     Returns:
         B x Lq x heads x Cv.
     """
-    batch = max(len(q), len(k))
+    batch = max(q.shape[0], k.shape[0])  # not len(), by which a traced size becomes a constant
     q, k, v = (x.expand(batch, -1, -1, -1) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout).transpose(1, 2)
 

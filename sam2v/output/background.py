@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
+from sam2v.arrays import is_on_host, is_torch_array
 from sam2v.masks.result import MaskletFrame
 from sam2v.output.base import Finishing, MaskWriter
 
@@ -37,7 +38,7 @@ class BackgroundWriter(Finishing):
         """Hand over one frame; raises as `MaskWriter.write`, and what went wrong with an earlier one."""
         for writer in self.writers:
             writer.check(result)
-        if result.device.type == "cpu":
+        if is_torch_array(result.iou) and is_on_host(result.iou):
             result.crops  # noqa: B018 - torch's loops in a second thread would send the network's threads to sleep
         self._wait(WAITING - 1)
         self._pending.append(self._thread.submit(self._write, result))

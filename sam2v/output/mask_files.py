@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sam2v.arrays import floats, to_numpy
 from sam2v.files import inside, whole_file
 from sam2v.masks.overlap import check_label_ids
 from sam2v.masks.png import write_binary, write_label_map
@@ -123,7 +124,7 @@ def _arrays(result: MaskletFrame) -> dict[str, Any]:
     return {
         "masks": result.binary(),
         "obj_ids": np.array(result.obj_ids, np.int64),
-        "iou": result.iou.detach().float().cpu().numpy(),
-        "object_score": result.object_score.detach().float().cpu().numpy(),
+        "iou": to_numpy(floats(result.iou)),
+        "object_score": to_numpy(floats(result.object_score)),
         "frame_idx": np.int64(result.frame_idx),
     }

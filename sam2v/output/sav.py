@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import numpy as np
-from torch import Tensor
 
+from sam2v.arrays import Array, to_numpy
 from sam2v.files import whole_file
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_rle, rle_area
@@ -201,7 +201,9 @@ def _summary(columns: Mapping[int, _Column], about: SavAbout) -> dict[str, Any]:
     }
 
 
-def stability_of(logits: Tensor, delta: float = 1.0) -> Tensor:
+def stability_of(logits: Array, delta: float = 1.0) -> np.ndarray:
     """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
-    inner, outer = ((logits > level).flatten(1).sum(1) for level in (delta, -delta))
-    return ((inner + (outer == 0)) / outer.clamp(min=1)).cpu()
+    host = to_numpy(logits)
+    cuts = [(host > level).sum(axis=(1, 2, 3)) for level in (delta, -delta)]
+    inner, outer = (count.astype(np.float32) for count in cuts)
+    return (inner + (outer == 0)) / np.maximum(outer, 1)

@@ -1,6 +1,13 @@
 """Predictors: what most users import."""
 
-from sam2v.predict.image import ImagePredictor
-from sam2v.predict.video import VideoPredictor
+from __future__ import annotations
 
-__all__ = ["ImagePredictor", "VideoPredictor"]
+from typing import TYPE_CHECKING
+
+from sam2v.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from sam2v.predict.image import ImagePredictor as ImagePredictor
+    from sam2v.predict.video import VideoPredictor as VideoPredictor
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {"image": ("ImagePredictor",), "video": ("VideoPredictor",)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sam2v.memory import MemoryPolicy
-from sam2v.model.network import Sam2Network
 from sam2v.predict.annotating import Annotating
 from sam2v.tracking.exemplar import MOST_MEMORIES, load_exemplar, save_exemplar
 from sam2v.tracking.origin import Origin
@@ -17,7 +16,6 @@ from sam2v.tracking.tracks import ObjectTrack
 class WithExemplars(Annotating):
     """The part of `VideoPredictor` that keeps objects, and finds them again elsewhere."""
 
-    model: Sam2Network
     policy: MemoryPolicy
 
     @property
@@ -59,6 +57,6 @@ class WithExemplars(Annotating):
         """
         with state.lock:
             index = check_index(obj_id, "obj_id")
-            size, like = self._ours(state).expected_input, self.model.no_obj_ptr
-            entries = load_exemplar(path, self.origin, self.model.config, size, state.pool, like)
+            size, backend = self._ours(state).expected_input, self.engine.backend
+            entries = load_exemplar(path, self.origin, backend.config, size, state.pool, backend.no_obj_ptr)
             state.tracks.setdefault(index, ObjectTrack(index)).recognise(entries, self.policy)

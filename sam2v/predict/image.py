@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from sam2v.backends.base import Backend, backend_for
+from sam2v.arrays import Array, Device, clamp, floats, namespace, on_device, to_numpy
+from sam2v.backends.batched import BatchedCalls
 from sam2v.masks.logits import Finish
 from sam2v.masks.result import MaskletFrame
-from sam2v.model.network import Sam2Network
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
 from sam2v.predict.image_prompts import ImagePrompts, checked_prompts
-from sam2v.predict.loading import load_with_options
+from sam2v.predict.loading import calls_of, load_with_options
 from sam2v.tracking.prompts import ArrayLike
 from sam2v.video.fit import fit_photograph
 from sam2v.video.frames import as_frame
+
+if TYPE_CHECKING:
+    from sam2v.model.network import Sam2Network
 
 #: Low-resolution logits are clamped to this before they are returned.
 _LOGIT_LIMIT = 32.0
@@ -56,9 +57,11 @@ class ImageMasks:
 
     def __init__(self, answer: Prediction, size: tuple[int, int], finish: Finish, return_logits: bool = False) -> None:
         self._logits, self._iou, self._finish, self._return_logits = answer.masks, answer.iou, finish, return_logits
-        rows, ids = answer.masks.flatten(0, 1)[:, None], range(1, answer.iou.numel() + 1)
-        score = answer.object_score.expand_as(answer.iou).flatten()
-        self.result = MaskletFrame.from_low_res(0, ids, rows, answer.iou.flatten(), score, size, finish)
+        xp, count = namespace(answer.masks), answer.iou.shape[0] * answer.iou.shape[1]
+        rows = xp.reshape(answer.masks, (count, 1, *answer.masks.shape[2:]))
+        score = xp.reshape(xp.broadcast_to(answer.object_score, answer.iou.shape), (-1,))
+        iou = xp.reshape(answer.iou, (-1,))
+        self.result = MaskletFrame.from_low_res(0, range(1, count + 1), rows, iou, score, size, finish)
 
     @cached_property
     def masks(self) -> np.ndarray:
@@ -69,12 +72,13 @@ class ImageMasks:
     @cached_property
     def iou(self) -> np.ndarray:
         """Predicted IoU of every mask."""
-        return self._shaped(self._iou.flatten().cpu().numpy())
+        return self._shaped(to_numpy(self.result.iou))
 
     @cached_property
     def low_res_logits(self) -> np.ndarray:
         """Low-resolution logits, to be given back as `mask_input`."""
-        return self._shaped(self._logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT).flatten(0, 1).cpu().numpy())
+        logits = to_numpy(clamp(self._logits, -_LOGIT_LIMIT, _LOGIT_LIMIT))
+        return self._shaped(logits.reshape(-1, *logits.shape[2:]))
 
     def _shaped(self, rows: np.ndarray) -> np.ndarray:
         """Rows of all candidates as B x C x ..., or C x ... of a single prompt."""
@@ -109,13 +113,13 @@ class ImagePredictor:
 
     def __init__(
         self,
-        model: Sam2Network | Backend,
+        model: Sam2Network | BatchedCalls,
         mask_threshold: float = 0.0,
         max_hole_area: int = 0,
         max_sprinkle_area: int = 0,
     ) -> None:
-        self._backend = backend_for(model)
-        self.model = self._backend.network
+        self._backend = calls_of(model)
+        self.model = self._backend.model
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
@@ -144,10 +148,10 @@ class ImagePredictor:
     def embed_batch(self, images: Sequence[Any]) -> list[ImageEmbedding]:
         """Encode several images, of any sizes, in one batch; see `embed`."""
         frames = [as_frame(image) for image in images]
-        inputs = [fit_photograph(frame, self.model.config.input_size, self.device) for frame in frames]
-        features = self._backend.encode_image(torch.stack(inputs))
+        inputs = [fit_photograph(frame, self._backend.config.input_size, self.device) for frame in frames]
+        features = self._backend.encode_image(namespace(*inputs).stack(inputs))
         # prompts are decoded in float32, many of them on one image
-        features = ImageFeatures(*(level.float() for level in features))
+        features = ImageFeatures(*map(floats, features))
         sizes = [(frame.shape[0], frame.shape[1]) for frame in frames]
         return [ImageEmbedding(features.select(i), size) for i, size in enumerate(sizes)]
 
@@ -166,13 +170,14 @@ class ImagePredictor:
         self._images = []
 
     @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self.model.device
+    def device(self) -> Device:
+        """Where the network's arrays are: a `torch.device`, or "cpu" for NumPy's."""
+        return self._backend.device
 
-    def get_image_embedding(self) -> Tensor:
+    def get_image_embedding(self) -> Array:
         """The image's stride-16 features with the no-memory embedding, 1 x C x S/16 x S/16 (B x ... after a batch)."""
-        return torch.cat([self._backend.without_memory(image.features) for image in self._set_images()])
+        found = [self._backend.without_memory(image.features) for image in self._set_images()]
+        return namespace(*found).concat(found)
 
     # -- masks ---------------------------------------------------------------------------------------------------------
 
@@ -258,9 +263,9 @@ class ImagePredictor:
         return_logits: bool,
         normalize_coords: bool,
     ) -> ImageMasks:
-        prompts = checked_prompts(given, embedding.size, self.model.config.input_size, not normalize_coords)
-        on_device = Prompts(*(None if part is None else part.to(self.device) for part in prompts))  # type: ignore[arg-type]
-        answer = self.decode(embedding, on_device, multimask)
+        prompts = checked_prompts(given, embedding.size, self._backend.config.input_size, not normalize_coords)
+        there = Prompts(*(None if part is None else on_device(part, self.device) for part in prompts))
+        answer = self.decode(embedding, there, multimask)
         finish = Finish(self.max_hole_area, self.max_sprinkle_area, False, self.mask_threshold, 10.0, -10.0)
         return ImageMasks(answer, embedding.size, finish, return_logits)
 

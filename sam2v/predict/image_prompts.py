@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
-from sam2v.model.values import Prompts
+from sam2v.model.values import BOX_END, BOX_START, Prompts
 from sam2v.tracking.prompts import ArrayLike, as_numbers, check_boxes, check_points, to_network
 from sam2v.tracking.step import with_padding
 
@@ -31,7 +28,8 @@ class ImagePrompts(NamedTuple):
 def checked_prompts(
     given: ImagePrompts, size: tuple[int, int], input_size: tuple[int, int], normalized: bool
 ) -> Prompts:
-    """Check prompts and stack them, box corners first, then points, then the padding point where there are any.
+    """Check prompts and stack them as NumPy arrays: box corners, then points, then the padding point where there are
+    any.
 
     Args:
         given: the prompts. size: (height, width) of the image. input_size: of the network's input.
@@ -47,7 +45,7 @@ def checked_prompts(
     if box is not None:
         corners = to_network(check_boxes(box, size, normalized).reshape(-1, 2, 2), size, input_size, normalized)
         coords.append(corners)
-        marks.append(torch.tensor([BOX_START, BOX_END]).expand(len(corners), 2))
+        marks.append(np.full((len(corners), 2), (BOX_START, BOX_END), np.int64))
     if points is not None:
         clicks, kinds = check_points(points, labels, size, normalized)
         if clicks.ndim == 2:
@@ -57,12 +55,12 @@ def checked_prompts(
         if box is None and mask is None and not (kinds >= 0).any(axis=1).all():
             raise ValueError("give at least one point: point_coords is empty")
         coords.append(to_network(clicks, size, input_size, normalized))
-        marks.append(torch.from_numpy(kinds))
+        marks.append(kinds)
     plane = None if mask is None else _mask_logits(mask)
     return _stacked(coords, marks, plane)
 
 
-def _stacked(coords: list[Tensor], marks: list[Tensor], plane: Tensor | None) -> Prompts:
+def _stacked(coords: list[np.ndarray], marks: list[np.ndarray], plane: np.ndarray | None) -> Prompts:
     """One batch of parts that hold one prompt, or as many as the others."""
     counts = {len(part) for part in [*coords, *([] if plane is None else [plane])]}
     if not counts:
@@ -71,17 +69,17 @@ def _stacked(coords: list[Tensor], marks: list[Tensor], plane: Tensor | None) ->
     if counts - {1, batch}:
         raise ValueError(f"prompts of different numbers cannot be combined: {sorted(counts)}")
     if plane is not None and len(plane) != batch:
-        plane = plane.expand(batch, -1, -1, -1)
+        plane = np.broadcast_to(plane, (batch, *plane.shape[1:]))
     if not coords:
-        return Prompts(torch.zeros(batch, 0, 2), torch.zeros(batch, 0, dtype=torch.long), plane)
-    joined = torch.cat([c.expand(batch, -1, -1) for c in coords], dim=1)
-    labels = torch.cat([m.expand(batch, -1) for m in marks], dim=1)
+        return Prompts(np.zeros((batch, 0, 2), np.float32), np.zeros((batch, 0), np.int64), plane)
+    joined = np.concatenate([np.broadcast_to(c, (batch, *c.shape[1:])) for c in coords], axis=1)
+    labels = np.concatenate([np.broadcast_to(m, (batch, m.shape[1])) for m in marks], axis=1)
     padded = with_padding(joined, labels) if joined.shape[1] else Prompts(joined, labels)
     return padded._replace(mask=plane)
 
 
-def _mask_logits(mask: ArrayLike) -> Tensor:
-    logits = torch.from_numpy(as_numbers(mask, "mask_input").astype(np.float32))
+def _mask_logits(mask: ArrayLike) -> np.ndarray:
+    logits = as_numbers(mask, "mask_input").astype(np.float32)
     if logits.ndim == 2 or (logits.ndim == 3 and len(logits) == 1):
         logits = logits.reshape(1, 1, *logits.shape[-2:])
     if logits.ndim != 4 or logits.shape[1] != 1 or 0 in logits.shape:

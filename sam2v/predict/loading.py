@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sam2v.backends.base import Backend
-from sam2v.model.network import Sam2Network
+from sam2v.backends.batched import BatchedCalls
+
+if TYPE_CHECKING:
+    from sam2v.backends.base import Backend
+    from sam2v.model.network import Sam2Network
+
+
+def calls_of(model: Sam2Network | BatchedCalls) -> BatchedCalls:
+    """The calls of a network as predictors make them, or the ones that are given.
+
+    Raises:
+        TypeError: neither a network nor calls.
+    """
+    if isinstance(model, BatchedCalls):
+        return model
+    from sam2v.backends.base import backend_for
+
+    return backend_for(model)
 
 
 def load_with_options(cls: type, name: str, options: dict[str, Any]) -> tuple[Sam2Network | Backend, dict[str, Any]]:

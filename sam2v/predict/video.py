@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
+import numpy as np
 from typing_extensions import Unpack
 
-from sam2v.backends.base import Backend, backend_for
+from sam2v.arrays import host_of, on_device
+from sam2v.backends.batched import BatchedCalls
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import MemoryPolicy, Pool
-from sam2v.model.network import Sam2Network
 from sam2v.predict.exemplars import WithExemplars
-from sam2v.predict.loading import load_with_options
+from sam2v.predict.loading import calls_of, load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
 from sam2v.tracking.options import VideoChanges, VideoOptions
 from sam2v.tracking.origin import Origin, describe_policy
@@ -28,7 +28,9 @@ from sam2v.tracking.session_file import load_session, save_session
 from sam2v.tracking.state import HeldPrompt, History, InputSize
 from sam2v.tracking.tracks import ObjectTrack
 from sam2v.video.windows import LiveSource
-from sam2v.weights.identify import weights_checksum
+
+if TYPE_CHECKING:
+    from sam2v.model.network import Sam2Network
 
 Direction = Literal["forward", "reverse", "both"]
 
@@ -55,7 +57,7 @@ class VideoPredictor(WithExemplars):
 
     def __init__(
         self,
-        model: Sam2Network | Backend,
+        model: Sam2Network | BatchedCalls,
         *,
         policy: MemoryPolicy | str | None = None,
         frames_per_encoding: int = 1,
@@ -63,13 +65,13 @@ class VideoPredictor(WithExemplars):
         options: VideoOptions | None = None,
         **changes: Unpack[VideoChanges],
     ) -> None:
-        backend = backend_for(model)
-        if backend.network.image_only:
+        backend = calls_of(model)
+        if backend.image_only:
             raise ValueError("this model's weights have no modules for tracking: it serves ImagePredictor only")
         self.options = (options or VideoOptions()).changed(**changes)
         if check_index(frames_per_encoding, "frames_per_encoding") < 1:
             raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
-        self.model = backend.network
+        self.model = backend.model
         self.pool = pool or Pool()
         self.engine = Engine(backend, self.options, "recent" if policy is None else policy, frames_per_encoding)
         self.policy = self.engine.policy
@@ -84,11 +86,11 @@ class VideoPredictor(WithExemplars):
     def origin(self) -> Origin:
         """What sessions of this predictor are made with."""
         return Origin(
-            asdict(self.model.config),
-            str(self.model.dtype).removeprefix("torch."),
+            asdict(self.engine.backend.config),
+            self.engine.backend.precision,
             asdict(self.options),
             describe_policy(self.policy),
-            lambda: weights_checksum(self.model),
+            self.engine.backend.checksum,
         )
 
     # -- sessions ------------------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class VideoPredictor(WithExemplars):
             FileNotFoundError, ValueError, TypeError: the source cannot be read; the message says why.
         """
         pool = self.pool if memory_budget is None else Pool(memory_budget, memory_budget, self.pool.folder)
-        size = InputSize(self.model.config.input_size, self.options.keep_aspect)
+        size = InputSize(self.engine.backend.config.input_size, self.options.keep_aspect)
         if source is None:
             if num_frames is not None and check_index(num_frames, "num_frames") < 1:
                 raise ValueError(f"num_frames must be at least 1, got {num_frames}")
@@ -149,7 +151,7 @@ class VideoPredictor(WithExemplars):
         Raises:
             FileNotFoundError, ValueError: the file or the video is missing, or belongs to something else.
         """
-        return load_session(Session, path, source, self.pool, self.model.device, self.origin)
+        return load_session(Session, path, source, self.pool, self.engine.backend.device, self.origin)
 
     def reset_state(self, state: Session) -> None:
         """Forget all objects and results of a session; its video stays open."""
@@ -432,14 +434,15 @@ class VideoPredictor(WithExemplars):
         state.check_open()
         if state.restored:
             state.origin.check(self.origin)
-            state.adopt(self.pool, self.model.device, self.origin)
+            state.adopt(self.pool, self.engine.backend.device, self.origin)
         return state
 
     def _checked(
         self, state: Session, position: int, obj_id: int, prompt: Prompt, clear: bool, normalize_coords: bool
     ) -> CheckedPrompt:
         """A prompt in the network's terms, with the object's earlier points on the frame where they stay."""
-        checked = checked_prompt(prompt, state.size, state.input_size, normalize_coords)
+        host = host_of(self.engine.backend.device)
+        checked = checked_prompt(prompt, state.size, state.input_size, normalize_coords, host)
         known = state.tracks.get(obj_id)
         if clear or known is None or checked.points is None or position not in known.points:
             return checked
@@ -469,8 +472,8 @@ class VideoPredictor(WithExemplars):
     def _nothing(self, state: Session, frame_idx: int) -> MaskletFrame:
         """The result of a frame that has not come yet."""
         size = state.size if state.numbering.count else (0, 0)
-        empty = torch.zeros(0)
-        return MaskletFrame(frame_idx, [], empty.new_zeros(0, 1, *size), empty, empty)
+        empty = on_device(np.zeros((0, 1, *size), np.float32), host_of(self.engine.backend.device))
+        return MaskletFrame(frame_idx, [], empty, *[empty.reshape(-1)[:0]] * 2)
 
 
 def _check_not_verified(state: Session, position: int, obj_ids: Iterable[int]) -> None:

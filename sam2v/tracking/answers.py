@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from sam2v.arrays import Array, Device, namespace, on_device
 from sam2v.model.calls import Calls
-from sam2v.model.network import gate_by_score
+from sam2v.model.offered import gate_by_score
 from sam2v.model.values import Answer, ImageFeatures, Prompts
 from sam2v.tracking.prompts import MaskPrompt, PointPrompt
 from sam2v.tracking.step import prompt_with_mask, prompt_with_points
@@ -27,8 +27,8 @@ class Pointed(NamedTuple):
 
     obj_id: int
     points: PointPrompt
-    previous: Tensor | None
-    conditioned: Tensor | None
+    previous: Array | None
+    conditioned: Array | None
 
     @property
     def shape(self) -> tuple[int, bool, bool]:
@@ -37,27 +37,28 @@ class Pointed(NamedTuple):
 
 
 def answer_masks(
-    calls: Calls, features: ImageFeatures, masks: Mapping[int, MaskPrompt], device: torch.device
+    calls: Calls, features: ImageFeatures, masks: Mapping[int, MaskPrompt], device: Device
 ) -> dict[int, Answer]:
     """Answers to masks, by object."""
     if not masks:
         return {}
-    planes = torch.stack([mask.plane() for mask in masks.values()])[:, None].to(device)
+    planes = on_device(np.stack([mask.plane() for mask in masks.values()])[:, None], device)
     return dict(zip(masks, _each(prompt_with_mask(calls, features, planes).pick()), strict=True))
 
 
 def answer_points(
-    calls: Calls, features: ImageFeatures, pointed: Iterable[Pointed], device: torch.device, dynamic: bool
+    calls: Calls, features: ImageFeatures, pointed: Iterable[Pointed], device: Device, dynamic: bool
 ) -> dict[int, Answer]:
     """Answers to points, by object; the masks of absent objects are gated."""
     found: dict[int, Answer] = {}
     for (_, refines, remembers), alike in groupby(sorted(pointed, key=lambda p: p.shape), key=lambda p: p.shape):
         group = list(alike)
-        coords = torch.stack([p.points.coords for p in group]).to(device)
-        labels = torch.stack([p.points.labels for p in group]).to(device)
-        previous = torch.stack([p.previous for p in group if p.previous is not None])[:, None] if refines else None
+        coords = on_device(np.stack([p.points.coords for p in group]), device)
+        labels = on_device(np.stack([p.points.labels for p in group]), device)
+        xp = namespace(coords)
+        previous = xp.stack([p.previous for p in group if p.previous is not None])[:, None] if refines else None
         if remembers:
-            conditioned = torch.stack([p.conditioned for p in group if p.conditioned is not None])
+            conditioned = xp.stack([p.conditioned for p in group if p.conditioned is not None])
         else:
             conditioned = calls.without_memory(features)
         points = Prompts(coords, labels, previous)

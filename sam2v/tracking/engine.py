@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from sam2v.backends.base import Backend
+from sam2v.arrays import Array, floats, namespace, on_device
+from sam2v.backends.batched import BatchedCalls
 from sam2v.masks.result import MaskletFrame
 from sam2v.memory import Commit, MemoryBank, MemoryEntry, MemoryPolicy, Moment, Reach, Selection
-from sam2v.model.network import ABSENT_LOGIT, gate_by_score
+from sam2v.model.offered import ABSENT_LOGIT, gate_by_score
 from sam2v.model.values import Answer, ImageFeatures
 from sam2v.tracking.answers import Pointed, answer_masks, answer_points
 from sam2v.tracking.features import FrameEncoder
@@ -41,7 +40,7 @@ class Engine:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: BatchedCalls,
         options: VideoOptions,
         policy: MemoryPolicy | str = "recent",
         frames_per_encoding: int = 1,
@@ -54,7 +53,6 @@ class Engine:
 
     # -- prompts -------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def prompt(self, session: Session, position: int, prompts: Mapping[int, CheckedPrompt]) -> None:
         """Answer prompts of any number of objects on a frame; they replace the objects' earlier ones there."""
         session.pool.advance()
@@ -88,16 +86,16 @@ class Engine:
         track.answer(position, entry, conditioning)
         session.tracks.setdefault(track.obj_id, track)
 
-    def _previous(self, track: ObjectTrack, position: int, answer: Answer | None) -> Tensor | None:
+    def _previous(self, track: ObjectTrack, position: int, answer: Answer | None) -> Array | None:
         """Logits of an object's earlier answer on a frame, as they are shown: a prompt by themselves."""
         if answer is not None:
             return self.finish.clean(answer.mask)[0, 0]
         entry = track.entry(position)
         return None if entry is None else self.finish.clean(entry.mask[None, None])[0, 0]
 
-    def _conditioned(self, session: Session, tracks: Sequence[ObjectTrack], position: int) -> dict[int, Tensor]:
+    def _conditioned(self, session: Session, tracks: Sequence[ObjectTrack], position: int) -> dict[int, Array]:
         """Features after memory of the objects that were tracked on a frame, in the direction they were tracked in."""
-        found: dict[int, Tensor] = {}
+        found: dict[int, Array] = {}
         for moment, chosen in self._tracked_with(session, tracks, position):
             rows = self._read(session, position, [t.bank for t, _ in chosen], [s for _, s in chosen], moment)
             found.update((track.obj_id, row) for (track, _), row in zip(chosen, rows, strict=True))
@@ -115,7 +113,6 @@ class Engine:
             if chosen:
                 yield moment, chosen
 
-    @torch.no_grad()
     def make_ready(self, session: Session, position: int) -> Iterator[None]:
         """Encode a frame, and the memories that a prompt on it reads, a frame at a step; then its answer comes at once.
 
@@ -129,7 +126,6 @@ class Engine:
             banks, selections = [track.bank for track, _ in chosen], [selection for _, selection in chosen]
             yield from self._missing_encoded(session, position, banks, selections)
 
-    @torch.no_grad()
     def remember_prompts(self, session: Session, every_object: bool = True) -> None:
         """Encode the memories of all prompts answered since the last propagation.
 
@@ -152,7 +148,6 @@ class Engine:
             for track in tracks:
                 track.remember(position, entries[track.obj_id], self.policy)
 
-    @torch.no_grad()
     def memories_of(self, session: Session, obj_id: int) -> list[MemoryEntry]:
         """What is known of an object for good, with its memories: from other videos, of prompted frames (those whose
         answers wait included), and anchors."""
@@ -165,7 +160,6 @@ class Engine:
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def step(self, session: Session, position: int, reverse: bool, obj_ids: Collection[int] | None = None) -> None:
         """Track every object that has a prompt to a frame; objects prompted or verified there keep what they have.
 
@@ -217,11 +211,12 @@ class Engine:
         answer, refused = outcome.answer, [commit.keep == "absent" for commit in outcome.commits]
         if not any(refused):
             return answer
-        rows, nothing = torch.tensor(refused, device=answer.mask.device)[:, None], self.backend.network.no_obj_ptr
+        rows = on_device(np.array(refused)[:, None], self.backend.device)
+        xp, nothing = namespace(answer.mask), floats(self.backend.no_obj_ptr)
         return answer._replace(
-            mask=torch.where(rows[..., None, None], ABSENT_LOGIT, answer.mask),
-            pointer=torch.where(rows, nothing.to(answer.pointer), answer.pointer),
-            object_score=torch.where(rows, -answer.object_score.abs(), answer.object_score),
+            mask=xp.where(rows[..., None, None], ABSENT_LOGIT, answer.mask),
+            pointer=xp.where(rows, nothing, answer.pointer),
+            object_score=xp.where(rows, -xp.abs(answer.object_score), answer.object_score),
         )
 
     def _read(
@@ -231,7 +226,7 @@ class Engine:
         banks: Sequence[MemoryBank],
         selections: Sequence[Selection],
         moment: Moment,
-    ) -> Tensor:
+    ) -> Array:
         """A frame's features after N rows' memories, N x C x h x w."""
         for _ in self._missing_encoded(session, position, banks, selections):
             pass
@@ -269,8 +264,9 @@ class Engine:
             some = {key: entry for key, entry in entries.items() if entry.prompted == prompted}
             if not some:
                 continue
-            masks = torch.stack([entry.mask for entry in some.values()])[:, None]
-            scores = torch.stack([entry.score for entry in some.values()])[:, None]
+            xp = namespace(*(entry.mask for entry in some.values()))
+            masks = xp.stack([entry.mask for entry in some.values()])[:, None]
+            scores = xp.stack([entry.score for entry in some.values()])[:, None]
             harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
             masks = self.finish.clean(masks) if prompted else masks
             memories = self.backend.write_memory(features, masks, scores, harden)
@@ -282,7 +278,7 @@ class Engine:
         self, session: Session, answer: Answer, commits: Sequence[Commit], prompted: bool = False
     ) -> list[MemoryEntry]:
         """One entry per row, without its memory."""
-        scores = torch.cat([answer.iou, answer.object_score], dim=1)
+        scores = namespace(answer.iou).concat([answer.iou, answer.object_score], axis=1)
         rows = zip(answer.mask[:, 0], answer.pointer, scores, commits, strict=True)
         return [
             MemoryEntry(session.pool.keep(*row), None, prompted, commit.keep != "result", commit.facts)
@@ -314,16 +310,19 @@ class Engine:
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def result(self, session: Session, position: int) -> MaskletFrame:
         """All objects' masks on a frame; an object without any result there gets ABSENT_LOGIT."""
         entries, device = session.entries(position), self.backend.device
         h, w = (side // 4 for side in session.input_size)
-        absent = torch.full((h, w), ABSENT_LOGIT, device=device)
-        nothing = torch.tensor([0.0, ABSENT_LOGIT], device=device)
-        low = [absent if e is None else e.mask.float() for e in entries]
-        scores = [nothing if e is None else torch.stack([e.iou, e.score]).float() for e in entries]
-        masks = torch.stack(low)[:, None] if low else absent.new_zeros(0, 1, h, w)
-        iou, object_score = (torch.stack(scores) if scores else absent.new_zeros(0, 2)).unbind(1)
+        empty = on_device(np.zeros((0, 1, h, w), np.float32), device)
+        xp = namespace(empty)
+        absent = xp.full((h, w), ABSENT_LOGIT, dtype=xp.float32, device=device)
+        nothing = on_device(np.array([0.0, ABSENT_LOGIT], np.float32), device)
+        low = [absent if e is None else floats(e.mask) for e in entries]
+        scores = [nothing if e is None else floats(e.result.get()[2]) for e in entries]
+        masks = xp.stack(low)[:, None] if low else empty
+        both = xp.stack(scores) if scores else empty[:, 0, 0, :2]
         number = session.numbering.number(position)
-        return MaskletFrame.from_low_res(number, session.obj_ids, masks, iou, object_score, session.size, self.finish)
+        return MaskletFrame.from_low_res(
+            number, session.obj_ids, masks, both[:, 0], both[:, 1], session.size, self.finish
+        )

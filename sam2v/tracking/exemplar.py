@@ -6,13 +6,12 @@ hold is bounded before it is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from sam2v.arrays import Array, device_of, finite_floats, namespace
 from sam2v.config import ModelConfig
 from sam2v.files import user_path, whole_file
 from sam2v.memory import MemoryEntry, Pool
@@ -35,21 +34,21 @@ def save_exemplar(
     Raises:
         OSError: it cannot be written.
     """
-    tensors = [zip(_PARTS, (*entry.result.get(), entry.memory), strict=True) for entry in entries]
-    items = [Item.of(f"{n}.{part}", tensor) for n, parts in enumerate(tensors) for part, tensor in parts]
+    arrays = [zip(_PARTS, (*entry.result.get(), entry.memory), strict=True) for entry in entries]
+    items = [Item.of(f"{n}.{part}", array) for n, parts in enumerate(arrays) for part, array in parts]
     about = {"kind": _KIND, "format": _FORMAT, "memories": len(entries), "input": list(input_size)}
     with whole_file(path) as temporary, temporary.open("wb") as file:
         write_packed(file, {**about, "origin": origin.record()}, items)
 
 
 def load_exemplar(
-    path: str | Path, now: Origin, config: ModelConfig, input_size: tuple[int, int], pool: Pool, like: Tensor
+    path: str | Path, now: Origin, config: ModelConfig, input_size: tuple[int, int], pool: Pool, like: Array
 ) -> list[MemoryEntry]:
     """Read an object's entries and check that they fit the model and the network's input.
 
     Args:
         path: the file. now: the model that is to read the memories, of `config`. input_size: (height, width) of its
-            input. pool: what keeps them. like: a tensor of the device and type that they are read on and in.
+            input. pool: what keeps them. like: an array of the device and type that they are read on and in.
 
     Raises:
         FileNotFoundError: no such file. ValueError: no exemplar, damaged, or made with another model or input size.
@@ -58,7 +57,7 @@ def load_exemplar(
     if not path.is_file():
         raise FileNotFoundError(f"no exemplar file {path}")
     shapes = _shapes(config, input_size)
-    if path.stat().st_size > _HEADER + MOST_MEMORIES * sum(4 * torch.Size(shape).numel() for shape in shapes.values()):
+    if path.stat().st_size > _HEADER + MOST_MEMORIES * sum(4 * math.prod(shape) for shape in shapes.values()):
         raise ValueError(
             f"{path} is too large for an exemplar of at most {MOST_MEMORIES} memories at {_by(input_size)}"
         )
@@ -83,19 +82,20 @@ def load_exemplar(
 
 
 def _entry(
-    file: PackedFile, number: int, shapes: dict[str, tuple[int, ...]], pool: Pool, like: Tensor, path: Path
+    file: PackedFile, number: int, shapes: dict[str, tuple[int, ...]], pool: Pool, like: Array, path: Path
 ) -> MemoryEntry:
     try:
-        found = {part: file.tensor(f"{number}.{part}") for part in _PARTS}
+        found = {part: file.array(f"{number}.{part}", device_of(like)) for part in _PARTS}
     except KeyError as error:
         raise ValueError(f"{path} lacks {error.args[0]}") from None
-    for part, tensor in found.items():
-        if tuple(tensor.shape) != shapes[part]:
-            raise ValueError(f"{path}: {number}.{part} is {_by(tensor.shape)}, not {_by(shapes[part])}")
-        if not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
+    for part, array in found.items():
+        if tuple(array.shape) != shapes[part]:
+            raise ValueError(f"{path}: {number}.{part} is {_by(array.shape)}, not {_by(shapes[part])}")
+        if not finite_floats(array):
             raise ValueError(f"{path}: {number}.{part} holds something else than finite numbers")
-    *result, memory = (found[part].to(like.device) for part in _PARTS)
-    return MemoryEntry(pool.keep(*result), pool.keep(memory.to(like.dtype)), prompted=True)
+    *result, memory = (found[part] for part in _PARTS)
+    memory = namespace(like).astype(memory, like.dtype, copy=False)
+    return MemoryEntry(pool.keep(*result), pool.keep(memory), prompted=True)
 
 
 def _shapes(config: ModelConfig, input_size: tuple[int, int]) -> dict[str, tuple[int, ...]]:

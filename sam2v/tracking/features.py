@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from sam2v.backends.base import Backend
+from sam2v.arrays import on_device
+from sam2v.backends.batched import BatchedCalls
 from sam2v.model.values import ImageFeatures
 from sam2v.tracking.session import Session
 from sam2v.video.fit import fit
@@ -27,7 +27,7 @@ class FrameEncoder:
         frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
     """
 
-    def __init__(self, backend: Backend, cached_frames: int = 2, frames_per_encoding: int = 1) -> None:
+    def __init__(self, backend: BatchedCalls, cached_frames: int = 2, frames_per_encoding: int = 1) -> None:
         self.backend, self.together = backend, frames_per_encoding
         self.cached = max(cached_frames, frames_per_encoding)
 
@@ -42,7 +42,7 @@ class FrameEncoder:
             frames, session.features.ready = session.features.ready, {}
             if position not in frames:
                 frames = {position: fit(session.frames[position], session.input_size)}
-            images = torch.from_numpy(np.stack(list(frames.values()))).to(self.backend.device)
+            images = on_device(np.stack(list(frames.values())), self.backend.device)
             encoded = self.backend.encode_image(images)
             known.update((frame, encoded.select(i)) for i, frame in enumerate(frames))
         known.move_to_end(position)

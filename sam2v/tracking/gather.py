@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import Tensor
-
+from sam2v.arrays import Array, device_of, namespace
 from sam2v.memory import Read, Selection
 from sam2v.model.values import TokenGroup
 
@@ -27,30 +26,32 @@ def gather_memory(selections: Sequence[Selection], max_pointers: int) -> list[To
     if any(pointers):
         tokens_of = _stacked([[read.entry.pointer for read in row] for row in pointers])
         shares = [[read.time / (max_pointers - 1) for read in row] for row in pointers]
-        groups.append(_group(tokens_of.unflatten(2, (-1, tokens.shape[3])), pointers, shares, has_grid=False))
+        cut = namespace(tokens_of).reshape(tokens_of, (*tokens_of.shape[:2], -1, tokens.shape[3]))
+        groups.append(_group(cut, pointers, shares, has_grid=False))
     return groups
 
 
-def _stacked(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+def _stacked(rows: Sequence[Sequence[Array]]) -> Array:
     """N x T x ... of up to T values in each of N rows, filled up with zeros."""
-    most = max(map(len, rows))
-    filler = torch.zeros_like(next(value for row in rows for value in row))
+    most, some = max(map(len, rows)), next(value for row in rows for value in row)
+    xp = namespace(some)
+    filler = xp.zeros_like(some)
     values = [value for row in rows for value in (*row, *[filler] * (most - len(row)))]
-    return torch.stack(values).unflatten(0, (len(rows), most))
+    return xp.reshape(xp.stack(values), (len(rows), most, *some.shape))
 
 
 def _group(
-    tokens: Tensor, rows: Sequence[Sequence[Read]], times: Sequence[Sequence[float]], has_grid: bool
+    tokens: Array, rows: Sequence[Sequence[Read]], times: Sequence[Sequence[float]], has_grid: bool
 ) -> TokenGroup:
-    most = tokens.shape[1]
+    most, xp = tokens.shape[1], namespace(tokens)
 
-    def table(values: Sequence[Sequence[float]], rest: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    def table(values: Sequence[Sequence[float]], rest: float, dtype: Any = xp.float32) -> Array:
         filled = [[*row, *[rest] * (most - len(row))] for row in values]
-        return torch.tensor(filled, dtype=dtype, device=tokens.device)
+        return xp.asarray(filled, dtype=dtype, device=device_of(tokens))
 
     bias = scale = None
     if any(len(row) < most for row in rows):
         bias = table([[0.0] * len(row) for row in rows], float("-inf"))
     if any(read.scale != 1.0 for row in rows for read in row):
         scale = table([[read.scale for read in row] for row in rows], 1.0)
-    return TokenGroup(tokens, table(times, 0, torch.int64 if has_grid else torch.float32), has_grid, bias, scale)
+    return TokenGroup(tokens, table(times, 0, xp.int64 if has_grid else xp.float32), has_grid, bias, scale)

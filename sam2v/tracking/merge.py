@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
+import numpy as np
 
+from sam2v.arrays import namespace
 from sam2v.memory import MemoryEntry, MemoryPolicy, Pool
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.model.values import BOX_END, BOX_START
 from sam2v.tracking.prompts import MaskPrompt, PointPrompt
 from sam2v.tracking.tracks import ObjectTrack, Pending
 
@@ -63,9 +64,10 @@ def _joined(entry: MemoryEntry | None, other: MemoryEntry | None, pool: Pool) ->
     if len(known) == 1 or 0 in areas:
         return known[areas.index(max(areas))]
     larger, smaller = (known[0], known[1]) if areas[0] >= areas[1] else (known[1], known[0])
+    xp = namespace(larger.mask)
     iou = sum(one.iou * area for one, area in zip(known, areas, strict=True)) / sum(areas)
-    scores = torch.stack([torch.as_tensor(iou), torch.maximum(larger.score, smaller.score)])
-    kept = pool.keep(torch.maximum(larger.mask, smaller.mask), larger.pointer, scores)
+    scores = xp.stack([xp.asarray(iou, dtype=xp.float32), xp.maximum(larger.score, smaller.score)])
+    kept = pool.keep(xp.maximum(larger.mask, smaller.mask), larger.pointer, scores)
     prompted, readable = (larger.prompted or smaller.prompted), (larger.readable or smaller.readable)
     return MemoryEntry(kept, None, prompted, readable, larger.facts)
 
@@ -75,7 +77,7 @@ def _check_verified(pair: tuple[ObjectTrack, ObjectTrack], entries: dict[int, Me
         changed = [
             frame
             for frame in sorted(one.verified)
-            if not torch.equal(entries[frame].mask > 0, one.shown(frame).mask > 0)
+            if bool(((entries[frame].mask > 0) != (one.shown(frame).mask > 0)).any())
         ]
         if changed:
             raise ValueError(
@@ -99,11 +101,11 @@ def _both_points(points: PointPrompt, other: PointPrompt) -> PointPrompt:
         is_corner = one.labels >= BOX_START
         corners.append(one.coords[is_corner])
         clicks.append(PointPrompt(one.coords[~is_corner], one.labels[~is_corner]))
-    joined, boxes = clicks[0].joined(clicks[1]), torch.cat(corners)
+    joined, boxes = clicks[0].joined(clicks[1]), np.concatenate(corners)
     if not len(boxes):
         return joined
-    box = torch.stack([boxes.amin(0), boxes.amax(0)])
-    return PointPrompt(box, torch.tensor([BOX_START, BOX_END])).joined(joined)
+    box = np.stack([boxes.min(axis=0), boxes.max(axis=0)])
+    return PointPrompt(box, np.array([BOX_START, BOX_END])).joined(joined)
 
 
 def _both_masks(mask: MaskPrompt, other: MaskPrompt) -> MaskPrompt:

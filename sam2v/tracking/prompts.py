@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.arrays import HOST, Array, Device, floats, is_torch_array, namespace, on_device, resized, to_numpy
+from sam2v.model.values import BOX_END, BOX_START
 
 #: What a caller may pass where numbers are expected.
 ArrayLike = Any
@@ -46,12 +44,13 @@ class PointPrompt:
         labels: P int64: 0 negative, 1 positive, 2 and 3 corners of a box (they come first).
     """
 
-    coords: Tensor
-    labels: Tensor
+    coords: np.ndarray
+    labels: np.ndarray
 
     def joined(self, newer: PointPrompt) -> PointPrompt:
         """These points, then the newer ones."""
-        return PointPrompt(torch.cat([self.coords, newer.coords]), torch.cat([self.labels, newer.labels]))
+        coords, labels = ((self.coords, newer.coords), (self.labels, newer.labels))
+        return PointPrompt(np.concatenate(coords), np.concatenate(labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,14 +68,14 @@ class MaskPrompt:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, plane: Tensor) -> MaskPrompt:
+    def of(cls, plane: Array) -> MaskPrompt:
         """Pack h x w booleans."""
-        return cls(np.packbits(plane.numpy()), (plane.shape[0], plane.shape[1]))
+        return cls(np.packbits(to_numpy(plane)), (plane.shape[0], plane.shape[1]))
 
-    def plane(self) -> Tensor:
+    def plane(self) -> np.ndarray:
         """h x w booleans."""
         h, w = self.size
-        return torch.from_numpy(np.unpackbits(self.bits, count=h * w).reshape(h, w).astype(bool))
+        return np.unpackbits(self.bits, count=h * w).reshape(h, w).astype(bool)
 
 
 class CheckedPrompt(NamedTuple):
@@ -87,18 +86,22 @@ class CheckedPrompt(NamedTuple):
 
 
 def checked_prompt(
-    prompt: Prompt, size: tuple[int, int], input_size: tuple[int, int], normalize_coords: bool = True
+    prompt: Prompt,
+    size: tuple[int, int],
+    input_size: tuple[int, int],
+    normalize_coords: bool = True,
+    device: Device = HOST,
 ) -> CheckedPrompt:
     """Check a prompt and bring it to the network's coordinates.
 
     Args:
         prompt: as the caller gave it. size: (height, width) of the frame. input_size: of the network's input.
-        normalize_coords: True for pixels, False for coordinates in [0, 1].
+        normalize_coords: True for pixels, False for coordinates in [0, 1]. device: whose library resizes a mask.
 
     Raises:
         ValueError, TypeError: it is empty, or a part of it is wrong.
     """
-    mask = None if prompt.mask is None else mask_prompt(prompt.mask, input_size)
+    mask = None if prompt.mask is None else mask_prompt(prompt.mask, input_size, device)
     if prompt.points is None and prompt.box is None and prompt.labels is None:
         if mask is None:
             raise ValueError("a prompt is empty: give at least one of points, box and mask")
@@ -114,9 +117,8 @@ def as_numbers(value: ArrayLike, name: str) -> np.ndarray:
         TypeError: not numeric. ValueError: NaN or infinity inside.
     """
     kind = type(value).__name__
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # NumPy has no bfloat16
+    if is_torch_array(value):
+        value = to_numpy(value)
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -194,10 +196,10 @@ def check_boxes(box: ArrayLike, size: tuple[int, int], normalized: bool) -> np.n
     return np.asarray(clipped.reshape(boxes.shape))
 
 
-def to_network(coords: np.ndarray, size: tuple[int, int], input_size: tuple[int, int], normalized: bool) -> Tensor:
+def to_network(coords: np.ndarray, size: tuple[int, int], input_size: tuple[int, int], normalized: bool) -> np.ndarray:
     """Bring (x, y) from frame pixels (or [0, 1]) to pixels of the network input, float32; sizes are (height, width)."""
     scale = np.array([1.0, 1.0]) if normalized else np.array(size[::-1], dtype=np.float64)
-    return torch.from_numpy((coords / scale * np.array(input_size[::-1])).astype(np.float32))
+    return np.asarray(coords / scale * np.array(input_size[::-1]), np.float32)
 
 
 def point_prompt(
@@ -232,7 +234,7 @@ def point_prompt(
         marks = np.concatenate([[BOX_START, BOX_END], marks])
     if not (marks >= 0).any():
         raise ValueError("give at least one point or a box: points is empty")
-    return PointPrompt(to_network(coords, size, input_size, not normalize_coords), torch.from_numpy(marks))
+    return PointPrompt(to_network(coords, size, input_size, not normalize_coords), marks)
 
 
 def check_mask(mask: ArrayLike) -> np.ndarray:
@@ -241,7 +243,7 @@ def check_mask(mask: ArrayLike) -> np.ndarray:
     Raises:
         ValueError, TypeError: not numbers, not two-dimensional, empty, or NaN inside.
     """
-    given = mask.cpu().numpy() if isinstance(mask, Tensor) and mask.dtype == torch.bool else mask
+    given = to_numpy(mask) if is_torch_array(mask) else mask
     is_boolean = isinstance(given, np.ndarray) and given.dtype == bool
     array = given if is_boolean else as_numbers(given, "mask") > 0
     if array.ndim != 2 or 0 in array.shape:
@@ -249,17 +251,17 @@ def check_mask(mask: ArrayLike) -> np.ndarray:
     return array
 
 
-def mask_prompt(mask: ArrayLike, input_size: tuple[int, int]) -> MaskPrompt:
+def mask_prompt(mask: ArrayLike, input_size: tuple[int, int], device: Device = HOST) -> MaskPrompt:
     """One object's mask (H x W booleans or numbers, positive = object) at the network's input size.
 
     Any H x W is accepted; it covers the whole frame. Resizing is bilinear with antialiasing and a threshold of one
-    half.
+    half, by the library of a device on the host.
 
     Raises:
         ValueError: not two-dimensional, empty, or NaN inside.
     """
     array = check_mask(mask)
-    plane = _resized(torch.from_numpy(np.ascontiguousarray(array)), input_size) >= 0.5
+    plane = _resized(on_device(np.ascontiguousarray(array), device), input_size) >= 0.5
     cells = (input_size[0] // 4, input_size[1] // 4)
     if array.any() and not (_resized(plane, cells) > 0.5).any():
         warnings.warn(
@@ -270,11 +272,11 @@ def mask_prompt(mask: ArrayLike, input_size: tuple[int, int]) -> MaskPrompt:
     return MaskPrompt.of(plane)
 
 
-def _resized(plane: Tensor, size: tuple[int, int]) -> Tensor:
+def _resized(plane: Array, size: tuple[int, int]) -> Array:
     """Cover, 0 to 1, of a boolean H x W plane at another size."""
     if tuple(plane.shape) == size:
-        return plane.float()
-    return F.interpolate(plane.float()[None, None], size, mode="bilinear", align_corners=False, antialias=True)[0, 0]
+        return floats(plane)
+    return resized(floats(plane)[None, None], size, antialias=True)[0, 0]
 
 
 def check_index(value: object, name: str) -> int:
@@ -284,7 +286,7 @@ def check_index(value: object, name: str) -> int:
         TypeError: anything else, booleans included.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        if isinstance(value, Tensor) and value.ndim == 0 and not value.dtype.is_floating_point:
+        if is_torch_array(value) and value.ndim == 0 and namespace(value).isdtype(value.dtype, ("bool", "integral")):
             return int(value)
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return int(value)

@@ -7,8 +7,9 @@ from copy import deepcopy
 from itertools import groupby
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
+from sam2v.arrays import device_of, on_device
 from sam2v.memory import Candidates, Choice, Commit, Hypothesis, MemoryBank, MemoryEntry, MemoryPolicy, Moment
 from sam2v.model.values import Answer, Prediction
 from sam2v.tracking.tracks import ObjectTrack
@@ -51,7 +52,7 @@ def live_on(policy: MemoryPolicy, rows: list[Row], prediction: Prediction, momen
             survivors.append(Row(track, hypothesis))
             commits.append(policy.commit(hypothesis, candidates, choice, moment))
             picks.append((start + choice.row, choice.mask))
-    row, mask = torch.tensor(picks, device=prediction.iou.device).unbind(1)
+    row, mask = on_device(np.array(picks, np.int64).T, device_of(prediction.iou))
     chosen = Prediction(*(part[row] for part in prediction)).pick(mask[:, None])
     return Outcome(survivors, chosen, commits)
 

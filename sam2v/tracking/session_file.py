@@ -1,4 +1,4 @@
-"""Sessions as bytes and as files: safetensors, with everything that is no tensor as JSON in its header.
+"""Sessions as bytes and as files: safetensors, with everything that is no array as JSON in its header.
 
 Nothing in such bytes can run code, and they name no file but the video's. A session that was saved and loaded goes on
 as if nothing had happened.
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
+from sam2v.arrays import HOST, Device
 from sam2v.files import user_path, whole_file
 from sam2v.memory import Hypothesis, Kept, MemoryBank, MemoryEntry, Pool
 from sam2v.tracking.numbering import Numbering
@@ -60,7 +60,7 @@ def session_from_bytes(kind: type[_Session], data: bytes, source: Any = None) ->
 
 
 def load_session(
-    kind: type[_Session], path: str | Path, source: Any, pool: Pool, device: torch.device, now: Origin
+    kind: type[_Session], path: str | Path, source: Any, pool: Pool, device: Device, now: Origin
 ) -> _Session:
     """Read a session from a file and check that it can go on with what is there.
 
@@ -79,7 +79,7 @@ def load_session(
 
 
 class _Writer:
-    """Record and tensors of a session; entries that several hypotheses share are written once."""
+    """Record and arrays of a session; entries that several hypotheses share are written once."""
 
     def __init__(self, session: SessionState) -> None:
         self.items: list[Item] = []
@@ -108,7 +108,7 @@ class _Writer:
             self.items.append(Item.of(f"{name}.points.{frame}.coords", points.coords))
             self.items.append(Item.of(f"{name}.points.{frame}.labels", points.labels))
         for frame, mask in track.masks.items():
-            self.items.append(Item.of(f"{name}.masks.{frame}", torch.from_numpy(mask.bits)))
+            self.items.append(Item.of(f"{name}.masks.{frame}", mask.bits))
         return {
             "obj_id": track.obj_id,
             "points": list(track.points),
@@ -152,7 +152,7 @@ class _Writer:
     def _live(self, session: SessionState, live: LiveSource) -> dict[str, Any]:
         recent = live.recent()
         for position, frame in recent.items():
-            self.items.append(Item.of(f"live.{position}", torch.from_numpy(np.array(frame))))
+            self.items.append(Item.of(f"live.{position}", np.array(frame)))
         numbering = session.numbering
         return {
             "window": live.window,
@@ -172,8 +172,8 @@ class _Writer:
 class _Reader:
     """Makes a session of what a `_Writer` wrote."""
 
-    def __init__(self, file: PackedFile, name: str, pool: Pool, device: torch.device | None = None) -> None:
-        self.file, self.name, self.pool, self.device = file, name, pool, device or torch.device("cpu")
+    def __init__(self, file: PackedFile, name: str, pool: Pool, device: Device = HOST) -> None:
+        self.file, self.name, self.pool, self.device = file, name, pool, device
         with self._of_this_version():
             if file.record["format"] != _FORMAT:
                 raise KeyError("format")
@@ -211,17 +211,17 @@ class _Reader:
 
     def _live_source(self, live: dict[str, Any]) -> LiveSource:
         with self._of_this_version():
-            recent = {int(p): self.file.tensor(f"live.{p}").numpy() for p in live["frames"]}
+            recent = {int(p): self.file.array(f"live.{p}") for p in live["frames"]}
             return LiveSource.restored(live["window"], live["count"], recent)
 
     def _entry(self, number: int, about: dict[str, Any]) -> MemoryEntry:
         name = f"entries.{number}"
-        mask, pointer, scores = (self.file.tensor(f"{name}.{part}").to(self.device) for part in _PARTS)
+        mask, pointer, scores = (self.file.array(f"{name}.{part}", self.device) for part in _PARTS)
         if mask.ndim != 2 or pointer.ndim != 1 or scores.shape != (2,):
             raise ValueError("shapes")
         encoded = None
         if about["encoded"]:
-            encoded = self.pool.keep(self.file.tensor(f"{name}.memory").to(self.device))
+            encoded = self.pool.keep(self.file.array(f"{name}.memory", self.device))
         facts = {str(key): float(value) for key, value in about["facts"].items()}
         kept = self.pool.keep(mask, pointer, scores)
         return MemoryEntry(kept, encoded, bool(about["prompted"]), bool(about["readable"]), facts)
@@ -230,13 +230,13 @@ class _Reader:
         def known(pairs: list[list[int]]) -> dict[int, MemoryEntry]:
             return {int(frame): entries[n] for frame, n in pairs}
 
-        name, tensor = f"tracks.{number}", self.file.tensor
+        name, array = f"tracks.{number}", self.file.array
         track = ObjectTrack(int(about["obj_id"]))
         for frame in about["points"]:
-            parts = (tensor(f"{name}.points.{frame}.{part}") for part in ("coords", "labels"))
+            parts = (array(f"{name}.points.{frame}.{part}") for part in ("coords", "labels"))
             track.points[int(frame)] = PointPrompt(*parts)
         for frame, height, width in about["masks"]:
-            track.masks[int(frame)] = MaskPrompt(tensor(f"{name}.masks.{frame}").numpy(), (height, width))
+            track.masks[int(frame)] = MaskPrompt(array(f"{name}.masks.{frame}"), (height, width))
         track.pending = {int(f): Pending(entries[n], bool(conditioning)) for f, n, conditioning in about["pending"]}
         track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
         track.verified = frozenset(map(int, about.get("verified", ())))

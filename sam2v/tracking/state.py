@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 
+from sam2v.arrays import Device
 from sam2v.memory import MemoryEntry, Pool
 from sam2v.model.values import ImageFeatures
 from sam2v.tracking.numbering import Numbering
@@ -203,7 +203,7 @@ class SessionState:
         self.tracks.clear()
         self.held.clear()
 
-    def adopt(self, pool: Pool, device: torch.device, origin: Origin) -> None:
+    def adopt(self, pool: Pool, device: Device, origin: Origin) -> None:
         """Let a session that came as bytes go on in a pool and on a device."""
         moved: dict[int, MemoryEntry] = {}
         for track in self.tracks.values():

@@ -1,4 +1,4 @@
-"""What happens to a frame, as functions of tensors: tracking, prompting with points, prompting with masks.
+"""What happens to a frame, as functions of arrays: tracking, prompting with points, prompting with masks.
 
 Inference and training both go through these. None of them keeps anything, switches gradients off, or decides what the
 object score means: the answers are the network's own (see `gate_by_score`).
@@ -6,15 +6,9 @@ object score means: the answers are the network's own (see `gate_by_score`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
+from sam2v.arrays import Array, clamp, device_of, floats, namespace, resized
 from sam2v.model.calls import Calls
-from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import ImageFeatures, Prediction, Prompts, Wanted
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, Wanted
 
 #: Previous mask logits are clamped to this before they serve as a prompt.
 PROMPT_LOGIT_LIMIT = 32.0
@@ -24,7 +18,7 @@ GIVEN_LOGIT = 10.0
 _MASKS = 16
 
 
-def track_objects(calls: Calls, features: ImageFeatures, conditioned: Tensor, dynamic: bool = True) -> Prediction:
+def track_objects(calls: Calls, features: ImageFeatures, conditioned: Array, dynamic: bool = True) -> Prediction:
     """Find N rows' objects on a frame from memory alone.
 
     Args:
@@ -32,13 +26,11 @@ def track_objects(calls: Calls, features: ImageFeatures, conditioned: Tensor, dy
         dynamic: passed on.
     """
     # tracked frames are ambiguous: the released models take the best of the three masks there
-    return calls.decode_prompts(
-        features, conditioned, no_points(len(conditioned), conditioned.device), Wanted(True, dynamic)
-    )
+    return calls.decode_prompts(features, conditioned, no_points(len(conditioned), conditioned), Wanted(True, dynamic))
 
 
 def prompt_with_points(
-    calls: Calls, features: ImageFeatures, conditioned: Tensor, points: Prompts, dynamic: bool = True
+    calls: Calls, features: ImageFeatures, conditioned: Array, points: Prompts, dynamic: bool = True
 ) -> Prediction:
     """Answer points on a frame.
 
@@ -49,36 +41,37 @@ def prompt_with_points(
             this frame as a mask, or None.
         dynamic: passed on.
     """
-    mask = None if points.mask is None else points.mask.clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
+    mask = None if points.mask is None else clamp(points.mask, -PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
     prompts = with_padding(points.coords, points.labels)._replace(mask=mask)
     return calls.decode_prompts(features, conditioned, prompts, Wanted(points.labels.shape[1] <= 1, dynamic))
 
 
-def prompt_with_mask(calls: Calls, features: ImageFeatures, mask: Tensor) -> Prediction:
+def prompt_with_mask(calls: Calls, features: ImageFeatures, mask: Array) -> Prediction:
     """Take N masks as they are: N x 1 x H x W booleans (or 0 and 1) at the network's input size. The answer has one
     mask of IoU 1 each."""
     pointer, score = calls.point_to_mask(features, mask)
-    return Prediction(given_logits(mask), torch.ones_like(score), pointer[:, None], score)
+    return Prediction(given_logits(mask), namespace(score).ones_like(score), pointer[:, None], score)
 
 
-def given_logits(mask: Tensor) -> Tensor:
+def given_logits(mask: Array) -> Array:
     """Low-resolution logits N x 1 x H/4 x W/4 of masks that were given, N x 1 x H x W booleans (or 0 and 1)."""
-    low = [side // 4 for side in mask.shape[-2:]]
-    return torch.cat(list(_lowered(mask, low)))
+    low = (mask.shape[-2] // 4, mask.shape[-1] // 4)
+    parts = [floats(mask[row : row + _MASKS]) for row in range(0, max(1, len(mask)), _MASKS)]
+    lowered = [resized(part * (2 * GIVEN_LOGIT) - GIVEN_LOGIT, low, antialias=True) for part in parts]
+    return namespace(mask).concat(lowered)
 
 
-def _lowered(mask: Tensor, low: list[int]) -> Iterator[Tensor]:
-    for part in mask.split(_MASKS):
-        logits = part.float() * (2 * GIVEN_LOGIT) - GIVEN_LOGIT
-        yield F.interpolate(logits, low, mode="bilinear", align_corners=False, antialias=True)
-
-
-def with_padding(coords: Tensor, labels: Tensor) -> Prompts:
+def with_padding(coords: Array, labels: Array) -> Prompts:
     """Points N x P with the padding point behind them that the released models expect: N x (P + 1)."""
-    coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
-    return Prompts(coords, torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1))
+    xp = namespace(coords)
+    origin = xp.zeros((len(coords), 1, 2), dtype=coords.dtype, device=device_of(coords))
+    padding = xp.full((len(coords), 1), PADDING, dtype=labels.dtype, device=device_of(labels))
+    return Prompts(xp.concat([coords, origin], axis=1), xp.concat([labels, padding], axis=1))
 
 
-def no_points(count: int, device: torch.device) -> Prompts:
-    """What the released models see where there is no prompt: two padding points, for `count` rows."""
-    return Prompts(torch.zeros(count, 2, 2, device=device), torch.full((count, 2), PADDING, device=device))
+def no_points(count: int, like: Array) -> Prompts:
+    """What the released models see where there is no prompt: two padding points, for `count` rows; of the kind and on
+    the device of an array."""
+    xp, device = namespace(like), device_of(like)
+    labels = xp.full((count, 2), PADDING, dtype=xp.int64, device=device)
+    return Prompts(xp.zeros((count, 2, 2), dtype=xp.float32, device=device), labels)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2v.model.network import ImageFeatures, Sam2Network
+from sam2v.model.network import Sam2Network
+from sam2v.model.values import ImageFeatures
 
 _QUERIES, _KEYS = 128, 384  # cells compared per pair of frames
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.model.values import BOX_END, BOX_START
 
 MASK, CLICK, BOX = 0, 1, 2
 

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from sam2v.data.clips import ClipBatch
 from sam2v.memory import Held, Hypothesis, MemoryBank, MemoryEntry, Moment, RecentFramesPolicy, Selection
-from sam2v.model.network import Sam2Network, gate_by_score
-from sam2v.model.prompt_encoder import PADDING
-from sam2v.model.values import Answer, ImageFeatures, Prediction, Prompts, TokenGroup
+from sam2v.model.network import Sam2Network
+from sam2v.model.offered import gate_by_score
+from sam2v.model.values import PADDING, Answer, ImageFeatures, Prediction, Prompts, TokenGroup
 from sam2v.tracking.gather import gather_memory
 from sam2v.tracking.step import prompt_with_mask, prompt_with_points, track_objects
 from sam2v.training.ambiguity import clicked_others

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import torch
+from sam2v.arrays import Array, Device, namespace, on_device, resized
 
 
 def fit(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -52,13 +50,12 @@ def aspect_size(video_size: tuple[int, int], longest: int, multiple: int = 32) -
     return (shorter, longest) if height < width else (longest, shorter)
 
 
-def fit_photograph(frame: np.ndarray, size: tuple[int, int], device: torch.device) -> torch.Tensor:
+def fit_photograph(frame: np.ndarray, size: tuple[int, int], device: Device) -> Array:
     """H x W x 3 uint8 to h x w x 3 float32 in [0, 1] on a device, `size` being (h, w): bilinear with antialiasing,
     never rounded to 8 bits. SAM 2 brings photographs to its input's size in this way and videos' frames by `fit`, and
     the network sees the difference (logits move by about 3)."""
-    import torch
-    from torch.nn import functional as F
-
-    pixels = torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1).float().div_(255)
-    small = F.interpolate(pixels[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
-    return small.permute(1, 2, 0)
+    pixels = on_device(np.array(frame), device)
+    xp = namespace(pixels)
+    pixels = xp.astype(xp.permute_dims(pixels, (2, 0, 1)), xp.float32)
+    pixels /= 255
+    return xp.permute_dims(resized(pixels[None], size, antialias=True)[0], (1, 2, 0))

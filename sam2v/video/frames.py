@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Union, cast
 
 import numpy as np
-import torch
 
+from sam2v.arrays import is_torch_array, to_numpy
 from sam2v.video.media import is_file_object
 from sam2v.video.pictures import Pictures
 from sam2v.video.pixels import channels_last, from_pil, to_bytes
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
-FrameLike = Union[np.ndarray, torch.Tensor, "Image.Image", str, os.PathLike, BinaryIO]
+FrameLike = Union[np.ndarray, "torch.Tensor", "Image.Image", str, os.PathLike, BinaryIO]
 
 IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"]
@@ -41,9 +42,8 @@ def as_frame(frame: FrameLike) -> np.ndarray:
         ValueError: a shape that is no image, floats outside [0, 1], or a file that is no image or holds several.
         OSError: a file that cannot be read.
     """
-    if isinstance(frame, torch.Tensor):
-        frame = frame.detach().cpu()
-        frame = (frame.float() if frame.is_floating_point() else frame).numpy()  # NumPy knows no bfloat16
+    if is_torch_array(frame):
+        frame = to_numpy(frame.float() if frame.is_floating_point() else frame)
     if isinstance(frame, np.ndarray):
         return to_bytes(channels_last(frame))
     if hasattr(frame, "getbands") and hasattr(frame, "convert"):  # a PIL image, without importing PIL

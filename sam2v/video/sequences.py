@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from sam2v.arrays import Array
 from sam2v.video.base import EndOfVideo, FrameSource, check_size, normal_index
 from sam2v.video.cache import CACHE_BYTES, FrameCache
 from sam2v.video.frames import FrameLike, as_frame
@@ -75,7 +75,7 @@ class ArraySource(SequenceSource):
     The array is not copied. Types are those of `as_frame`.
     """
 
-    def __init__(self, array: np.ndarray | torch.Tensor, fps: float | None = None) -> None:
+    def __init__(self, array: Array, fps: float | None = None) -> None:
         shape = tuple(array.shape)
         if len(shape) == 3 and (shape[-1] in (3, 4) or shape[0] == 3):
             raise ValueError(f"a video must be T x H x W x 3, got one image, shape {shape}; add a dimension")

@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
+from sam2v.arrays import is_torch_array
 from sam2v.files import user_path
 from sam2v.video.base import EndOfVideo, FrameDropped, FrameSource
 from sam2v.video.cache import CACHE_BYTES
@@ -70,7 +70,7 @@ def open_source(
         raise ValueError(f"stream chooses among those of a video file, {type(source).__name__} has none")
     if isinstance(source, FrameSource):
         return source
-    if isinstance(source, np.ndarray | torch.Tensor):
+    if isinstance(source, np.ndarray) or is_torch_array(source):
         return ArraySource(source, fps)
     if isinstance(source, bytes | bytearray | memoryview | dict | set):
         raise _not_a_source(source)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
+from sam2v.arrays import is_torch_array
 from sam2v.video.base import EndOfVideo, FrameDropped, FrameSource, check_size, normal_index
 from sam2v.video.frames import FrameLike, as_frame
 
@@ -144,7 +144,7 @@ class StreamSource(WindowSource):
         if self.count == 0:
             self.size = size
         check_size(self, self.count, size)
-        if isinstance(item, np.ndarray | torch.Tensor) and np.may_share_memory(frame, np.asarray(item)):
+        if (isinstance(item, np.ndarray) or is_torch_array(item)) and np.may_share_memory(frame, np.asarray(item)):
             frame = frame.copy()  # cameras reuse their buffer
         self._keep(frame)
         return True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sam2v.model.checksum import weights_checksum as weights_checksum
 from sam2v.weights.keys import MEMORY_PREFIXES, is_image_only
 
 if TYPE_CHECKING:
@@ -85,14 +84,6 @@ def load_strictly(
         raise ValueError(f"{text}; {_advice(state_dict, network.config.name)}")
     _assign(network, state_dict)
     return lacks_memory
-
-
-def weights_checksum(network: nn.Module) -> str:
-    """Tells one model's weights from another's."""
-    total = 0
-    for value in network.state_dict().values():
-        total = zlib.crc32(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), total)
-    return f"{total:08x}"
 
 
 def _assign(network: Sam2Network, state_dict: Mapping[str, Tensor]) -> None:

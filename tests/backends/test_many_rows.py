@@ -11,9 +11,10 @@ from golden.noise import noise
 from models import memory_groups, nano_by_rule, pictures
 from torch import Tensor
 
-from sam2v.backends import base
+from sam2v.backends import batched
 from sam2v.backends.base import Backend
-from sam2v.model.network import ABSENT_LOGIT, Sam2Network
+from sam2v.model.network import Sam2Network
+from sam2v.model.offered import ABSENT_LOGIT
 from sam2v.model.values import Prompts, Wanted
 
 ROWS = 7
@@ -46,8 +47,8 @@ def answers(backend: Backend, hidden: bool) -> Iterator[Tensor]:
 def test_parts_are_the_whole(backend: Backend, monkeypatch: pytest.MonkeyPatch, hidden: bool) -> None:
     whole = list(answers(backend, hidden))
     one = 24 * 36 * 128 * 4
-    monkeypatch.setattr(base, "_CPU_BYTES", 3 * one)
-    monkeypatch.setattr(base, "_CPU_DECODE_BYTES", 2 * one)
+    monkeypatch.setattr(batched, "_CPU_BYTES", 3 * one)
+    monkeypatch.setattr(batched, "_CPU_DECODE_BYTES", 2 * one)
     with unittest.mock.patch.object(
         type(backend.calls), "read_memory", autospec=True, side_effect=Sam2Network.read_memory
     ) as calls:

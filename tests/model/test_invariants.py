@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import memory_groups, pictures
 
-from sam2v.model.network import ABSENT_LOGIT, MEAN, STD, Sam2Network, gate_by_score
+from sam2v.model.network import MEAN, STD, Sam2Network
+from sam2v.model.offered import ABSENT_LOGIT, gate_by_score
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 TOLERANCE = 2e-5

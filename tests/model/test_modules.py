@@ -12,7 +12,8 @@ from golden.pictures import ellipse
 from golden.replay import Fixture
 
 from sam2v.model.memory_attention import MemoryTokens
-from sam2v.model.network import Sam2Network, gate_by_score
+from sam2v.model.network import Sam2Network
+from sam2v.model.offered import gate_by_score
 from sam2v.model.values import ImageFeatures, Prompts, TokenGroup, Wanted
 from sam2v.nn.position import sine_grid, sine_scalar
 from sam2v.nn.rotary import axial_rotation

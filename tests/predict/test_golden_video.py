@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from golden.pictures import checksum, clip
-from golden.replay import Fixture, VideoReplay, assert_close, golden_network
+from golden.replay import TIGHT, Fixture, VideoReplay, answered, assert_close, compare, golden_network, replay_real
 
-from sam2v import MaskletFrame, VideoPredictor
+from sam2v import VideoPredictor
 from sam2v.model.network import Sam2Network
 
 TWINS = sorted((Path(__file__).parent.parent / "golden" / "videos").glob("*.npz"))
-
-#: Largest differences allowed: mask logits, object scores and IoUs, mask areas in pixels per million.
-TIGHT = {"logits": 1e-3, "scores": 1e-4, "area": 40}
-#: Against recordings whose memories were rounded to bfloat16.
-LOOSE = {"logits": 0.15, "scores": 0.01, "area": 3000}
 
 
 @lru_cache(maxsize=1)
 def network_of(config: str, salt: str, image_size: int, device: torch.device | str = "cpu") -> Sam2Network:
     return golden_network(config, salt, image_size, device)
-
-
-def answered(replay: VideoReplay, ops: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any], list]]:
-    """Make all recorded calls: the number, the call and the results of each that gave any."""
-    for k, op in enumerate(ops):
-        if "raised" in op:
-            with pytest.raises(RuntimeError):
-                list(replay.call(op))
-        else:
-            yield k, op, list(replay.call(op))
 
 
 # -- twins: drawn frames, kept with the tests --------------------------------------------------------------------------
@@ -122,18 +105,6 @@ def test_the_option_that_never_worked_is_refused() -> None:
         VideoPredictor(network, clear_non_cond_mem_around_input=True)
 
 
-def compare(
-    result: MaskletFrame, recorded: dict[str, np.ndarray], stride: int, allowed: dict[str, float], where: str
-) -> None:
-    """Masks, areas, scores and IoUs of one frame; recorded NaN means that nothing was recorded."""
-    pixels = result.masks.shape[-1] * result.masks.shape[-2]
-    assert_close(result.masks[:, 0, ::stride, ::stride], recorded["video_masks"], allowed["logits"], f"{where}: masks")
-    areas = (result.masks[:, 0] > 0).sum((1, 2))
-    assert_close(areas, recorded["area"], max(4, allowed["area"] * pixels / 1e6), f"{where}: area")
-    assert_close(result.object_score, recorded["score"], allowed["scores"], f"{where}: object score")
-    assert_close(result.iou, recorded["iou"], allowed["scores"], f"{where}: predicted IoU")
-
-
 # -- fixtures on real frames, which are not in the repository ----------------------------------------------------------
 
 TELLING = [
@@ -146,63 +117,11 @@ TELLING = [
 
 @pytest.mark.parametrize("name", TELLING)
 def test_real_frames(shared_dir: Path, name: str, device: torch.device) -> None:
-    replay_real(device, shared_dir, shared_dir / "golden" / "public" / f"{name}.npz")
+    replay_real(shared_dir, name, partial(network_of, device=device))
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["video32_sam2", "video_sam2", "real_sam2"])
 def test_all_real_frames(shared_dir: Path, kind: str, device: torch.device) -> None:
     for path in sorted((shared_dir / "golden" / "public").glob(f"{kind}*.npz")):
-        replay_real(device, shared_dir, path)
-
-
-def replay_real(device: torch.device, shared_dir: Path, path: Path) -> None:
-    """Replay a fixture whose frames are photographs."""
-    from PIL import Image
-
-    fixture = Fixture(path)
-    meta = fixture.meta
-    if meta["options"]["clear_non_cond_mem_around_input"]:
-        return
-    names = [shared_dir / "data" / "bedroom" / Path(name).name for name in meta["frames"]]
-    frames = np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names])
-    replay = VideoReplay(fixture, network_of(meta["config"], meta["salt"], meta["image_size"], device), frames)
-    allowed = TIGHT if meta["options"]["memory_stored_as"] == "float32" else LOOSE
-    for k, op, results in answered(replay, meta["ops"]):
-        recorded = list(recorded_results(fixture, k, op, results))
-        assert len(results) == len(recorded), f"{path.stem}, call {k}"
-        for t, (result, expected) in enumerate(zip(results, recorded)):
-            if "frame" in expected:
-                assert result.frame_idx == expected["frame"]
-            if meta["options"]["non_overlap_masks"] and allowed is LOOSE:
-                flips_are_rare(result, expected, meta["video_stride"])
-            else:
-                compare(result, expected, meta["video_stride"], allowed, f"{path.stem}, call {k}, result {t}")
-
-
-def recorded_results(
-    fixture: Fixture, k: int, op: dict[str, Any], results: list[MaskletFrame]
-) -> Iterable[dict[str, Any]]:
-    """The recorded values of a call, one per result, with NaN where a value was not recorded."""
-    count = len(results[0].obj_ids) if results else 0
-    if op["op"] == "propagate":
-        for t in range(len(fixture[f"op{k}/frame"])):
-            row = {name: fixture[f"op{k}/{name}"][t] for name in ("frame", "video_masks", "area", "score")}
-            yield row | {"iou": np.full(count, np.nan)}
-    elif op["op"] == "remove_object":
-        for frame in op["returned_frames"]:
-            row = {name: fixture[f"op{k}/frame{frame}/{name}"] for name in ("video_masks", "area")}
-            yield row | {"score": np.full(count, np.nan), "iou": np.full(count, np.nan), "frame": frame}
-    elif f"op{k}/video_masks" in fixture:
-        row = {name: fixture[f"op{k}/{name}"] for name in ("video_masks", "area")}
-        score = np.full(count, np.nan)
-        if f"op{k}/score" in fixture:  # of the prompted object
-            score[results[0].obj_ids.index(op["obj_id"])] = fixture[f"op{k}/score"][0]
-        yield row | {"score": score, "iou": np.full(count, np.nan)}
-
-
-def flips_are_rare(result: MaskletFrame, expected: dict[str, Any], stride: int) -> None:
-    """Where two objects' logits are nearly equal the loser may change, so only the share of such samples counts."""
-    sampled = result.to_numpy()[:, ::stride, ::stride]
-    assert (abs(sampled - expected["video_masks"]) > LOOSE["logits"]).mean() < 0.02
-    assert_close(result.object_score, expected["score"], LOOSE["scores"], "object score")
+        replay_real(shared_dir, path.stem, partial(network_of, device=device))

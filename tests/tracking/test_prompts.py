@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sam2v.arrays import HOST, Device, device_of, on_device, to_numpy, type_name
 from sam2v.tracking.prompts import check_boxes, check_points, mask_prompt
 from sam2v.tracking.step import GIVEN_LOGIT, given_logits
 
@@ -49,10 +50,12 @@ def test_a_click_is_made_in_the_frame(point: tuple[float, float]) -> None:
         check_points([point], None, (HEIGHT, WIDTH), normalized=False)
 
 
-def test_a_mask_as_logits() -> None:
+@pytest.mark.parametrize("device", [HOST, torch.device("cpu")])
+def test_a_mask_as_logits(device: Device) -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[12:36, 16:48] = True
-    logits = given_logits(mask_prompt(mask, (96, 96)).plane()[None, None])[0]
-    assert logits.shape == (1, 24, 24) and logits.dtype == torch.float32
-    assert logits[0, 8:16, 8:16].numpy() == pytest.approx(GIVEN_LOGIT)
-    assert logits[0, :4].numpy() == pytest.approx(-GIVEN_LOGIT)
+    plane = on_device(mask_prompt(mask, (96, 96), device).plane(), device)
+    logits = given_logits(plane[None, None])[0]
+    assert logits.shape == (1, 24, 24) and type_name(logits.dtype) == "F32" and device_of(logits) == device
+    assert to_numpy(logits[0, 8:16, 8:16]) == pytest.approx(GIVEN_LOGIT)
+    assert to_numpy(logits[0, :4]) == pytest.approx(-GIVEN_LOGIT)

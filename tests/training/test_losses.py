@@ -96,7 +96,7 @@ def test_nothing_to_learn_from_is_an_error() -> None:
 
 
 def test_contrast_prefers_features_that_follow_objects() -> None:
-    from sam2v.model.network import ImageFeatures
+    from sam2v.model.values import ImageFeatures
     from sam2v.training.auxiliary import contrast_loss
 
     masks = torch.zeros(1, 2, 1, 32, 32, dtype=torch.bool)

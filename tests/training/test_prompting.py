@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.model.values import BOX_END, BOX_START
 from sam2v.training.prompting import (
     BOX,
     CLICK,

@@ -13,7 +13,8 @@ from sam2v.config import load_model_config
 from sam2v.data.clips import collate
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
 from sam2v.model.build import build_model
-from sam2v.model.network import ABSENT_LOGIT, Sam2Network
+from sam2v.model.network import Sam2Network
+from sam2v.model.offered import ABSENT_LOGIT
 from sam2v.training.loop import train
 from sam2v.training.prompting import CLICK, ClipPlan, PromptConfig, draw_numbers
 from sam2v.training.teacher import Teacher

@@ -13,7 +13,7 @@ from sam2v.data.clips import ClipBatch, collate
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
-from sam2v.model.prompt_encoder import BOX_END, BOX_START
+from sam2v.model.values import BOX_END, BOX_START
 from sam2v.predict import VideoPredictor
 from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, draw_numbers
 from sam2v.training.unroll import unroll

@@ -1,0 +1,82 @@
+"""What the array API standard lacks, for torch tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64, "U8": torch.uint8}
+
+
+def on_device(array: Any, device: torch.device) -> Tensor:
+    """See `sam2v.arrays.on_device`."""
+    if isinstance(array, Tensor):
+        return array.to(device)
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+
+
+def to_numpy(array: Tensor) -> np.ndarray:
+    """See `sam2v.arrays.to_numpy`."""
+    values = array.detach()
+    return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+
+
+def floats(array: Tensor) -> Tensor:
+    """See `sam2v.arrays.floats`."""
+    return array.float()
+
+
+def clamp(array: Tensor, low: float | None, high: float | None) -> Tensor:
+    """See `sam2v.arrays.clamp`."""
+    return array.clamp(low, high)
+
+
+def gathered(array: Tensor, index: Tensor, axis: int) -> Tensor:
+    """See `sam2v.arrays.gathered`."""
+    return array.take_along_dim(index, dim=axis)
+
+
+def scatter_add(length: int, index: Tensor, values: Tensor) -> Tensor:
+    """See `sam2v.arrays.scatter_add`."""
+    return torch.zeros(length, dtype=values.dtype, device=values.device).scatter_add_(0, index, values)
+
+
+def scatter_least(array: Tensor, index: Tensor, values: Tensor) -> Tensor:
+    """See `sam2v.arrays.scatter_least`."""
+    return array.scatter_reduce_(0, index, values, "amin")
+
+
+def owned(array: Tensor) -> Tensor:
+    """See `sam2v.arrays.owned`."""
+    tensor = array.detach()
+    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if whole and tensor.is_contiguous() else tensor.clone(memory_format=torch.contiguous_format)
+
+
+def packed_bytes(array: Tensor) -> bytes:
+    """See `sam2v.arrays.packed_bytes`."""
+    return array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def unpacked(data: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """See `sam2v.arrays.unpacked`; on the CPU."""
+    if not data:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(bytearray(data), dtype=dtype).reshape(shape)
+
+
+def resized(array: Tensor, size: tuple[int, int], antialias: bool) -> Tensor:
+    """See `sam2v.arrays.resized`."""
+    return F.interpolate(array, size, mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def packed_bits(masks: Tensor) -> Tensor:
+    """See `sam2v.arrays.packed_bits`."""
+    bits = F.pad(masks.flatten(1).to(torch.uint8), (0, -masks.shape[1:].numel() % 8)).unflatten(1, (-1, 8))
+    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=masks.device)
+    return (bits * weights).sum(2, dtype=torch.uint8)
