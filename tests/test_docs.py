@@ -23,7 +23,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img[^>]+src=\"([^\"]+)\"")
 #: Options that cli.md describes once for all commands that run a model.
-MODEL_OPTIONS = {"--model", "--checkpoint", "--device", "--dtype", "--override", "--fast"}
+MODEL_OPTIONS = {
+    *("--model", "--checkpoint", "--device", "--dtype", "--override", "--fast"),
+    *("--runtime", "--provider", "--threads"),
+}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
