@@ -45,13 +45,16 @@ class OneMasklet:
         return {_OBJECT: self._masks.mask(frame_idx)}
 
 
-def begin_task(annotation: Annotation, name: str, start: MaskletMasks | None, path: Path | None) -> None:
+def begin_task(
+    annotation: Annotation, name: str, start: MaskletMasks | None, path: Path | None, locked: bool = False
+) -> None:
     """Give a new project its one object, with the masks so far; a project that was begun stays as it is.
 
     An import that was cut short, which is the only event then, is made anew.
 
     Args:
         name: of the object. start, path: the masks so far and their file, None for an object that is to be found.
+        locked: whether it is only looked at.
 
     Raises:
         ValueError: they are of another video.
@@ -67,6 +70,8 @@ def begin_task(annotation: Annotation, name: str, start: MaskletMasks | None, pa
         annotation.record("object", objects=[{"id": _OBJECT, "name": name}])
     else:
         editing.change_object(annotation, {"name": name})
+    if locked:
+        annotation.record("view", objects=[{"id": _OBJECT, "locked": True}])
 
 
 def annotated_frames(annotation: Annotation, rate: float) -> list[int]:

@@ -74,7 +74,7 @@ class TaskProjects(Projects):
         project = super()._opened(video)
         task = self.tasks.tasks[video.id]
         try:
-            begin_task(project.annotation, f"Object {task.number}", task.load(), task.masks)
+            begin_task(project.annotation, f"Object {task.number}", task.load(), task.masks, task.kind == "verify")
         except BaseException:
             project.close()
             raise
