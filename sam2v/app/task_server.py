@@ -24,8 +24,6 @@ from sam2v.data_engine.queue import Task, TaskTaken
 from sam2v.predict.video import VideoPredictor
 
 _MOST_BYTES = 16384
-#: Projects that stay open: of people who work at once.
-_MOST_OPEN = 16
 
 
 class TaskLibrary(Library):
@@ -58,7 +56,7 @@ class TaskProjects(Projects):
 
     def __init__(self, desk: Desk, predictor: VideoPredictor, worker: Worker) -> None:
         self.tasks = TaskLibrary(desk)
-        super().__init__(self.tasks, predictor, worker, _MOST_OPEN)
+        super().__init__(self.tasks, predictor, worker)
 
     def know(self, task: Task) -> str:
         """Have a task opened when its name is asked for; returns the name."""

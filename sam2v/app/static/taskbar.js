@@ -78,6 +78,7 @@ export class TaskBar {
     this.ending = true;
     this.app.player.stop();
     try {
+      await this.app.actions.queue; // a click that is not answered yet
       await this.end(what, note);
     } catch (error) {
       this.app.say(error.message, "error");
