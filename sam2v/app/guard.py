@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+#: Says whose token it is, None if it is nobody's.
+Who = Callable[[str], Awaitable[Any]]
 
 _COOKIE = "sam2v-token"
 _POLICY = (
@@ -46,10 +48,10 @@ class Guard:
 
     Args:
         app: what is guarded. hosts: names that the server answers to; empty: any, which needs a token.
-        token: what has to be shown, or None.
+        token: what has to be shown, or who has which: that is in the scope as "person" then. None: nothing.
     """
 
-    def __init__(self, app: Any, hosts: frozenset[str], token: str | None) -> None:
+    def __init__(self, app: Any, hosts: frozenset[str], token: str | Who | None) -> None:
         if not hosts and not token:
             raise ValueError("a server that answers to any name needs a token")
         self.app, self.hosts, self.token = app, hosts, token
@@ -62,11 +64,15 @@ class Guard:
         refusal = self._refusal(headers)
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if refusal is None and self.token is not None:
-            if scope["type"] == "http" and scope["method"] == "GET" and self._is_token(given):
-                await _redirect(send, scope["path"], self.token)
+            person = await self._who(given)
+            if person is not None and scope["type"] == "http" and scope["method"] == "GET":
+                await _redirect(send, scope["path"], given)
                 return
-            if not self._is_token(given) and not self._is_token(_cookie(headers)):
+            scope["person"] = person if person is not None else await self._who(_cookie(headers))
+            if scope["person"] is None:
                 refusal = "the token is missing or wrong: open the address that the server printed"
+                if not isinstance(self.token, str):
+                    refusal += ", with your own token behind ?token="
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
             return
@@ -87,8 +93,13 @@ class Guard:
             return "pages of other sites may not talk to this server"
         return None
 
-    def _is_token(self, given: str) -> bool:
-        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+    async def _who(self, given: str) -> Any:
+        """Who shows a token, None if it is wrong."""
+        if self.token is None or not given:
+            return None
+        if isinstance(self.token, str):
+            return True if hmac.compare_digest(given.encode(), self.token.encode()) else None
+        return await self.token(given)
 
 
 def _cookie(headers: dict[str, str]) -> str:

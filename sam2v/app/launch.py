@@ -49,18 +49,30 @@ def launch(projects: Projects, about: dict[str, str], place: Place, browser: boo
     Raises:
         OSError: the address cannot be used.
     """
-    listener = _listener(place)
-    port = listener.getsockname()[1]
     token = None if is_loopback(place.host) else secrets.token_urlsafe(24)
     app = make_app(projects, about, hosts_of(place.host), token)
+    said = f"Projects are in {projects.library.out}. Ctrl-C ends; everything is saved as you go."
+    run_app(app, place, "" if token is None else f"?token={token}", said, browser)
+
+
+def run_app(app: Any, place: Place, query: str, said: str, browser: bool) -> None:
+    """Serve an application until interrupted.
+
+    Args:
+        query: behind the address that is printed. said: printed below it.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    listener = _listener(place)
+    port = listener.getsockname()[1]
     host = f"[{place.host}]" if ":" in place.host else place.host
     shown = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
-    address = f"http://{shown}:{port}/" + ("" if token is None else f"?token={token}")
-    print(f"Annotate at {address}", flush=True)
-    print(f"Projects are in {projects.library.out}. Ctrl-C ends; everything is saved as you go.", flush=True)
+    address = f"http://{shown}:{port}/"
+    print(f"Annotate at {address}{query}\n{said}", flush=True)
     server = uvicorn.Server(config(app))
     if browser:
-        threading.Thread(target=_open_browser, args=(server, address), daemon=True).start()
+        threading.Thread(target=_open_browser, args=(server, address + query), daemon=True).start()
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the usual end; everything has been saved by then
             server.run(sockets=[listener])

@@ -14,14 +14,14 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sam2v.app.editor import RENDERED, describe_effects
 from sam2v.app.exports import export_folder
-from sam2v.app.guard import Guard
+from sam2v.app.guard import Guard, Who
 from sam2v.app.projects import Project, Projects
 from sam2v.app.sockets import error_text, serve
 from sam2v.app.uploads import MOST_BYTES, receive
@@ -47,10 +47,11 @@ class Server:
         self._files = {p.relative_to(STATIC).as_posix(): p for p in STATIC.rglob("*") if p.suffix in _TYPES}
         self._sockets = 0
 
-    def app(self, hosts: frozenset[str], token: str | None) -> Starlette:
-        """The application: see `Guard` for who may talk to it."""
+    @property
+    def routes(self) -> list[Route | WebSocketRoute]:
+        """Its addresses."""
         project = "/api/projects/{id}"
-        routes = [
+        return [
             Route("/", self.page),
             Route("/static/{name:path}", self.static),
             Route("/api/library", self.library),
@@ -60,8 +61,11 @@ class Server:
             Route(project + "/exports/{name}", self.export),
             WebSocketRoute(project + "/socket", self.socket),
         ]
+
+    def app(self, hosts: frozenset[str], token: str | Who | None) -> Starlette:
+        """The application: see `Guard` for who may talk to it."""
         return Starlette(
-            routes=routes,
+            routes=self.routes,
             middleware=[Middleware(Guard, hosts=hosts, token=token)],
             exception_handlers={Exception: self.failed},
             lifespan=self.lifespan,
@@ -121,7 +125,7 @@ class Server:
     async def frame(self, request: Request) -> Response:
         """A frame as JPEG, which never changes."""
         try:
-            async with self._project(request.path_params["id"]) as project:
+            async with self._project(request) as project:
                 picture = await run_in_threadpool(project.jpeg, request.path_params["frame"])
         except (KeyError, IndexError, ValueError, OSError) as error:
             return PlainTextResponse(error_text(error), 404)
@@ -135,7 +139,7 @@ class Server:
         try:
             effects = json.loads(request.query_params.get("effects", "[]"))
             frame = request.path_params["frame"]
-            async with self._project(request.path_params["id"]) as project:
+            async with self._project(request) as project:
                 picture, kind = await run_in_threadpool(project.editor.preview, frame, effects)
         except (KeyError, IndexError, ValueError, TypeError, OSError, RecursionError) as error:
             return PlainTextResponse(error_text(error), 400)
@@ -144,7 +148,7 @@ class Server:
     async def export(self, request: Request) -> Response:
         """A file that was exported, as a download."""
         try:
-            async with self._project(request.path_params["id"]) as project:
+            async with self._project(request) as project:
                 path = inside(export_folder(project.annotation, "").resolve(), request.path_params["name"])
         except (KeyError, ValueError, OSError) as error:
             return PlainTextResponse(error_text(error), 404)
@@ -165,13 +169,13 @@ class Server:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 try:
-                    project = await stack.enter_async_context(self._project(socket.path_params["id"]))
+                    project = await stack.enter_async_context(self._project(socket))
                 except Exception as error:
                     await socket.accept()
                     await socket.send_json({"type": "refused", "text": error_text(error)})
                     await socket.close(1000)
                 else:
-                    await serve(socket, project, {"version": project.version, "id": project.id})
+                    await serve(socket, project, self.hello(project))
         finally:
             self._sockets -= 1
 
@@ -179,9 +183,18 @@ class Server:
         """Whatever else goes wrong."""
         return PlainTextResponse(error_text(error), 500)
 
+    def hello(self, project: Project) -> dict[str, Any]:
+        """What a page is told first."""
+        return {"version": project.version, "id": project.id}
+
+    async def _known(self, connection: HTTPConnection) -> str:
+        """The id in an address."""
+        return str(connection.path_params["id"])
+
     @contextlib.asynccontextmanager
-    async def _project(self, id: str) -> AsyncIterator[Project]:
-        """A project, which stays open as long as the block lasts."""
+    async def _project(self, connection: HTTPConnection) -> AsyncIterator[Project]:
+        """The project that an address names, which stays open as long as the block lasts."""
+        id = await self._known(connection)
         with self.projects.pinned(id):
             future = await run_in_threadpool(self.projects.get, id)
             yield await asyncio.wrap_future(future)

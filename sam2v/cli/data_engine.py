@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sam2v.cli import data_engine_check, data_engine_export, data_engine_runs, data_engine_simulate
+from sam2v.cli import (
+    data_engine_check,
+    data_engine_export,
+    data_engine_runs,
+    data_engine_serve,
+    data_engine_simulate,
+)
 from sam2v.files import user_path
 
 DESCRIPTION = "Turn videos into a data set: propose, annotate, verify and export masklets, and measure what each takes"
@@ -19,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_status(commands)
     _add_annotators(commands)
     _add_release(commands)
+    data_engine_serve.add_parser(commands, add_project_arguments)
     data_engine_runs.add_parsers(commands, add_project_arguments)
     data_engine_check.add_parser(commands, add_project_arguments)
     data_engine_export.add_parser(commands, add_project_arguments)

@@ -7,7 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.engine import CursorResult
@@ -70,6 +70,25 @@ class Queue:
         if kind not in ("annotate", "verify"):
             raise ValueError(f"a task is to annotate or to verify, got {kind!r}")
         return self.project.database.write(lambda session: self._take(session, annotator_id, kind))
+
+    def held(self, annotator_id: int) -> Task | None:
+        """A task that somebody has, None if they have none."""
+
+        def find(session: Session) -> Task | None:
+            own = select(Masklet).where(Masklet.annotator_id == annotator_id, Masklet.state == "assigned")
+            row = session.scalar(own.order_by(Masklet.assigned, Masklet.id).limit(1))
+            return None if row is None else self._task(session, row, cast(TaskKind, row.task), annotator_id)
+
+        return self.project.database.read(find)
+
+    def waiting(self, annotator_id: int) -> dict[TaskKind, int]:
+        """How many tasks of either kind somebody might get."""
+
+        def count(session: Session, kind: TaskKind) -> int:
+            every = _waiting(annotator_id, kind).limit(None).order_by(None).subquery()
+            return session.scalar(select(func.count()).select_from(every)) or 0
+
+        return self.project.database.read(lambda s: {kind: count(s, kind) for kind in get_args(TaskKind)})
 
     def submit(self, task: Task, work: Work) -> int:
         """Hand in masks; returns the id of the revision. The masks are on disk before the database knows of them.

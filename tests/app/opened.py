@@ -78,18 +78,15 @@ def a_click(clip: Clip, obj: int, frame: int = 0) -> list[float]:
 
 @contextlib.contextmanager
 def served(videos: Path, out: Path, options: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, running; and where it is."""
-    command = [
-        sys.executable,
-        "-m",
-        "sam2v.cli",
-        "annotate",
-        str(videos),
-        "--out",
-        str(out),
-        "--no-browser",
-        *options,
-    ]
+    """The annotator, running; and where it is."""
+    with running("annotate", str(videos), "--out", str(out), *options) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A command that serves, and where."""
+    command = [sys.executable, "-m", "sam2v.cli", *arguments, "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         assert process.stdout is not None

@@ -30,6 +30,7 @@ class App {
     this.build(model);
     el.append(this.element);
     this.listen();
+    model.get("task")?.join(this);
     this.link.on("error", ({ text }) => this.say(text, "error"));
     this.store.addEventListener("error", (event) => this.say(event.detail, "error"));
     model.on("closed", () => {
@@ -198,7 +199,7 @@ class App {
     this.keydown = (event) => {
       if (event.target.matches?.("input[type=text], input[type=number], input[type=range], select, textarea") || document.querySelector("dialog[open]")) return;
       if (!this.element.isConnected || (this.embedded && !this.element.contains(document.activeElement))) return;
-      if ((event.key === " " || event.key === "Enter") && event.target.closest?.("button, a, input")) return;
+      if (!event.ctrlKey && (event.key === " " || event.key === "Enter") && event.target.closest?.("button, a, input")) return;
       if (store.ready && press(this.commands, event, this)) event.preventDefault();
     };
     document.addEventListener("keydown", this.keydown);

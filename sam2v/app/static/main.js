@@ -1,9 +1,10 @@
-// The page: a list of videos, or the annotator of one.
+// The page: a list of videos, the annotator of one, or somebody's tasks.
 
 import { render } from "./annotator.js";
 import { h } from "./dom.js";
 import { home } from "./home.js";
 import { SocketModel } from "./socket.js";
+import { Tasks } from "./tasks.js";
 import { currentTheme, followTheme } from "./theme.js";
 
 const el = document.getElementById("app");
@@ -14,6 +15,10 @@ async function start() {
   const response = await fetch("/api/library");
   if (!response.ok) throw new Error(await response.text());
   const library = await response.json();
+  if (library.tasks) {
+    new Tasks(el, library);
+    return;
+  }
   const chosen = library.videos.find((video) => video.chosen);
   const id = new URLSearchParams(location.search).get("video") ?? chosen?.id;
   if (!id) {

@@ -14,9 +14,15 @@ export class Player {
     else this.start();
   }
 
+  /** The frame that is played after another one: the next, or the next of those that are looked at alone. */
+  after(frame) {
+    const { stops, length } = this.store;
+    return stops ? (stops.find((stop) => stop > frame) ?? length) : frame + 1;
+  }
+
   start() {
     const { store } = this;
-    if (store.frame >= store.length - 1) store.show(0);
+    if (this.after(store.frame) >= store.length) store.show(0);
     store.playing = true;
     this.due = performance.now();
     store.tell("playing");
@@ -33,7 +39,7 @@ export class Player {
   async step() {
     const { store } = this;
     if (!store.playing) return;
-    const next = store.frame + (store.range && store.frame >= store.range[1] ? store.range[0] - store.range[1] : 1);
+    const next = store.range && store.frame >= store.range[1] ? store.range[0] : this.after(store.frame);
     if (next >= store.length) {
       this.stop();
       return;
@@ -46,7 +52,7 @@ export class Player {
       store.tellError(error);
       return;
     }
-    this.due = Math.max(this.due + 1000 / store.fps, performance.now() - 200);
+    this.due = Math.max(this.due + (1000 / store.fps) * Math.max(1, next - store.frame), performance.now() - 200);
     setTimeout(() => {
       if (!store.playing) return;
       store.show(next);

@@ -30,6 +30,7 @@ export class SocketModel {
     }
     if (message.type === "hello") {
       this.wait = 300;
+      if (message.stops) this.values.set("stops", message.stops);
       const id = encodeURIComponent(message.id);
       this.values.set("frames_at", `/api/projects/${id}/frames/{frame}.jpg?v=${message.version}`);
       this.values.set("preview_at", `/api/projects/${id}/preview/{frame}`);
@@ -39,6 +40,12 @@ export class SocketModel {
       return;
     }
     this.emit("msg:custom", message, []);
+  }
+
+  /** Connect no more. */
+  close() {
+    this.refused = true;
+    this.socket.close();
   }
 
   send(content) {
