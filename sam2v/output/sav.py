@@ -159,6 +159,6 @@ class SavWriter(MaskWriter):
 
 def _stability(logits: np.ndarray, delta: float = 1.0) -> np.ndarray:
     """N: overlap of masks N x 1 x h x w cut slightly above and slightly below zero; 1 where there is none."""
-    cuts = [(logits > level).reshape(len(logits), -1).sum(axis=1) for level in (delta, -delta)]
+    cuts = [(logits > level).sum(axis=(1, 2, 3)) for level in (delta, -delta)]
     inner, outer = (count.astype(np.float32) for count in cuts)
     return (inner + (outer == 0)) / np.maximum(outer, 1)
