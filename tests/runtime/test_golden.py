@@ -104,8 +104,8 @@ def test_encoder(config: str, golden_dir: Path, exported_of: Exported) -> None:
 def test_trained_weights_on_real_frames(
     harden: bool, kept: Callable[..., runtime.ExportedModel], shared_dir: Path
 ) -> None:
-    """Masks of trained weights are torch's; logits too, but for a pixel of a prompted mask whose logit is nearly 0: where
-    masks are hardened before they are remembered, rounding says on which side it lies."""
+    """Masks of trained weights are torch's; logits too, but for pixels of a prompted mask near 0: where
+    masks are hardened before they are remembered, rounding says on which side they lie."""
     from PIL import Image
 
     files = sorted((shared_dir / "data" / "bedroom").glob("*.jpg"))[:20]
