@@ -21,7 +21,6 @@ from sam2v.app.desk import Desk
 from sam2v.app.launch import hosts_of
 from sam2v.app.task_server import make_task_app
 from sam2v.app.worker import Worker
-from sam2v.cli.main import main
 from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
@@ -260,13 +259,3 @@ def test_projects_of_other_phases_are_verified_only(
         answer = client.post("/api/take/annotate")
         assert answer.status_code == 400 and "phase 1" in answer.json()["error"]
         assert take(client, "verify") is None
-
-
-def test_serving_what_is_none_is_one_line(engine: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, text in (
-        ([str(tmp_path / "nothing")], "no project of the data engine"),
-        ([str(engine.folder), "--port", "99999"], "--port must be from 0 to 65535"),
-    ):
-        assert main(["data-engine", "serve", *arguments]) == 2
-        said = capsys.readouterr().err.strip()
-        assert text in said and "\n" not in said
