@@ -120,7 +120,7 @@ def test_every_command_has_its_section() -> None:
     assert {f"sam2v-{command}" for command in cli.COMMANDS} <= anchors(ROOT / "docs" / "cli.md")
 
 
-@pytest.mark.parametrize("command", ["demo", "track", "image", "download", "models"])
+@pytest.mark.parametrize("command", ["demo", "track", "image", "export", "download", "models"])
 def test_the_reference_of_a_command_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     section = re.split(r"^## ", page.split(f"\n## sam2v {command}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]

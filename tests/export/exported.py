@@ -11,8 +11,8 @@ from sam2v.model.network import Sam2Network
 #: A rectangle, of which windows are no divisor, and one layer of everything: exporters take their time.
 OVERRIDES = (
     "model.image_size=[96,160]",
-    "model.trunk.stages=[1,1,2,1]",
-    "model.trunk.global_blocks=[3]",
+    "model.trunk.stages=[1,1,1,1]",
+    "model.trunk.global_blocks=[2]",
     "model.memory.num_layers=1",
     "model.decoder.depth=1",
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from export.exported import OVERRIDES
-from models import pictures
+from export.exported import OVERRIDES, Exported
+from models import loud_nano, pictures
 
 from sam2v.backends.stand_in import stand_in
 from sam2v.export.calls import call_specs
@@ -17,14 +17,6 @@ from sam2v.model.network import Sam2Network
 
 pytest.importorskip("onnxscript")
 ort: Any = pytest.importorskip("onnxruntime")
-
-
-def graph_of(network: Sam2Network, name: str, dtype: torch.dtype = torch.float32) -> Any:
-    from sam2v.export.graphs import build_graph
-
-    specs = {spec.name: spec for spec in call_specs(network.config, dtype)}
-    with torch.no_grad():
-        return build_graph(specs[name], stand_in(network, GRAPH_KINDS).eval())
 
 
 def encoded(model: Any, folder: Path, images: torch.Tensor) -> list[torch.Tensor]:
@@ -38,9 +30,12 @@ def encoded(model: Any, folder: Path, images: torch.Tensor) -> list[torch.Tensor
 
 
 @pytest.fixture(scope="module")
-def encoder(network: Sam2Network) -> Any:
+def encoder(onnx_export: Exported) -> Any:
     """The image encoder's graph in float32."""
-    return graph_of(network, "encode_image")
+    import onnx
+    import onnx_ir
+
+    return onnx_ir.from_proto(onnx.load(onnx_export.folder / "encode_image.onnx"))
 
 
 @pytest.mark.parametrize("frames", [0, 2])
@@ -58,18 +53,20 @@ def test_int8(network: Sam2Network, encoder: Any, tmp_path: Path, frames: int) -
         assert 0 < (actual - wanted.detach()).norm() / wanted.detach().norm() < 0.15
 
 
-def test_float16(tmp_path: Path) -> None:
-    """Features come in float16; the network that was converted is a copy."""
-    from models import loud_nano
+def test_float16(network: Sam2Network, tmp_path: Path) -> None:
+    """Features come in float16; what memories and masks are made by stays in float32."""
+    from sam2v.export.graphs import build_graph
 
-    network = loud_nano(OVERRIDES)
     images = pictures(1, 1, 96, 160)
-    expected = network.encode_image(images)
     half = convert(loud_nano(OVERRIDES), torch.float16)
-    for actual, wanted in zip(
-        encoded(graph_of(half, "encode_image", torch.float16), tmp_path, images.float()), expected
-    ):
+    assert {part.no_obj_ptr.dtype for part in (half, network)} == {torch.float32}
+    for part in (half.memory_encoder, half.sam_mask_decoder.transformer, half.sam_prompt_encoder):
+        assert {p.dtype for p in part.parameters()} == {torch.float32}
+    specs = {spec.name: spec for spec in call_specs(half.config, torch.float16)}
+    with torch.no_grad():
+        model = build_graph(specs["encode_image"], stand_in(half, GRAPH_KINDS).eval())
+    kinds = {value.const_value.dtype.name for value in model.graph.initializers.values() if value.const_value.size > 99}
+    assert kinds == {"FLOAT16"}
+    for actual, wanted in zip(encoded(model, tmp_path, images.float()), network.encode_image(images)):
         assert actual.dtype == torch.float16
         assert (actual.float() - wanted.detach()).abs().max() < 0.02 * wanted.detach().abs().max()
-    weights = graph_of(half, "write_memory", torch.float16).graph.initializers.values()
-    assert {w.const_value.dtype.name for w in weights if w.const_value.nbytes > 1024} == {"FLOAT"}
