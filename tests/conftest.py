@@ -23,7 +23,16 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def _steady_threads() -> None:
     """The same number of threads everywhere, so that sums are taken in the same order."""
-    torch.set_num_threads(int(os.environ.get("SAM2V_TEST_THREADS", "2")))
+    among_others = "PYTEST_XDIST_WORKER" in os.environ
+    torch.set_num_threads(int(os.environ.get("SAM2V_TEST_THREADS", "1" if among_others else "2")))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in several processes, a part that somebody names in one."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        return 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # also of the programs that tests start
+    return min(4, os.cpu_count() or 1)
 
 
 def devices() -> list[str]:

@@ -39,9 +39,13 @@ class Person:
     def __init__(self, page: Any, address: str, size: tuple[int, int]) -> None:
         self.page, self.address, self.size = page, address, size
         self.complaints: list[str] = []
-        page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._only_here(request.url))
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{message.text} {message.location['url']}")
 
     def _only_here(self, url: str) -> None:
         if not url.startswith((self.address, self.address.replace("http", "ws"), "blob:", "data:")):
