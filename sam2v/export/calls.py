@@ -145,62 +145,69 @@ def call_specs(config: ModelConfig, dtype: torch.dtype) -> list[CallSpec]:
 
     Args:
         config: the network's sizes.
-        dtype: of features and memories. What is about masks and prompts is float32.
+        dtype: of features and memories. What is about prompts and masks is float32.
     """
     height, width = config.input_size
-    h, w, c, cm = height // 16, width // 16, config.hidden_dim, config.memory.mem_dim
-    pool = config.memory.pool
-    cells = -(-h // pool) * -(-w // pool)
-    single, kept = torch.float32, dtype
-    stride16 = Port("stride16", kept, (FEATURES, c, h, w))
-    stride8 = Port("stride8", kept, (FEATURES, c // 4, 2 * h, 2 * w))
-    stride4 = Port("stride4", kept, (FEATURES, c // 8, 4 * h, 4 * w))
-    conditioned = Port("conditioned", kept, (CONDITIONED, c, h, w))
-    logits = (4 * h, 4 * w)
-    masks = config.decoder.num_multimask_outputs + 1
-    encoded = tuple(port._replace(shape=(PICTURES, *port.shape[1:])) for port in (stride16, stride8, stride4))
-    images = Port("images", single, (PICTURES, height, width, 3))
-    read = (
-        stride16,
-        Port("memories", kept, (ROWS, MEMORIES, cells, cm)),
-        Port("memory_time", torch.int64, (ROWS, MEMORIES)),
-        Port("memory_bias", single, (ROWS, MEMORIES)),
-        Port("memory_scale", single, (ROWS, MEMORIES)),
-        Port("pointers", kept, (ROWS, POINTERS, c // cm, cm)),
-        Port("pointer_time", single, (ROWS, POINTERS)),
-        Port("pointer_bias", single, (ROWS, POINTERS)),
-        Port("pointer_scale", single, (ROWS, POINTERS)),
+    h, w, c = height // 16, width // 16, config.hidden_dim
+    levels = (
+        Port("stride16", dtype, (FEATURES, c, h, w)),
+        Port("stride8", dtype, (FEATURES, c // 4, 2 * h, 2 * w)),
+        Port("stride4", dtype, (FEATURES, c // 8, 4 * h, 4 * w)),
     )
+    stride16, *finer = levels
+    conditioned = Port("conditioned", dtype, (CONDITIONED, c, h, w))
+    score = Port("object_score", torch.float32, (ROWS, 1))
+    memories, memory = _memory_ports(config, dtype)
+    prompts, answer = _prompt_ports(config)
+    images = Port("images", torch.float32, (PICTURES, height, width, 3))
+    given = Port("mask", torch.bool, (ROWS, 1, height, width))
+    masks = Port("masks", torch.float32, (ROWS, 1, 4 * h, 4 * w))
+    flags = Port("binarize", torch.bool, (FLAGS,))
+    pointer = Port("pointer", torch.float32, (ROWS, c))
+    encoded = tuple(port._replace(shape=(PICTURES, *port.shape[1:])) for port in levels)
+    plain = stride16._replace(name="conditioned")
+    read = conditioned._replace(shape=(ROWS, c, h, w))
+    return [
+        CallSpec("encode_image", EncodeImage, (images,), encoded),
+        CallSpec("without_memory", WithoutMemory, (stride16,), (plain,)),
+        CallSpec("read_memory", ReadMemory, (stride16, *memories), (read,)),
+        CallSpec("decode_prompts", DecodePrompts, (*finer, conditioned, *prompts), (*answer, score)),
+        CallSpec("point_to_mask", PointToMask, (stride16, given), (pointer, score)),
+        CallSpec("write_memory", WriteMemory, (stride16, masks, score, flags), (memory,)),
+    ]
+
+
+def _memory_ports(config: ModelConfig, dtype: torch.dtype) -> tuple[tuple[Port, ...], Port]:
+    """What is read besides features, and a memory."""
+    (height, width), memory = config.input_size, config.memory
+    cells = -(-(height // 16) // memory.pool) * -(-(width // 16) // memory.pool)
+    tokens = config.hidden_dim // memory.mem_dim
+    read = (
+        Port("memories", dtype, (ROWS, MEMORIES, cells, memory.mem_dim)),
+        Port("memory_time", torch.int64, (ROWS, MEMORIES)),
+        Port("memory_bias", torch.float32, (ROWS, MEMORIES)),
+        Port("memory_scale", torch.float32, (ROWS, MEMORIES)),
+        Port("pointers", dtype, (ROWS, POINTERS, tokens, memory.mem_dim)),
+        Port("pointer_time", torch.float32, (ROWS, POINTERS)),
+        Port("pointer_bias", torch.float32, (ROWS, POINTERS)),
+        Port("pointer_scale", torch.float32, (ROWS, POINTERS)),
+    )
+    return read, Port("memory", dtype, (ROWS, cells, memory.mem_dim))
+
+
+def _prompt_ports(config: ModelConfig) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Prompts, and the answer to them but for the object score."""
+    logits = tuple(side // 4 for side in config.input_size)
+    masks = config.decoder.num_multimask_outputs + 1
     prompts = (
-        stride8,
-        stride4,
-        conditioned,
-        Port("coords", single, (ROWS, POINTS, 2)),
+        Port("coords", torch.float32, (ROWS, POINTS, 2)),
         Port("labels", torch.int32, (ROWS, POINTS)),
-        Port("mask", single, (PROMPTED, 1, *logits)),
+        Port("mask", torch.float32, (PROMPTED, 1, *logits)),
         Port("has_mask", torch.bool, (PROMPTED,)),
     )
     answer = (
-        Port("masks", single, (ROWS, masks, *logits)),
-        Port("iou", single, (ROWS, masks)),
-        Port("pointers", single, (ROWS, masks, c)),
-        Port("object_score", single, (ROWS, 1)),
+        Port("masks", torch.float32, (ROWS, masks, *logits)),
+        Port("iou", torch.float32, (ROWS, masks)),
+        Port("pointers", torch.float32, (ROWS, masks, config.hidden_dim)),
     )
-    given = Port("mask", torch.bool, (ROWS, 1, height, width))
-    pointed = (Port("pointer", single, (ROWS, c)), Port("object_score", single, (ROWS, 1)))
-    written = (
-        stride16,
-        Port("masks", single, (ROWS, 1, *logits)),
-        Port("object_score", single, (ROWS, 1)),
-        Port("binarize", torch.bool, (FLAGS,)),
-    )
-    memory = Port("memory", kept, (ROWS, cells, cm))
-    read_out = conditioned._replace(shape=(ROWS, c, h, w))
-    return [
-        CallSpec("encode_image", EncodeImage, (images,), encoded),
-        CallSpec("without_memory", WithoutMemory, (stride16,), (stride16._replace(name="conditioned"),)),
-        CallSpec("read_memory", ReadMemory, read, (read_out,)),
-        CallSpec("decode_prompts", DecodePrompts, prompts, answer),
-        CallSpec("point_to_mask", PointToMask, (stride16, given), pointed),
-        CallSpec("write_memory", WriteMemory, written, (memory,)),
-    ]
+    return prompts, answer

@@ -151,13 +151,13 @@ class Sam2Network(nn.Module):
         return axial_rotation(h, w, channels, device), axial_rotation(h, w, channels, device, self.config.memory.pool)
 
     def _codes(self, group: TokenGroup, grid: tuple[int, int]) -> Tensor:
-        """Position codes N x T x (1 or L) x Cm that are added to a group's keys."""
+        """Position codes N x T x (1 or L) x Cm (1 x 1 x 1 x Cm if there are none) that are added to a group's keys."""
         if group.has_grid:
             time = self.maskmem_tpos_enc.flatten(0, 2)[group.time]  # N x T x Cm
             return time[:, :, None] + self.memory_codes(*grid)
         memory = self.config.memory
         if not memory.obj_ptr_time_encoding:
-            return group.tokens.new_zeros(*group.time.shape, 1, memory.mem_dim)
+            return group.tokens.new_zeros(1, 1, 1, memory.mem_dim)
         codes = sine_scalar(group.time, self.config.hidden_dim)
         return self.obj_ptr_tpos_proj(codes.to(self.obj_ptr_tpos_proj.weight.dtype))[:, :, None]
 
