@@ -5,6 +5,7 @@ They click at the centre of the largest error, as in the interactive protocols o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,7 +43,7 @@ class Manner(Options):
 
     Attributes:
         wrong: a frame whose mask has a lower IoU is edited. good: editing of a frame ends at this IoU.
-        clicks: on a frame at most. strokes: of the brush after them at most, in phases 1 and 2.
+        clicks: on a frame at most. strokes: of the brush after them at most.
         reach: how far a stroke goes, in sizes of the object (square roots of its area).
     """
 
@@ -142,11 +143,12 @@ class SimulatedVerifier:
         task = self.queue.take(self.id, "verify")
         if task is None:
             return False
+        began = time.monotonic()
         masks = task.load()
         assert masks is not None  # of what was handed in
         quality = truth_overlap(self.truths[task.video], masks)
         wrong = np.random.default_rng([task.masklet_id, task.revision_id or 0]).random() < self.errors
-        self.queue.judge(task, (quality >= self.threshold) != wrong)
+        self.queue.judge(task, (quality >= self.threshold) != wrong, time.monotonic() - began)
         return True
 
 
@@ -178,11 +180,11 @@ def annotate(bench: Bench, truth: Truth, obj: int, manner: Manner) -> None:
 
 def _edit(bench: Bench, index: int, wanted: np.ndarray, manner: Manner) -> None:
     bench.begin(index)
-    if not wanted.any() and bench.phase < 3:
+    if not wanted.any():
         bench.give(index, wanted)  # the object is not to be seen
         return
     shown = bench.mask(index)
-    for number in range(manner.clicks + (manner.strokes if bench.phase < 3 else 0)):
+    for number in range(manner.clicks + manner.strokes):
         click = central_click(wanted, shown)
         if click is None or overlap(wanted, shown) >= manner.good:
             return

@@ -100,6 +100,21 @@ def test_encoder(config: str, golden_dir: Path, exported_of: Exported) -> None:
     fixture.check("size256/fpn2", features.stride16[0][thinned], 2e-3)
 
 
+def test_the_largest_tracks_as_on_torch(exported_of: Exported) -> None:
+    """A click, a box, and frames tracked from them at 512 pixels: logits and scores."""
+    network = golden_network("sam2.1_hiera_large", "", 512)
+    found = []
+    for predictor in (runtime.VideoPredictor(exported_of("sam2.1_hiera_large", "", 512)), VideoPredictor(network)):
+        with predictor.init_state(clip(range(6))) as state:
+            predictor.add_points(state, 0, 1, [(160, 90)])
+            predictor.add_box(state, 0, 2, (40, 30, 150, 120))
+            results = list(predictor.propagate_in_video(state))
+        found.append([[np.asarray(x) for x in (r.low_res, r.object_score, r.iou)] for r in results])
+    for t, (ours, theirs) in enumerate(zip(*found, strict=True)):
+        for actual, expected, most in zip(ours, theirs, (2e-3, 1e-3, 1e-3), strict=True):
+            assert_close(actual, expected, most, f"frame {t}")
+
+
 @pytest.mark.parametrize("harden", [False, True])
 def test_trained_weights_on_real_frames(
     harden: bool, kept: Callable[..., runtime.ExportedModel], shared_dir: Path
