@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -128,7 +129,8 @@ def measure(args: argparse.Namespace, job: dict[str, Any], program: str) -> dict
 def run(what: str, job: dict[str, Any]) -> dict[str, Any]:
     """What a process of its own prints."""
     command = [sys.executable, "-m", "benchmarks.runtime_child", what, json.dumps({**job, "started": time.time()})]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    settings = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # modules compiled once, as of what is installed
+    done = subprocess.run(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -46,6 +46,7 @@ __all__ = [
     "unpacked_as",
 ]
 
+_NUMPY_IS_STANDARD = hasattr(np, "__array_api_version__")
 #: A NumPy array or a torch tensor.
 Array = Any
 #: "cpu" for NumPy's arrays, a `torch.device` for tensors.
@@ -53,8 +54,12 @@ Device = Any
 #: Where NumPy's arrays are.
 HOST = "cpu"
 
-#: What the array API standard offers, for the library of some arrays (numbers among them have no say).
-namespace = array_namespace
+
+def namespace(*arrays: Array) -> Any:
+    """What the array API standard offers, for the library of some arrays (numbers among them have no say)."""
+    if _NUMPY_IS_STANDARD and not any(map(is_torch_array, arrays)):
+        return np  # array_api_compat's wrapper would import everything that NumPy has
+    return array_namespace(*arrays)
 
 
 def kind_of(array: Array) -> ModuleType:

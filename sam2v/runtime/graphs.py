@@ -1,7 +1,8 @@
-"""The graphs of an exported folder, opened when they are first run."""
+"""The graphs of an exported folder, opened when they are first run, but for those that everybody runs."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ _TYPES: Mapping[str, Any] = {
     **{"float32": np.float32, "float16": np.float16, "int64": np.int64, "int32": np.int32},
     **{"uint8": np.uint8, "bool": np.bool_},
 }
+#: Graphs that are opened at once, beside what else happens before the first mask.
+_FIRST = ("encode_image", "decode_prompts")
 
 
 class Graphs:
@@ -32,7 +35,7 @@ class Graphs:
         self.config, self._manifest = manifest.config, manifest
         self._provider, self._threads = provider, threads
         self._opened: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._locks = {call: threading.Lock() for call in manifest.graphs}
         unknown = [kind for ports in manifest.inputs.values() for kind in ports.values() if kind not in _TYPES]
         if unknown:
             raise NotAnExport(f"{manifest.folder}: a graph takes numbers of type {unknown[0]!r}")
@@ -41,6 +44,8 @@ class Graphs:
                 check_graph(record.path.read_bytes(), manifest.weights.path.name, manifest.weights.length)
             except ValueError as error:
                 raise NotAnExport(f"{record.path}: not a graph that may be run: {error}") from None
+        for call in _FIRST:
+            threading.Thread(target=self._begin, args=(call,)).start()  # at exit waited for
 
     def takes(self, call: str, name: str) -> str:
         """The type of numbers that a graph takes."""
@@ -68,8 +73,12 @@ class Graphs:
             raise NotAnExport(f"{self._path(call)}: gives arrays of shapes {got}, not {list(shapes)}")
         return found
 
+    def _begin(self, call: str) -> None:
+        with contextlib.suppress(Exception):  # it is raised where the graph is run
+            self._session(call)
+
     def _session(self, call: str) -> Any:
-        with self._lock:
+        with self._locks[call]:
             if call not in self._opened:
                 session = open_graph(self._manifest.graphs[call].path, self._provider, self._threads)
                 names = tuple(port.name for port in session.get_inputs())

@@ -79,7 +79,8 @@ class ExportedModel(BatchedCalls):
 
 
 def load_export(folder: str | PathLike[str], provider: str = "CPU", threads: int | None = None) -> ExportedModel:
-    """Open what `sam2v export --format onnx` wrote. Its files are checked; graphs are loaded when they are first used.
+    """Open what `sam2v export --format onnx` wrote. Its files are checked; graphs that everything needs are loaded
+    in the background, others when they are first used.
 
     Args:
         folder: the export.

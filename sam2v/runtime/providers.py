@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ PROVIDERS: dict[str, tuple[str, str]] = {
 }
 #: Bytes that graphs may take on the host at most, where the system does not tell how many it has.
 _MEMORY = 8 << 30
+_BOUNDING = threading.Lock()
 
 
 def check_provider(name: str) -> str:
@@ -69,7 +71,8 @@ def open_graph(path: Path, provider: str, threads: int) -> Any:
     options.enable_mem_pattern = False  # shapes change from frame to frame
     # every graph has threads of its own: those that have nothing to do leave the cores to the others
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    _bound_memory()
+    with _BOUNDING:
+        _bound_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
     wanted = PROVIDERS[provider][0]
     names = [wanted] if provider == "CPU" else [wanted, PROVIDERS["CPU"][0]]

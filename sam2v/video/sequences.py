@@ -34,6 +34,7 @@ class SequenceSource(FrameSource):
         self.fps = fps
         first = self._fetch(0)
         self.size = (first.shape[0], first.shape[1])
+        self._cache.get().put(0, first)  # whoever opens a video looks at this one
 
     def __len__(self) -> int:
         return self._length
