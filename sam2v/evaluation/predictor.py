@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+
+from sam2v.arrays import Array, device_of, namespace, to_numpy
 
 Mask = npt.NDArray[np.bool_]
 FrameResult = Any  # unpacks as (frame_idx, obj_ids, masks): N ids and N x 1 x H x W logits, positive is object
@@ -45,17 +45,17 @@ def made(predictor: Predictor | Maker) -> Predictor:
     return predictor if hasattr(predictor, "init_state") else predictor()  # type: ignore[return-value, operator]
 
 
-def binary_masks(obj_ids: Sequence[int], masks: Tensor) -> dict[int, Mask]:
+def binary_masks(obj_ids: Sequence[int], masks: Array) -> dict[int, Mask]:
     """Object id -> H x W bool, objects free to overlap."""
-    found = (masks[:, 0] > 0).cpu().numpy()
-    return {int(obj): mask for obj, mask in zip(obj_ids, found, strict=True)}
+    return {int(obj): mask for obj, mask in zip(obj_ids, to_numpy(masks[:, 0] > 0), strict=True)}
 
 
-def exclusive_masks(obj_ids: Sequence[int], masks: Tensor) -> dict[int, Mask]:
+def exclusive_masks(obj_ids: Sequence[int], masks: Array) -> dict[int, Mask]:
     """Object id -> H x W bool, every pixel given to the object with the highest logit, as a label map demands."""
     if len(obj_ids) == 1:
         return binary_masks(obj_ids, masks)
-    winner = masks[:, 0].argmax(dim=0, keepdim=True)  # 1 x H x W
-    index = torch.arange(len(obj_ids), device=masks.device)[:, None, None]
-    found = ((masks[:, 0] > 0) & (index == winner)).cpu().numpy()
+    xp, logits = namespace(masks), masks[:, 0]
+    winner = xp.argmax(logits, axis=0, keepdims=True)  # 1 x H x W
+    index = xp.arange(len(obj_ids), device=device_of(masks))[:, None, None]
+    found = to_numpy((logits > 0) & (index == winner))
     return {int(obj): mask for obj, mask in zip(obj_ids, found, strict=True)}
