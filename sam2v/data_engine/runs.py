@@ -23,13 +23,11 @@ from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
 from sam2v.data_engine.work import Work
 from sam2v.jobs.parts import fingerprint
-from sam2v.jobs.units import Crew, Outcome, Unit, UnitWork, run_units
+from sam2v.jobs.units import Hire, Outcome, Unit, UnitWork, run_units, size_of
 from sam2v.output.lock import FolderLock
 
 #: Mean IoU from which on a found object is one that the project has.
 _KNOWN = 0.5
-
-Hire = Callable[[UnitWork], Crew]
 
 
 @dataclass
@@ -279,8 +277,8 @@ def _planned(
 ) -> _Planned:
     key = fingerprint(kind, *about)[:32]
     folder = project.folder / "runs" / f"{kind}-{key[:16]}" / str(video.id)
-    size = _bytes(Path(video.path))
-    return _Planned(key, video.id, Unit(video.name, task, folder, size), versions)
+    unit = Unit(video.name, task, folder, size_of(Path(video.path)))
+    return _Planned(key, video.id, unit, versions)
 
 
 def _videos(project: Project, only: Sequence[str]) -> list[Video]:
@@ -297,11 +295,3 @@ def _videos(project: Project, only: Sequence[str]) -> list[Video]:
 def _weights(model: ModelSpec) -> str:
     """What of a model decides results: its settings and its weights."""
     return fingerprint(replace(model, threads=None, device=None), model.load().name)
-
-
-def _bytes(path: Path) -> float:
-    """How large a video is, roughly; 0 where it is gone."""
-    try:
-        return float(path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) << 20)
-    except OSError:
-        return 0.0

@@ -7,13 +7,12 @@ them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -93,9 +92,10 @@ class Crew(Protocol):
         """End the workers."""
 
 
-def run_units(
-    work: UnitWork, units: Sequence[Unit], hire: Callable[[UnitWork], Crew], attempts: int = ATTEMPTS
-) -> Iterator[Outcome]:
+Hire = Callable[[UnitWork], Crew]
+
+
+def run_units(work: UnitWork, units: Sequence[Unit], hire: Hire, attempts: int = ATTEMPTS) -> Iterator[Outcome]:
     """Do units, the largest first, and yield how each ended, as they do.
 
     Args:
@@ -108,9 +108,7 @@ def run_units(
     if len({unit.out for unit in units}) < len(units):
         raise ValueError("every unit needs a folder of its own")
     waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[Path]()
-    folders = {unit.out.parent for unit in units}
-    for folder in folders:
-        sweep(folder)
+    sweep(units)
     crew = hire(work)
     try:
         while True:
@@ -129,8 +127,7 @@ def run_units(
                     yield Outcome(unit, reply.facts, reply.error, tried[unit.out], reply.seconds)
     finally:
         crew.close()
-        for folder in folders:
-            sweep(folder)
+        sweep(units)
 
 
 def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
@@ -160,12 +157,23 @@ def done_before(folder: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed workers left half done in a folder of units."""
-    if folder.is_dir():
-        for place in folder.glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(place)
+def sweep(units: Iterable[Unit]) -> None:
+    """Remove what killed workers left half done of some units; nothing else beside their folders."""
+    names: dict[Path, set[str]] = {}
+    for unit in units:
+        names.setdefault(unit.out.parent, set()).add(unit.out.name)
+    for folder, known in names.items():
+        for place in folder.glob(".*.tmp") if folder.is_dir() else ():
+            if place.name[1:].rsplit(".", 2)[0] in known:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def size_of(path: Path) -> float:
+    """How large a video is, roughly, in bytes; 0 where it is gone."""
+    try:
+        return float(path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) << 20)
+    except OSError:
+        return 0.0
 
 
 class Alone:
