@@ -73,12 +73,14 @@ def facts_of(unit: Unit, folder: Path, **known: Any) -> dict[str, Any]:
     return {"settings": unit.argument.settings, **known, "files": _listed(folder)}
 
 
-def run_videos(work: UnitWork, tasks: Mapping[str, VideoTask], args: argparse.Namespace, what: str) -> int:
+def run_videos(
+    work: UnitWork, tasks: Mapping[str, VideoTask], args: argparse.Namespace, what: str, kind: str = "video"
+) -> int:
     """Do every video that is not done, and say how it went.
 
     Args:
         work: `do` returns `facts_of`. tasks: by name. args: of the command: out, fresh, workers and quiet.
-        what: is in the folders.
+        what: is in the folders. kind: what each of them is called.
 
     Returns:
         The exit code: 1 if videos failed.
@@ -99,7 +101,7 @@ def run_videos(work: UnitWork, tasks: Mapping[str, VideoTask], args: argparse.Na
     failed = [outcome for outcome in outcomes if outcome.facts is None]
     done, before = len(outcomes) - len(failed), len(units) - len(left)
     said = f" ({before} {'was' if before == 1 else 'were'} done before)" if before else ""
-    print(f"{done} video{'s' * (done != 1)}{said}: {what} in {out}/NAME")
+    print(f"{done} {kind}{'s' * (done != 1)}{said}: {what} in {out}/NAME")
     for outcome in failed:
         print(f"sam2v: failed: {outcome.unit.argument.source}: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
