@@ -73,7 +73,7 @@ class AutoWork:
     def do(self, tool: Finders, unit: Unit, folder: Path) -> dict[str, Any]:
         task: VideoTask = unit.argument
         if not task.settings["formats"]:
-            files = checked_pictures(task.source, unit.out)
+            files = checked_pictures(task.source, unit.folder)
             return facts_of(unit, folder, pictures=len(files), masks=write_masks(tool.masks, files, folder))
         from tqdm import tqdm
 
@@ -81,7 +81,7 @@ class AutoWork:
 
         formats = formats_of(self.args)
         with open_source(task.source) as frames, tqdm(disable=True) as bar:
-            check_frames_stay(frames, task.source, unit.out, formats)
+            check_frames_stay(frames, task.source, unit.folder, formats)
             found, count = write_masklets(tool.masklets, frames, formats, folder, self.args.fps, bar)
         return facts_of(unit, folder, frames=count, objects=len(found.masklets), left_out=found.left_out)
 

@@ -93,9 +93,9 @@ def run_videos(
     units = [Unit(name, task, out / name, size_of(task.source)) for name, task in tasks.items()]
     with FolderLock(out):
         for unit in units if args.fresh else ():
-            _check_whole(unit.out)
+            _check_whole(unit.folder)
         for unit in units if args.fresh else ():
-            _forget(unit.out)
+            _forget(unit.folder)
         left = [unit for unit in units if not _is_done(unit)]
         outcomes = _done(work, left, units, args)
     failed = [outcome for outcome in outcomes if outcome.facts is None]
@@ -196,13 +196,13 @@ def _is_ours(folder: Path) -> bool:
 
 def _is_done(unit: Unit) -> bool:
     """Whether a video was done with the same settings; ValueError if it was with others."""
-    facts = done_before(unit.out)
+    facts = done_before(unit.folder)
     if facts is None:
         return False
     before, now = facts["settings"], json.loads(json.dumps(unit.argument.settings))
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     if changed:
-        raise ValueError(f"{unit.out} holds results of other {', '.join(changed)}: use --fresh or another --out")
+        raise ValueError(f"{unit.folder} holds results of other {', '.join(changed)}: use --fresh or another --out")
     return True
 
 

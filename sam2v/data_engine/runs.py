@@ -134,12 +134,12 @@ def _run(
     finished = {tuple(row) for row in project.database.read(lambda session: session.execute(rows).all())}
     left = [one for one in planned if (one.key, one.video_id) not in finished]
     report.before = len(planned) - len(left)
-    by_folder = {one.unit.out: one for one in left}
+    by_folder = {one.unit.folder: one for one in left}
     if not left:
         return report
     with FolderLock(project.folder / "runs"):
         for outcome in run_units(work, [one.unit for one in left], hire):
-            one = by_folder[outcome.unit.out]
+            one = by_folder[outcome.unit.folder]
             keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
             report.masklets += project.database.write(keep)
             if outcome.facts is None:
@@ -162,7 +162,7 @@ def _keep(session: Session, *, project: Project, about: str, one: _Planned, outc
         session.add(row)
     row.status, row.error, row.at = ("failed" if facts is None else "done"), outcome.error or None, time.time()
     row.attempts, row.seconds = row.attempts + outcome.attempts, outcome.seconds
-    row.folder = outcome.unit.out.relative_to(project.folder).as_posix()
+    row.folder = outcome.unit.folder.relative_to(project.folder).as_posix()
     if facts is None:
         if video.status != "ready":
             video.status, video.error = UNREADABLE, outcome.error[:2000]
@@ -268,7 +268,7 @@ def _mean_overlap(first: MaskletMasks, second: MaskletMasks) -> float:
 
 def _result(project: Project, unit: Unit, number: int) -> tuple[MaskletMasks, str]:
     """The masks of an object that a unit left, and what the project calls their file."""
-    path = unit.out / f"{int(number):03d}.json"
+    path = unit.folder / f"{int(number):03d}.json"
     return MaskletMasks.load(path), path.relative_to(project.folder).as_posix()
 
 
