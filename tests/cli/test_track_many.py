@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn import drawn_clip
+from jobs.test_ray import cluster as cluster
 from PIL import Image
 
 from sam2v.cli.main import main
@@ -165,6 +166,26 @@ def test_masks_of_every_video(track: Track, videos: list[str], tmp_path: Path) -
     found = {name: json.loads((tmp_path / "out" / name / "track.json").read_text())["objects"] for name in "ab"}
     assert found == {"a": [4], "b": [1]}
     assert (tmp_path / "out" / "a" / "00002.png").read_bytes() == (tmp_path / "one" / "00002.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_what_one_process_gives(
+    cluster: str,
+    track: Track,
+    videos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Paths may be relative: workers begin in the folder that the command began in."""
+    monkeypatch.chdir(Path(videos[0]).parent)
+    assert track(["a", "b"], *POINT, out="one") == 0
+    monkeypatch.setattr("sam2v.cli.track_many.threads_of", lambda args: 1)
+    assert track(["a", "b"], *POINT, "--ray", "--workers", "2", out="two") == 0
+    one, two = (
+        {name: data for name, data in content(tmp_path / out).items() if name != "videos.json"}
+        for out in ("one", "two")
+    )
+    assert one == two and len(one) == 2 * 6
 
 
 def refused(videos: list[str], tmp_path: Path) -> dict[str, tuple[list[str], list[str]]]:
