@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.auto_masklets import check_frames_stay, formats_of, write_masklets
 from sam2v.cli.auto_masks import checked_pictures, mask_options_from, write_masks
-from sam2v.cli.many import VideoTask, check_places, facts_of, named, plain, run_videos
+from sam2v.cli.many import VideoTask, check_places, facts_of, named, run_videos
 from sam2v.cli.masklet_options import masklet_options_from
 from sam2v.cli.options import load_model_from
 from sam2v.cli.workers import check_workers, is_alone, threads_of
+from sam2v.jobs.parts import plain
 from sam2v.jobs.units import Unit, size_of
 
 if TYPE_CHECKING:

@@ -11,11 +11,9 @@ import secrets
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import no_progress
@@ -105,19 +103,6 @@ def run_videos(
     for outcome in failed:
         print(f"sam2v: failed: {outcome.unit.argument.source}: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON holds it, to be compared: of arrays a checksum, of options their fields."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, np.ndarray):
-        return hashlib.sha256(f"{value.dtype}{value.shape}".encode() + value.tobytes()).hexdigest()[:32]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def stamp(path: Path) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sam2v.cli.many import VideoTask, check_places, facts_of, named, plain, run_videos, stamp
+from sam2v.cli.many import VideoTask, check_places, facts_of, named, run_videos, stamp
 from sam2v.cli.prompts import FramePrompt, check_masks_stay, mask_frames
 from sam2v.cli.track_request import TrackRequest, predictor_from
 from sam2v.cli.workers import check_workers, is_alone, threads_of
 from sam2v.files import user_path
+from sam2v.jobs.parts import plain
 from sam2v.jobs.units import Unit, size_of
 
 if TYPE_CHECKING:

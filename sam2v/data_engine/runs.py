@@ -22,7 +22,7 @@ from sam2v.data_engine.scores import overlap, scores_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
 from sam2v.data_engine.work import Work
-from sam2v.jobs.parts import fingerprint
+from sam2v.jobs.parts import fingerprint, plain
 from sam2v.jobs.units import Hire, Outcome, Unit, UnitWork, run_units, size_of
 from sam2v.output.lock import FolderLock
 
@@ -71,14 +71,20 @@ def run_auto(
         DatabaseAway: the database does not answer; results stay on disk, and are committed by the next run.
     """
     key, rate = _weights(model), project.settings.rate
-    videos = _videos(project, only)
+    videos, about = _videos(project, only), described(options)
 
     def plan(video: Video) -> _Planned:
         task = AutoTask(Path(video.path), rate)
-        return _planned(project, "auto", video, task, (key, repr(options), rate), {})
+        return _planned(project, "auto", video, task, (key, *about, rate), {})
 
     work = AutoWork(model, options)
     return _run(project, "auto", work, [plan(video) for video in videos], hire, _commit_auto, step)
+
+
+def described(options: MaskletOptions) -> list[Any]:
+    """What of options decides results; masks among them by what they hold, of which their text shows a part only."""
+    masks = [options.leave_out, options.keep]
+    return [repr(options), *(plain(masks) if masks != [None, None] else ())]
 
 
 def run_propose(
