@@ -12,6 +12,7 @@ from sam2v.cli.masklet_options import SHARED
 from sam2v.cli.options import load_model_from, no_progress
 
 if TYPE_CHECKING:
+    from sam2v.automatic.masks import AutomaticMasks
     from sam2v.automatic.options import MaskOptions
 
 #: Option -> type and what its flag says; the two switches and the grids are declared by hand.
@@ -66,32 +67,60 @@ def mask_options_from(args: argparse.Namespace) -> MaskOptions:
 
 def run(args: argparse.Namespace, source: Path) -> int:
     """Find and write the masks of a picture, or of the pictures in a folder, one after the other."""
-    from tqdm import tqdm
-
-    from sam2v.automatic.files import PictureResults
     from sam2v.automatic.masks import AutomaticMasks
     from sam2v.output.lock import FolderLock
-    from sam2v.video.folder import names_of
-    from sam2v.video.frames import image_size, read_image
 
     options = mask_options_from(args)
+    files = checked_pictures(source, args.out)
+    finder = AutomaticMasks(load_model_from(args), options)
+    several = len(files) > 1
+    with FolderLock(args.out):
+        count = write_masks(
+            finder, files, args.out, no_progress(args) if several else True, progress=not several and not args.quiet
+        )
+    what = f"{count or 'no'} mask{'s' * (count != 1)} in {f'{len(files)} pictures' if several else files[0]}"
+    print(f"{what}; labels, overlays, records and masks.json in {args.out}")
+    return 0
+
+
+def checked_pictures(source: Path, out: Path) -> list[Path]:
+    """The picture, or those of a folder in natural order.
+
+    Raises:
+        ValueError: one is none, or there are none, or results in a folder `out` would replace them.
+    """
+    from sam2v.video.frames import image_size
+
     files = _pictures(source)
-    out = args.out
     _check_inputs_stay(files, out)
     for file in files:
         image_size(file)  # what is no picture shows before a model is loaded
-    finder = AutomaticMasks(load_model_from(args), options)
-    several, count = len(files) > 1, 0
-    with FolderLock(out), PictureResults(out, options.output_mode) as results:
-        bar = tqdm(files, unit="picture", disable=no_progress(args) if several else True)
+    return files
+
+
+def write_masks(
+    finder: AutomaticMasks, files: list[Path], folder: Path, no_bar: bool | None = True, progress: bool = False
+) -> int:
+    """Find the masks of pictures and write them to a folder; how many there are.
+
+    Args:
+        no_bar: tqdm's `disable`, of the bar over pictures. progress: whether each picture has a bar.
+    """
+    from tqdm import tqdm
+
+    from sam2v.automatic.files import PictureResults
+    from sam2v.video.folder import names_of
+    from sam2v.video.frames import read_image
+
+    count = 0
+    with PictureResults(folder, finder.options.output_mode) as results:
+        bar = tqdm(files, unit="picture", disable=no_bar)
         for file, name in zip(bar, names_of(files), strict=True):
             frame = read_image(file)
-            found = finder.find(frame, progress=not several and not args.quiet)
+            found = finder.find(frame, progress=progress)
             results.write(name, file.name, frame, found)
             count += len(found)
-    what = f"{count or 'no'} mask{'s' * (count != 1)} in {f'{len(files)} pictures' if several else files[0]}"
-    print(f"{what}; labels, overlays, records and masks.json in {out}")
-    return 0
+    return count
 
 
 def _pictures(source: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
 from sam2v.cli.options import add_memory_argument, add_model_arguments, add_quiet_argument, memory_from, no_progress
+from sam2v.cli.workers import add_worker_arguments, check_workers, crew_of, threads_of
 
 
 def add_parsers(commands: Any, add_project_arguments: Any) -> None:
@@ -44,16 +45,7 @@ def add_parsers(commands: Any, add_project_arguments: Any) -> None:
 def _add_shared(parser: argparse.ArgumentParser, add_project_arguments: Any) -> None:
     add_project_arguments(parser)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="videos (default: all)")
-    workers = parser.add_argument_group("workers")
-    workers.add_argument("--workers", type=int, metavar="N", help="processes or actors with a model each (default: 1)")
-    workers.add_argument(
-        "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help="a Ray cluster whose machines share the project's disk (default: RAY_ADDRESS, or one that is begun here)",
-    )
-    workers.add_argument("--gpus", type=float, default=0.0, metavar="N", help="that an actor needs (default: 0)")
+    add_worker_arguments(parser, "the project's disk")
     add_memory_argument(parser)
     add_quiet_argument(parser)
     add_model_arguments(parser)
@@ -79,36 +71,19 @@ def _run(args: argparse.Namespace, what: str, chosen: Any) -> int:
     from sam2v.cli.data_engine import open_project
 
     memory = memory_from(args)
-    if args.workers is not None and args.workers < (0 if args.ray is None else 1):
-        raise ValueError(f"--workers must be at least {0 if args.ray is None else 1}, got {args.workers}")
-    if args.ray is None and args.gpus:
-        raise ValueError("--gpus is for --ray; local workers share what --device names")
-    if not args.gpus >= 0:
-        raise ValueError(f"--gpus must not be negative, got {args.gpus}")
+    check_workers(args)
     with open_project(args) as project:
         from tqdm import tqdm
 
         from sam2v.data_engine import runs
         from sam2v.data_engine.tools import ModelSpec
-        from sam2v.jobs.ranks import default_workers
 
-        threads = max(1, default_workers() // args.workers) if (args.workers or 1) > 1 else None
         model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
-        spec = ModelSpec(*model, memory, threads)
+        spec = ModelSpec(*model, memory, threads_of(args))
         with tqdm(unit="video", disable=no_progress(args)) as bar:
-            report = chosen(runs)(project, spec, hire=_crew(args), step=bar.update, only=args.only)
+            report = chosen(runs)(project, spec, hire=crew_of(args), step=bar.update, only=args.only)
     before = f" ({report.before} were done before)" if report.before else ""
     print(f"{report.done} videos{before}, {report.masklets} {what}")
     for name, reason in (report.failed or {}).items():
         print(f"failed: {name}: {reason}")
     return 0
-
-
-def _crew(args: argparse.Namespace) -> Any:
-    if args.ray is None:
-        from sam2v.jobs.local import local_crew
-
-        return partial(local_crew, workers=1 if args.workers is None else args.workers)
-    from sam2v.jobs.on_ray import RayCrew
-
-    return partial(RayCrew, workers=args.workers, address=args.ray or None, gpus=args.gpus)

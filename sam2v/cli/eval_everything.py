@@ -9,6 +9,7 @@ from sam2v.cli.eval_report import parts_folder, say_written
 from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
+from sam2v.cli.workers import add_worker_arguments
 from sam2v.files import user_path
 
 
@@ -31,7 +32,7 @@ def add_parser(commands: Any) -> None:
     videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     parser.add_argument("--methods", default="masklets,first,link", help="which (default: %(default)s)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the numbers, also of every video")
-    parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+    add_worker_arguments(parser, "the data set and what is written")
     how = parser.add_argument_group("how objects are found")
     add_proposal_arguments(how)
     add_masklet_arguments(how)

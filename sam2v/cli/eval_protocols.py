@@ -15,6 +15,7 @@ from sam2v.cli.options import (
     add_quiet_argument,
     memory_from,
 )
+from sam2v.cli.workers import add_worker_arguments
 from sam2v.files import user_path
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="e.g. val (default: the data set's validation split)")
     parser.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
     parser.add_argument("--baseline", choices=("copy", "flow"), help="instead of a model: copy or warp masks")
-    parser.add_argument("--workers", type=int, default=1, help="processes with a model each (default: 1)")
+    add_worker_arguments(parser, "the data set and what is written")
     add_memory_argument(parser)
     add_aspect_argument(parser)
     add_model_arguments(parser)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sam2v.cli.workers import check_workers, crew_of, threads_of
 from sam2v.files import user_path
 
 if TYPE_CHECKING:
@@ -66,20 +67,22 @@ def records_from(args: argparse.Namespace) -> Any:
 
 def spec_from(args: argparse.Namespace, baseline: str | None = None, *how: Any) -> PredictorSpec:
     """The model that the arguments name; `how` are the last fields of `PredictorSpec`."""
-    from sam2v.jobs.ranks import default_workers
-
-    threads = max(1, default_workers() // args.workers) if args.workers > 1 else None
     model = (args.model, args.checkpoint, args.device, args.dtype, tuple(args.override), args.fast)
-    return PredictorSpec(*model, baseline, threads, *how)
+    return PredictorSpec(*model, baseline, threads_of(args), *how)
 
 
 def run_from(args: argparse.Namespace, parts: Path | None, *how: Any) -> Run:
     """Resuming counts only with the same weights (a checkpoint file is known by its size and time) and the same
     `how`."""
     from sam2v.jobs.parts import fingerprint
+    from sam2v.jobs.ranks import rank_and_world
     from sam2v.jobs.run import Run
 
+    check_workers(args)
+    if args.ray is not None and rank_and_world()[1] > 1:
+        raise ValueError("--ray does not go with torchrun: either hands the videos out")
     file = user_path(args.checkpoint)
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
     key = fingerprint(args.model, args.checkpoint, stamp, args.override, args.dtype, args.fast, *how)
-    return Run(workers=args.workers, progress=not args.quiet, parts=parts, key=key)
+    workers, hire = args.workers or 0, None if args.ray is None else crew_of(args)
+    return Run(workers=workers, progress=not args.quiet, parts=parts, key=key, hire=hire)

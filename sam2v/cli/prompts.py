@@ -133,15 +133,8 @@ def imported_prompts(path: Path, frames: str | None, video: Path, out: Path) -> 
     from sam2v.data.results import open_masks
     from sam2v.video.sources import open_source
 
-    chosen = None
-    if frames is not None:
-        try:
-            chosen = [int(part) for part in frames.split(",")]
-        except ValueError:
-            raise ValueError(f"{frames!r}: expected --masks-frames F,F,... (frames from 0)") from None
-    place, target = path.resolve(), out.resolve()
-    if place == target or place.is_relative_to(target) or (path.is_dir() and target.is_relative_to(place)):
-        raise ValueError(f"--out {out}: results would go among the masks of {path}; name another folder")
+    chosen = mask_frames(frames)
+    check_masks_stay(path, out)
     with open_source(video) as source:
         prompts = open_masks(path, source).prompts(chosen)
     return [
@@ -149,6 +142,21 @@ def imported_prompts(path: Path, frames: str | None, video: Path, out: Path) -> 
         for index, several in prompts.items()
         for obj_id, prompt in several.items()
     ]
+
+
+def mask_frames(text: str | None) -> list[int] | None:
+    """Frames of --masks-frames F,F,...; raises ValueError for something else."""
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r}: expected --masks-frames F,F,... (frames from 0)") from None
+
+
+def check_masks_stay(path: Path, out: Path) -> None:
+    """Raise ValueError if results in a folder would lie among the masks of --masks."""
+    place, target = path.resolve(), out.resolve()
+    if place == target or place.is_relative_to(target) or (path.is_dir() and target.is_relative_to(place)):
+        raise ValueError(f"--out {out}: results would go among the masks of {path}; name another folder")
 
 
 def classes_of(texts: Sequence[str]) -> dict[int, str]:

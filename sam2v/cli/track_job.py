@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -14,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sam2v.cli.inputs import check_inputs_stay
+from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import check_mask_size
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
@@ -84,9 +84,9 @@ class TrackJob:
                 made from.
             OSError: another run writes into the folder, or something cannot be read or written.
         """
-        self._check_ids()
+        self.check_ids()
         with FolderLock(self.out):
-            record = TrackRecord(self.out, self._description())
+            record = TrackRecord(self.out, self.description())
             earlier = None if fresh else record.earlier()
             if earlier is None:
                 state, position = self._begin()
@@ -96,24 +96,38 @@ class TrackJob:
                 self._check_inputs_stay(state)
                 if earlier is None:
                     record.forget()
-                with _terminate_as_interrupt():
-                    writer = open_writers(
-                        self.formats,
-                        self.out,
-                        source=state.frames,
-                        fps=fps,
-                        classes=self.classes,
-                        resume=earlier is not None,
-                    )
-                    run = _Run(self, state, position, record, writer)
-                    with writer:
-                        run.go(no_progress)
-                        for obj_id, path in self.exemplars.made:
-                            self.predictor.save_exemplar(state, obj_id, path)
-                    position.finished = True  # only now: closing the writers makes the last files
-                    run.save()
+                with terminate_as_interrupt():
+                    self._go(_Run(self, state, position, record, fps, earlier is not None), no_progress)
                 objects = _count(len(state.obj_ids), "object")
         print(f"{_count(position.done, 'frame')}, {objects}: {', '.join(self.formats)} in {self.out}")
+
+    def run_whole(self, folder: Path, fps: float | None = None) -> tuple[int, int]:
+        """Track from the beginning to the end into an empty folder, which later becomes `out`.
+
+        The files are those of `run`; on the way no state is kept to go on from.
+
+        Returns:
+            How many frames and objects were tracked.
+
+        Raises:
+            ValueError, OSError: as `run`.
+        """
+        self.check_ids()
+        state, position = self._begin()
+        with state:
+            self._check_inputs_stay(state)
+            record = TrackRecord(folder, self.description())
+            self._go(_Run(self, state, position, record, fps, resume=False, kept=False), no_progress=True)
+            return position.done, len(state.obj_ids)
+
+    def _go(self, run: _Run, no_progress: bool | None) -> None:
+        """Track, write, and make the last files."""
+        with run.writer:
+            run.go(no_progress)
+            for obj_id, path in self.exemplars.made:
+                self.predictor.save_exemplar(run.state, obj_id, path)
+        run.position.finished = True  # only now: closing the writers makes the last files
+        run.save()
 
     @cached_property
     def first(self) -> int:
@@ -151,7 +165,8 @@ class TrackJob:
             self.predictor.add_exemplar(state, obj_id, path)
         return state, Position(reverse=self.direction == "reverse", frame_idx=state.check_frame(self.first))
 
-    def _check_ids(self) -> None:
+    def check_ids(self) -> None:
+        """Raise ValueError for objects that a format cannot hold."""
         odd = [obj_id for obj_id in self._ids() if obj_id not in LABEL_IDS]
         if odd and "png" in self.formats:
             raise ValueError(f"format png holds object ids 1 to 65535, got {odd[0]}: use another id or --format")
@@ -172,7 +187,7 @@ class TrackJob:
             if inputs & {path.resolve(), path.resolve().parent}:
                 raise ValueError(f"--save-exemplar {obj_id}:{path} would replace an input; name another file")
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""
         model = self.predictor.origin
         return {
@@ -194,13 +209,31 @@ class TrackJob:
 
 @dataclass
 class _Run:
-    """A job under way."""
+    """A job under way: into the record's folder, where it goes on with what is there if it is to `resume`.
+
+    kept: whether the state is saved, so that the run can go on after an interruption.
+    """
 
     job: TrackJob
     state: Session
     position: Position
     record: TrackRecord
-    writer: BackgroundWriter
+    fps: float | None
+    resume: bool
+    kept: bool = True
+
+    @cached_property
+    def writer(self) -> BackgroundWriter:
+        """What the results go to."""
+        job = self.job
+        return open_writers(
+            job.formats,
+            self.record.folder,
+            source=self.state.frames,
+            fps=self.fps,
+            classes=job.classes,
+            resume=self.resume,
+        )
 
     def go(self, no_progress: bool | None) -> None:
         """Track to the end and hand every result to the writer."""
@@ -222,6 +255,8 @@ class _Run:
     def save(self) -> None:
         """Save the state. What was handed to the writer comes first, so that a run that goes on lacks no frame."""
         if not self.position.finished:
+            if not self.kept:
+                return
             self.writer.flush()
         save = self.job.predictor.save_session
         self.record.save(self.position, self.state.obj_ids, lambda path: save(self.state, path))
@@ -244,21 +279,3 @@ class _Run:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-@contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Treat a polite termination like Ctrl-C, so that it leaves a run that can go on."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

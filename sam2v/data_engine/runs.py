@@ -22,14 +22,12 @@ from sam2v.data_engine.scores import overlap, scores_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
 from sam2v.data_engine.work import Work
-from sam2v.jobs.parts import fingerprint
-from sam2v.jobs.units import Crew, Outcome, Unit, UnitWork, run_units
+from sam2v.jobs.parts import fingerprint, plain
+from sam2v.jobs.units import Hire, Outcome, Unit, UnitWork, run_units, size_of
 from sam2v.output.lock import FolderLock
 
 #: Mean IoU from which on a found object is one that the project has.
 _KNOWN = 0.5
-
-Hire = Callable[[UnitWork], Crew]
 
 
 @dataclass
@@ -73,14 +71,20 @@ def run_auto(
         DatabaseAway: the database does not answer; results stay on disk, and are committed by the next run.
     """
     key, rate = _weights(model), project.settings.rate
-    videos = _videos(project, only)
+    videos, about = _videos(project, only), described(options)
 
     def plan(video: Video) -> _Planned:
         task = AutoTask(Path(video.path), rate)
-        return _planned(project, "auto", video, task, (key, repr(options), rate), {})
+        return _planned(project, "auto", video, task, (key, *about, rate), {})
 
     work = AutoWork(model, options)
     return _run(project, "auto", work, [plan(video) for video in videos], hire, _commit_auto, step)
+
+
+def described(options: MaskletOptions) -> list[Any]:
+    """What of options decides results; masks among them by what they hold, of which their text shows a part only."""
+    masks = [options.leave_out, options.keep]
+    return [repr(options), *(plain(masks) if masks != [None, None] else ())]
 
 
 def run_propose(
@@ -136,12 +140,12 @@ def _run(
     finished = {tuple(row) for row in project.database.read(lambda session: session.execute(rows).all())}
     left = [one for one in planned if (one.key, one.video_id) not in finished]
     report.before = len(planned) - len(left)
-    by_folder = {one.unit.out: one for one in left}
+    by_folder = {one.unit.folder: one for one in left}
     if not left:
         return report
     with FolderLock(project.folder / "runs"):
         for outcome in run_units(work, [one.unit for one in left], hire):
-            one = by_folder[outcome.unit.out]
+            one = by_folder[outcome.unit.folder]
             keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
             report.masklets += project.database.write(keep)
             if outcome.facts is None:
@@ -164,7 +168,7 @@ def _keep(session: Session, *, project: Project, about: str, one: _Planned, outc
         session.add(row)
     row.status, row.error, row.at = ("failed" if facts is None else "done"), outcome.error or None, time.time()
     row.attempts, row.seconds = row.attempts + outcome.attempts, outcome.seconds
-    row.folder = outcome.unit.out.relative_to(project.folder).as_posix()
+    row.folder = outcome.unit.folder.relative_to(project.folder).as_posix()
     if facts is None:
         if video.status != "ready":
             video.status, video.error = UNREADABLE, outcome.error[:2000]
@@ -270,7 +274,7 @@ def _mean_overlap(first: MaskletMasks, second: MaskletMasks) -> float:
 
 def _result(project: Project, unit: Unit, number: int) -> tuple[MaskletMasks, str]:
     """The masks of an object that a unit left, and what the project calls their file."""
-    path = unit.out / f"{int(number):03d}.json"
+    path = unit.folder / f"{int(number):03d}.json"
     return MaskletMasks.load(path), path.relative_to(project.folder).as_posix()
 
 
@@ -279,8 +283,8 @@ def _planned(
 ) -> _Planned:
     key = fingerprint(kind, *about)[:32]
     folder = project.folder / "runs" / f"{kind}-{key[:16]}" / str(video.id)
-    size = _bytes(Path(video.path))
-    return _Planned(key, video.id, Unit(video.name, task, folder, size), versions)
+    unit = Unit(video.name, task, folder, size_of(Path(video.path)))
+    return _Planned(key, video.id, unit, versions)
 
 
 def _videos(project: Project, only: Sequence[str]) -> list[Video]:
@@ -297,11 +301,3 @@ def _videos(project: Project, only: Sequence[str]) -> list[Video]:
 def _weights(model: ModelSpec) -> str:
     """What of a model decides results: its settings and its weights."""
     return fingerprint(replace(model, threads=None, device=None), model.load().name)
-
-
-def _bytes(path: Path) -> float:
-    """How large a video is, roughly; 0 where it is gone."""
-    try:
-        return float(path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) << 20)
-    except OSError:
-        return 0.0

@@ -1,1 +1,1 @@
-"""Work in pieces: on a pool of processes, shared among the ranks of torchrun, resumed after an interruption."""
+"""Work in units, by crews of processes or Ray actors, shared among the ranks of torchrun, resumed when interrupted."""

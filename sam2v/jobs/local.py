@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -28,14 +31,17 @@ class LocalCrew:
 
     Args:
         work: what they do. workers: how many, at least 1.
+        forks: whether processes may be forked, which begin at once; never for work that uses torch.
 
     Raises:
         RuntimeError: (by `wait`) a worker cannot begin.
     """
 
-    def __init__(self, work: UnitWork, workers: int) -> None:
-        self._work, self._context = work, multiprocessing.get_context("spawn")
-        self._workers = [self._hired() for _ in range(workers)]
+    def __init__(self, work: UnitWork, workers: int, forks: bool = False) -> None:
+        self._work, self._forks = work, forks
+        self._workers: list[_Worker] = []
+        for _ in range(workers):
+            self._workers.append(self._hired())
 
     def free(self) -> bool:
         return any(worker.unit is None for worker in self._workers)
@@ -80,8 +86,11 @@ class LocalCrew:
                 worker.process.join()
 
     def _hired(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        forks = self._forks and _can_fork()
+        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+        ours, theirs = context.Pipe()
+        inherited = [ours, *(worker.line for worker in self._workers)] if forks else []
+        process = context.Process(target=_serve, args=(theirs, self._work, inherited), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -98,8 +107,10 @@ class LocalCrew:
         return Reply(None, f"the worker died (code {code})", retry=True)
 
 
-def _serve(line: Connection, work: UnitWork) -> None:
-    """What a worker does: answer every unit."""
+def _serve(line: Connection, work: UnitWork, inherited: list[Connection]) -> None:
+    """What a worker does: answer every unit, until nobody is there to send one."""
+    for other in inherited:  # as long as these are open here, their workers do not notice
+        other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted by whoever began it
     with contextlib.suppress(EOFError, OSError):
         unit = line.recv()
@@ -112,6 +123,13 @@ def _serve(line: Connection, work: UnitWork) -> None:
         while True:
             line.send(do_unit(work, tool, unit))
             unit = line.recv()
+
+
+def _can_fork() -> bool:
+    """Whether this process can be forked as it is: it has one thread, and nothing on a GPU."""
+    torch = sys.modules.get("torch")
+    gpu: Callable[[], bool] = torch.cuda.is_initialized if torch is not None else bool
+    return sys.platform.startswith("linux") and threading.active_count() == 1 and not gpu()
 
 
 def local_crew(work: UnitWork, workers: int = 1) -> Crew:

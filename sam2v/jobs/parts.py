@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sam2v.files import write_text
 
@@ -40,3 +44,16 @@ class Parts:
 def fingerprint(*values: Any) -> str:
     """A key that changes with any of the values (anything whose text says what it is)."""
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON holds it, to be compared: of arrays a checksum, of options their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(f"{value.dtype}{value.shape}".encode() + value.tobytes()).hexdigest()[:32]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,18 +1,19 @@
-"""Run jobs on a process pool and on the ranks of a torchrun job, with the results of a plain loop."""
+"""Run jobs by workers and on the ranks of a torchrun job, with the results of a plain loop."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from sam2v.jobs.local import LocalCrew
 from sam2v.jobs.ranks import default_workers, gather, rank_and_world, share
+from sam2v.jobs.units import Crew, Hire, Outcome, Unit, UnitWork, run_units
 
 Argument = TypeVar("Argument")
 Piece = TypeVar("Piece")
@@ -73,10 +74,12 @@ def run_jobs(
     unit: str = "frame",
     distributed: bool = True,
     forks: bool = True,
+    hire: Hire | None = None,
 ) -> list[Result]:
     """Results of all jobs in order, the same for every number of processes and ranks.
 
-    `forks=False` starts fresh processes, for work that uses torch.
+    `forks=False` starts fresh processes, for work that uses torch; `hire` makes other workers than processes of this
+    machine, whose number it knows itself. A worker that dies is replaced, and its chunk is done again.
     The first error stops the run and is raised (on every rank); jobs finished by then have been kept by
     `finish`.
     """
@@ -88,7 +91,8 @@ def run_jobs(
     found: dict[int, Result] = {}
     error: Exception | None = None
     try:
-        found = _run_local(jobs, mine, count, _Display(progress and rank == 0, unit), forks)
+        crew = _Crew(count, forks, hire)
+        found = _run_local(jobs, mine, crew, _Display(progress and rank == 0, unit))
     except Exception as failed:
         if world == 1:
             raise
@@ -99,7 +103,7 @@ def run_jobs(
 
 
 def _run_local(
-    jobs: Sequence[Job[Any, Any, Result]], mine: list[int], workers: int, display: _Display, forks: bool
+    jobs: Sequence[Job[Any, Any, Result]], mine: list[int], crew: _Crew, display: _Display
 ) -> dict[int, Result]:
     found = {index: result for index in mine if (result := jobs[index].load()) is not None}
     tasks = [
@@ -111,7 +115,7 @@ def _run_local(
     waiting = {index: sum(task[0] == index for task in tasks) for index in {task[0] for task in tasks}}
     pieces: dict[int, dict[int, Any]] = {index: {} for index in waiting}
     total = sum(jobs[index].size for index in mine)
-    with _results(jobs, tasks, workers, forks) as results, _bar(total, display) as bar:
+    with _results(jobs, tasks, crew) as results, _bar(total, display) as bar:
         bar.update(sum(jobs[index].size for index in found))
         for (index, chunk, _, size), piece in results:
             pieces[index][chunk] = piece
@@ -134,31 +138,66 @@ _Task = tuple[int, int, Any, int]
 
 @contextmanager
 def _results(
-    jobs: Sequence[Job[Any, Any, Any]], tasks: list[_Task], workers: int, forks: bool
+    jobs: Sequence[Job[Any, Any, Any]], tasks: list[_Task], crew: _Crew
 ) -> Iterator[Iterator[tuple[_Task, Any]]]:
-    """(task, result) pairs as they are done: in this process, or from a pool that is gone on leaving."""
-    if workers <= 1 or len(tasks) <= 1:
+    """(task, result) pairs as they are done: in this process, or by workers that are gone on leaving."""
+    if crew.is_this_process(len(tasks)):
         yield ((task, jobs[task[0]].work(task[2])) for task in tasks)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context(forks), initializer=_ignore_interrupts)
-    try:
-        # submitted before the progress bar exists: it starts a thread, and forked processes must not have any
-        futures: dict[Future[Any], _Task] = {pool.submit(jobs[task[0]].work, task[2]): task for task in tasks}
-        yield ((futures[future], future.result()) for future in as_completed(futures))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    units = [Unit(jobs[task[0]].name, (jobs[task[0]].work, task[2]), size=task[3]) for task in tasks]
+    task_of = {id(unit): task for unit, task in zip(units, tasks, strict=True)}
+    work = _ChunkWork(Path.cwd())
+    # hired before the progress bar exists: it starts a thread, and forked processes must not have any
+    workers = crew.hired(work, len(tasks))
+    with closing(run_units(work, units, lambda _: workers)) as outcomes:
+        yield ((task_of[id(outcome.unit)], _piece(outcome)) for outcome in outcomes)
 
 
-def _context(forks: bool) -> multiprocessing.context.BaseContext:
-    """Fork where it is safe, because it starts at once; otherwise spawn."""
-    torch = sys.modules.get("torch")
-    gpu: Callable[[], bool] = torch.cuda.is_initialized if torch is not None else bool
-    safe = sys.platform.startswith("linux") and threading.active_count() == 1 and not gpu()
-    return multiprocessing.get_context("fork" if forks and safe else "spawn")
+@dataclass(frozen=True)
+class _Crew:
+    """Who does chunks: so many processes, which may be forked or not, or those that are hired."""
+
+    workers: int
+    forks: bool
+    hire: Hire | None
+
+    def is_this_process(self, chunks: int) -> bool:
+        return not chunks or (self.hire is None and min(self.workers, chunks) <= 1)
+
+    def hired(self, work: UnitWork, chunks: int) -> Crew:
+        if self.hire is not None:
+            return self.hire(work)
+        return LocalCrew(work, min(self.workers, chunks), self.forks)
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@dataclass(frozen=True)
+class _ChunkWork:
+    """What a worker does to a chunk: its argument is the function and what that is told.
+
+    place: the folder that paths begin in.
+    """
+
+    place: Path
+
+    def start(self) -> bool:
+        os.chdir(self.place)
+        return True
+
+    def do(self, tool: bool, unit: Unit, folder: None) -> dict[str, Any]:
+        work, argument = unit.argument
+        try:
+            return {"piece": work(argument)}
+        except Exception as error:  # as it is: whoever began the run is to see the same as without workers
+            return {"error": error, "where": traceback.format_exc()}
+
+
+def _piece(outcome: Outcome) -> Any:
+    """What a chunk gave; raises its error."""
+    if outcome.facts is None:
+        raise RuntimeError(f"{outcome.unit.name}: {outcome.error}, {outcome.attempts} times")
+    if "error" in outcome.facts:
+        raise outcome.facts["error"] from RuntimeError(f"in a worker:\n{outcome.facts['where']}")
+    return outcome.facts["piece"]
 
 
 @dataclass(frozen=True)

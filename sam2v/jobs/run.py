@@ -9,6 +9,7 @@ from typing import Any
 
 from sam2v.jobs import pool
 from sam2v.jobs.parts import Parts, fingerprint
+from sam2v.jobs.units import Hire
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Run:
 
     workers: processes, each with its own predictor (0 or 1: this one). parts: folder that keeps finished
     videos of a run under way; `key` says which predictor they are from. distributed: share the videos among
-    torchrun's ranks, all of which must make the call.
+    torchrun's ranks, all of which must make the call. hire: makes other workers than processes, such as actors
+    of Ray (`sam2v.jobs.on_ray.RayCrew`), which must find the videos, and what is written, by the same paths.
     """
 
     workers: int = 0
@@ -25,11 +27,17 @@ class Run:
     parts: Path | None = None
     key: str = ""
     distributed: bool = True
+    hire: Hire | None = None
 
     def jobs(self, jobs: Sequence[pool.Job[Any, Any, Any]]) -> list[Any]:
         """Run jobs that use torch."""
         return pool.run_jobs(
-            jobs, workers=self.workers, progress=self.progress, distributed=self.distributed, forks=False
+            jobs,
+            workers=self.workers,
+            progress=self.progress,
+            distributed=self.distributed,
+            forks=False,
+            hire=self.hire,
         )
 
     def load(self, name: str, *values: Any) -> Any | None:

@@ -2,18 +2,17 @@
 
 A unit is a pure function of its argument to a folder that appears whole, with `result.json` in it. What is there is
 done: resuming needs no memory but the disk, and no engine. Results never pass through a queue, only what is known of
-them.
+them. A unit of which that is all (the scores of a video) may do without a folder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,13 +30,20 @@ class Unit:
 
     Attributes:
         name: of it, for people. argument: what `UnitWork.do` is told; must be picklable.
-        out: the folder that it becomes. size: how much work it is, to begin with the largest.
+        out: the folder that it becomes; None: nothing is written, and what is known of it is the result.
+        size: how much work it is, to begin with the largest.
     """
 
     name: str
     argument: Any
-    out: Path
+    out: Path | None = None
     size: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """`out` of a unit that becomes a folder."""
+        assert self.out is not None
+        return self.out
 
 
 class UnitWork(Protocol):
@@ -46,8 +52,11 @@ class UnitWork(Protocol):
     def start(self) -> Any:
         """What a worker makes once, and keeps: a model."""
 
-    def do(self, tool: Any, unit: Unit, folder: Path) -> dict[str, Any]:
-        """Do a unit: write files to a folder, and return what is known of them, as JSON holds it."""
+    def do(self, tool: Any, unit: Unit, folder: Any) -> dict[str, Any]:
+        """Do a unit: write files to a folder (a path), and return what is known of them, as JSON holds it.
+
+        Of a unit that becomes none the folder is None, and what is returned must be picklable.
+        """
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,12 @@ class Crew(Protocol):
         """End the workers."""
 
 
+Hire = Callable[[UnitWork], Crew]
+
+
 def run_units(
-    work: UnitWork, units: Sequence[Unit], hire: Callable[[UnitWork], Crew], attempts: int = ATTEMPTS
-) -> Iterator[Outcome]:
+    work: UnitWork, units: Sequence[Unit], hire: Hire, attempts: int = ATTEMPTS
+) -> Generator[Outcome, None, None]:
     """Do units, the largest first, and yield how each ended, as they do.
 
     Args:
@@ -105,40 +117,47 @@ def run_units(
         ValueError: two units of one folder. OSError: the disk is full; what was done is there, and the rest can be
             done later. RuntimeError: the workers cannot begin.
     """
-    if len({unit.out for unit in units}) < len(units):
+    folders = [unit.out for unit in units if unit.out is not None]
+    if len(set(folders)) < len(folders):
         raise ValueError("every unit needs a folder of its own")
-    waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[Path]()
-    folders = {unit.out.parent for unit in units}
-    for folder in folders:
-        sweep(folder)
+    waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[int]()
+    sweep(units)
     crew = hire(work)
+
+    def submit() -> None:
+        while waiting and crew.free():
+            tried[id(waiting[0])] += 1
+            crew.submit(waiting.popleft())
+
     try:
-        while True:
-            while waiting and crew.free():
-                tried[waiting[0].out] += 1
-                crew.submit(waiting.popleft())
-            replies = crew.wait()
-            if not replies and not waiting:
-                return
+        submit()
+        while replies := crew.wait():
+            ended, full = [], ""
             for unit, reply in replies:
                 if reply.full:
-                    raise OSError(errno.ENOSPC, reply.error)
-                if reply.facts is None and reply.retry and tried[unit.out] < attempts:
+                    full = reply.error
+                elif reply.facts is None and reply.retry and tried[id(unit)] < attempts:
                     waiting.append(unit)
                 else:
-                    yield Outcome(unit, reply.facts, reply.error, tried[unit.out], reply.seconds)
+                    ended.append(Outcome(unit, reply.facts, reply.error, tried[id(unit)], reply.seconds))
+            if not full:
+                submit()  # nobody waits for what is done with the outcomes
+            yield from ended
+            if full:
+                raise OSError(errno.ENOSPC, full)
     finally:
         crew.close()
-        for folder in folders:
-            sweep(folder)
+        sweep(units)
 
 
 def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
     """Do a unit, unless it is done; never raises but for what ends a process."""
     began = time.perf_counter()
     try:
-        facts = done_before(unit.out)
-        if facts is None:
+        facts = None if unit.out is None else done_before(unit.out)
+        if unit.out is None:
+            facts = work.do(tool, unit, None)
+        elif facts is None:
             with whole_folder(unit.out) as folder:
                 facts = work.do(tool, unit, folder)
                 write_text(folder / RESULT, json.dumps(facts, sort_keys=True) + "\n")
@@ -160,12 +179,23 @@ def done_before(folder: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed workers left half done in a folder of units."""
-    if folder.is_dir():
-        for place in folder.glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(place)
+def sweep(units: Iterable[Unit]) -> None:
+    """Remove what killed workers left half done of some units; nothing else beside their folders."""
+    names: dict[Path, set[str]] = {}
+    for out in filter(None, (unit.out for unit in units)):
+        names.setdefault(out.parent, set()).add(out.name)
+    for folder, known in names.items():
+        for place in folder.glob(".*.tmp") if folder.is_dir() else ():
+            if place.name[1:].rsplit(".", 2)[0] in known:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def size_of(path: Path) -> float:
+    """How large a video is, roughly, in bytes; 0 where it is gone."""
+    try:
+        return float(path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) << 20)
+    except OSError:
+        return 0.0
 
 
 class Alone:

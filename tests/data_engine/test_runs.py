@@ -20,7 +20,7 @@ from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.runs import run_agree, run_auto, run_propose
+from sam2v.data_engine.runs import described, run_agree, run_auto, run_propose
 from sam2v.data_engine.schema import JobRow, Masklet, Revision
 from sam2v.data_engine.scores import overlap
 from sam2v.data_engine.status import status_of
@@ -209,3 +209,12 @@ def test_the_commands(project: Project, nano: list[str], tmp_path: Path, capsys:
         assert main(["data-engine", "auto", str(tmp_path / "p"), *flags, *nano]) == 2
         said = capsys.readouterr().err
         assert words in said and said.count("\n") == 1
+
+
+def test_masks_of_options_count_in_full() -> None:
+    """The text of a large array leaves its middle out."""
+    masks = np.zeros((3, 60, 80), bool)
+    masks[0, 30, 40] = masks[1, 30, 41] = True
+    first, second, same = (OPTIONS.changed(leave_out=mask) for mask in (masks[0], masks[1], masks[0].copy()))
+    assert repr(first) == repr(second) and described(first) != described(second)
+    assert described(first) == described(same) and described(OPTIONS) == [repr(OPTIONS)]

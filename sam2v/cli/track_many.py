@@ -1,0 +1,121 @@
+"""`sam2v track` of several videos, by one or many workers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sam2v.cli.many import VideoTask, check_places, facts_of, named, run_videos, stamp
+from sam2v.cli.prompts import FramePrompt, check_masks_stay, mask_frames
+from sam2v.cli.track_request import TrackRequest, predictor_from
+from sam2v.cli.workers import check_workers, is_alone, threads_of
+from sam2v.files import user_path
+from sam2v.jobs.parts import plain
+from sam2v.jobs.units import Unit, size_of
+
+if TYPE_CHECKING:
+    from sam2v.predict.video import VideoPredictor
+
+
+@dataclass(frozen=True)
+class TrackWork:
+    """Tracks one video after the other with one model.
+
+    Attributes:
+        args: of the command. place: the folder that its paths begin in.
+        threads: of the CPU; None: as many as it likes. ready: the predictor, if there is one in this process.
+    """
+
+    args: argparse.Namespace
+    place: Path
+    threads: int | None = None
+    ready: VideoPredictor | None = None
+
+    def start(self) -> VideoPredictor:
+        if self.ready is not None:
+            return self.ready
+        os.chdir(self.place)
+        if self.threads is not None and self.args.runtime is None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        return predictor_from(self.args)
+
+    def do(self, tool: VideoPredictor, unit: Unit, folder: Path) -> dict[str, Any]:
+        request = _request(self.args, unit.name, unit.argument.source)
+        frames, objects = request.job(tool, request.prompts()).run_whole(folder, self.args.fps)
+        return facts_of(unit, folder, frames=frames, objects=objects)
+
+
+def run_many(args: argparse.Namespace) -> int:
+    """Track every video into a folder of its own.
+
+    Everything but what is in the videos and in masks to start from is checked before the model is loaded.
+    """
+    check_workers(args)
+    if args.save_exemplar:
+        raise ValueError("--save-exemplar is for one video, without --workers and --ray")
+    mask_frames(args.masks_frames)
+    sources = named(args.video)
+    requests = {name: _request(args, name, video) for name, video in sources.items()}
+    check_places(sources, args.out)
+    prompts = {}
+    for name, request in requests.items():
+        prompts[name] = request.prompts(imported=False)
+        if request.masks is not None:
+            check_masks_stay(request.masks, request.out)
+    predictor = predictor_from(args)
+    tasks = {name: _task(predictor, request, prompts[name]) for name, request in requests.items()}
+    work = TrackWork(args, Path.cwd(), threads_of(args), predictor if is_alone(args) else None)
+    del predictor, prompts
+    return run_videos(work, tasks, args, args.format)
+
+
+def _request(args: argparse.Namespace, name: str, video: Path) -> TrackRequest:
+    """What is asked of one of several videos; a folder of prompts, and that of masks, has something of its name.
+
+    Raises:
+        FileNotFoundError: it has not. ValueError: there is more than one.
+    """
+    files = []
+    for text in args.prompts:
+        place = user_path(text)
+        if place.is_dir():
+            place = place / f"{name}.json"
+            if not place.is_file():
+                raise FileNotFoundError(f"--prompts {text}: no {place.name} with prompts of {video}")
+        files.append(str(place))
+    masks = None if args.masks is None else _masks_of(args.masks, name, video)
+    return TrackRequest(args, video, args.out / name, files, masks)
+
+
+def _masks_of(place: Path, name: str, video: Path) -> Path:
+    if not place.is_dir():
+        raise ValueError(f"--masks {place}: of several videos, a folder with masks under the name of each")
+    if (place / name).exists():
+        return place / name
+    found = sorted(path for path in place.iterdir() if path.is_file() and path.stem == name)
+    if len(found) > 1:
+        raise ValueError(f"--masks {place}: both {found[0].name} and {found[1].name} are masks of {video}")
+    if not found:
+        raise FileNotFoundError(f"--masks {place}: no {name} with masks of {video}")
+    return found[0]
+
+
+def _task(predictor: VideoPredictor, request: TrackRequest, prompts: list[FramePrompt]) -> VideoTask:
+    """A video, and everything that its results depend on."""
+    args, job = request.args, request.job(predictor, prompts)
+    job.check_ids()
+    settings: dict[str, Any] = {
+        **job.description(),
+        "model": plain(predictor.origin.model),
+        "size": size_of(request.video),
+        "fps": args.fps,
+        "prompts": [{**prompt.record(), "mask": plain(prompt.pixels)} for prompt in prompts],
+        "exemplars": [[obj_id, stamp(path)] for obj_id, path in job.exemplars.given],
+        "masks": None if request.masks is None else [stamp(request.masks), args.masks_frames],
+    }
+    return VideoTask(request.video, settings)

@@ -1,0 +1,63 @@
+"""How many workers take the videos of a command: processes of this machine, or actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sam2v.jobs.units import Hire
+
+
+def add_worker_arguments(parser: argparse.ArgumentParser, shared: str) -> None:
+    """Which workers; `shared` is what all machines of a cluster must reach."""
+    group = parser.add_argument_group("workers")
+    group.add_argument("--workers", type=int, metavar="N", help="processes or actors with a model each (default: 1)")
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help=f"a Ray cluster whose machines share {shared} (default: RAY_ADDRESS, or one that is begun here)",
+    )
+    group.add_argument("--gpus", type=float, default=0.0, metavar="N", help="that an actor needs (default: 0)")
+
+
+def check_workers(args: argparse.Namespace) -> None:
+    """Raise ValueError for a number of workers or GPUs that cannot be."""
+    least = 0 if args.ray is None else 1
+    if args.workers is not None and args.workers < least:
+        raise ValueError(f"--workers must be at least {least}, got {args.workers}")
+    if args.ray is None and args.gpus:
+        raise ValueError("--gpus is for --ray; local workers share what --device names")
+    if not args.gpus >= 0:
+        raise ValueError(f"--gpus must not be negative, got {args.gpus}")
+
+
+def workers_are_wanted(args: argparse.Namespace) -> bool:
+    """Whether workers were asked for, be it one."""
+    return args.workers is not None or args.ray is not None
+
+
+def is_alone(args: argparse.Namespace) -> bool:
+    """Whether this process does the work itself."""
+    return args.ray is None and (args.workers or 1) <= 1
+
+
+def threads_of(args: argparse.Namespace) -> int | None:
+    """Threads of the CPU for each of several workers; None: as many as one likes."""
+    from sam2v.jobs.ranks import default_workers
+
+    return max(1, default_workers() // args.workers) if (args.workers or 1) > 1 else None
+
+
+def crew_of(args: argparse.Namespace) -> Hire:
+    """Makes the workers that the arguments name."""
+    if args.ray is None:
+        from sam2v.jobs.local import local_crew
+
+        return partial(local_crew, workers=1 if args.workers is None else args.workers)
+    from sam2v.jobs.on_ray import RayCrew
+
+    return partial(RayCrew, workers=args.workers, address=args.ray or None, gpus=args.gpus)
