@@ -118,11 +118,9 @@ def _in_mode(network: Any, mode: str, objects: int) -> Any:
         from sam2v import compile_network
 
         return compile_network(network, objects=(objects,), progress=False)
-    import sam2v
+    from sam2v import graph_network
 
-    if not hasattr(sam2v, "graph_network"):
-        raise NotImplementedError("this sam2v has no graphs")
-    return sam2v.graph_network(network)
+    return graph_network(network)
 
 
 def _sessions(job: Job, predictor: Any) -> tuple[Callable[[], None], float]:
