@@ -60,13 +60,14 @@ def write_results(folder: Path, name: str, result: dict[str, Any], groups: list[
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{name}.json"]
     written[0].write_text(json.dumps(result, indent=1) + "\n")
-    if _draw(folder / f"{name}.png", groups, title, unit):
+    if draw_bars(folder / f"{name}.png", groups, title, unit):
         written.append(folder / f"{name}.png")
     print(f"written: {', '.join(map(str, written))}", file=sys.stderr)
 
 
-def _draw(path: Path, groups: list[Bars], title: str, unit: str) -> bool:
-    """Bars from left to right, a panel for every group: the values of two groups may lie far apart."""
+def draw_bars(path: Path, groups: list[Bars], title: str, unit: str) -> bool:
+    """Draw a PNG of bars from left to right, a panel for every group: the values of two groups may lie far apart.
+    Without matplotlib nothing is drawn, and the answer is False."""
     try:
         import matplotlib
     except ImportError:
@@ -89,7 +90,7 @@ def _draw(path: Path, groups: list[Bars], title: str, unit: str) -> bool:
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     panels[-1, 0].set_xlabel(unit, fontsize=8)
     figure.suptitle(textwrap.fill(title, 110), fontsize=8)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format="png")
     pyplot.close(figure)
     return True
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sam2v.automatic.masks import AutomaticMasks as AutomaticMasks
     from sam2v.automatic.options import MaskOptions as MaskOptions
     from sam2v.backends.compiled import compile_network as compile_network
+    from sam2v.backends.graphs import graph_network as graph_network
     from sam2v.export.run import export_model as export_model
     from sam2v.masks.result import MaskletFrame as MaskletFrame
     from sam2v.masks.result import show as show
@@ -38,6 +39,7 @@ _MODULES = {
     "automatic.masks": ("AutomaticMasks",),
     "automatic.options": ("MaskOptions",),
     "backends.compiled": ("compile_network",),
+    "backends.graphs": ("graph_network",),
     "effects": (),
     "export.run": ("export_model",),
     "masks.result": ("MaskletFrame", "show"),

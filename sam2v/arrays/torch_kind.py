@@ -38,7 +38,9 @@ def clamp(array: Tensor, low: float | None, high: float | None) -> Tensor:
 
 def gathered(array: Tensor, index: Tensor, axis: int) -> Tensor:
     """See `sam2v.arrays.gathered`."""
-    return array.take_along_dim(index, dim=axis)
+    sizes = [*array.shape]
+    sizes[axis] = index.shape[axis]
+    return array.gather(axis, index.expand(sizes))  # take_along_dim looks for negative indices first
 
 
 def scatter_add(length: int, index: Tensor, values: Tensor) -> Tensor:
@@ -77,6 +79,6 @@ def resized(array: Tensor, size: tuple[int, int], antialias: bool) -> Tensor:
 
 def packed_bits(masks: Tensor) -> Tensor:
     """See `sam2v.arrays.packed_bits`."""
-    bits = F.pad(masks.flatten(1).to(torch.uint8), (0, -masks.shape[1:].numel() % 8)).unflatten(1, (-1, 8))
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=masks.device)
-    return (bits * weights).sum(2, dtype=torch.uint8)
+    bits, more = masks.flatten(1).to(torch.uint8), -masks.shape[1:].numel() % 8
+    bits = (F.pad(bits, (0, more)) if more else bits).unflatten(1, (-1, 8))
+    return (bits << torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)).sum(2, dtype=torch.uint8)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sam2v.backends.batched import BatchedCalls
 from sam2v.backends.cpu import CPU_KINDS
+from sam2v.backends.fused import FUSED_KINDS
 from sam2v.backends.joined import JOINED_KINDS
 from sam2v.backends.stand_in import Kinds, stand_in
 from sam2v.config import ModelConfig
@@ -19,7 +20,9 @@ from sam2v.model.network import Sam2Network
 
 def kinds_for(device: torch.device) -> Kinds:
     """Which modules are computed in another way on a device: the one place where kernels are chosen."""
-    return CPU_KINDS if device.type == "cpu" else JOINED_KINDS
+    if device.type == "cpu":
+        return CPU_KINDS
+    return FUSED_KINDS if device.type in ("cuda", "meta") else JOINED_KINDS
 
 
 class Backend(BatchedCalls):

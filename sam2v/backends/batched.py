@@ -128,10 +128,14 @@ class BatchedCalls(ABC):
         self, call: Callable[[slice], Any], rows: int, features: ImageFeatures, on_cpu: int | None = None
     ) -> list[Any]:
         """A call's answers for some rows after the others: what it holds in between stays bounded."""
-        each = _HELD * features.stride16[0].nbytes
-        most = max(1, ((on_cpu or _CPU_BYTES) if self.on_cpu else _DEVICE_BYTES) // each)
+        most = self._rows_at_once(features, on_cpu)
         with self.computing():
             return [call(slice(start, start + most)) for start in range(0, max(1, rows), most)]
+
+    def _rows_at_once(self, features: ImageFeatures, on_cpu: int | None = None) -> int:
+        """How many rows a call may have; `on_cpu` is another bound in bytes for where the CPU computes."""
+        each = _HELD * features.stride16[0].nbytes
+        return max(1, ((on_cpu or _CPU_BYTES) if self.on_cpu else _DEVICE_BYTES) // each)
 
     def _together(self, parts: Sequence[Array]) -> Array:
         """Rows one after the other."""

@@ -8,7 +8,7 @@ prompted runs as it is: prompts have too many shapes, and a user clicks rarely.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -16,20 +16,15 @@ import torch
 from torch import Tensor
 
 from sam2v.backends.base import Backend
+from sam2v.backends.padded import NO_POINTS, SHAPES, padded_rows, padded_slots, repeat_last, warm_up
 from sam2v.model.network import Sam2Network
-from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
+from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 Call = Literal["encode_image", "read_memory", "decode_prompts", "write_memory"]
 #: In the order of a frame.
 CALLS: tuple[Call, ...] = get_args(Call)
 #: Those that gain on the CPU: none, the CPU's own kernels are ahead of the compiled ones.
 CPU_CALLS: tuple[Call, ...] = ()
-#: Memories beyond the temporal table, and object pointers, are padded to multiples of these.
-_MORE_MEMORIES, _POINTERS = 4, 16
-#: Points of a tracked object, all of them padding.
-_NO_POINTS = 2
-#: Shapes of one call that torch may keep.
-_SHAPES = 256
 
 
 def compile_network(
@@ -65,7 +60,7 @@ def compile_network(
     compiled = CompiledBackend(network, calls, backend)
     if calls:
         started = time.perf_counter()
-        _warm_up(compiled, sorted({pad_objects(n) for n in objects}), progress)
+        warm_up(compiled, sorted({pad_objects(n) for n in objects}), progress, "compiling")
         compiled.seconds = time.perf_counter() - started
     return compiled
 
@@ -96,7 +91,7 @@ class CompiledBackend(Backend):
         """See `Sam2Network.encode_image`."""
         if "encode_image" not in self._compiled:
             return super().encode_image(images)
-        features = self._run("encode_image", _repeat_last(images, pad_objects(len(images))))
+        features = self._run("encode_image", repeat_last(images, pad_objects(len(images))))
         return ImageFeatures(*(level[: len(images)] for level in features))
 
     @torch.no_grad()
@@ -105,7 +100,9 @@ class CompiledBackend(Backend):
         if "read_memory" not in self._compiled or len(features.stride16) > 1:
             return super().read_memory(features, memory)
         count = len(memory[0].tokens)
-        return self._run("read_memory", features, tuple(self._padded(group) for group in memory))[:count]
+        slots = (padded_slots(group, self.config.memory) for group in memory)
+        padded = tuple(padded_rows(group, pad_objects(count)) for group in slots)
+        return self._run("read_memory", features, padded)[:count]
 
     @torch.no_grad()
     def decode_prompts(
@@ -113,11 +110,11 @@ class CompiledBackend(Backend):
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
-        tracked = wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == _NO_POINTS
+        tracked = wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == NO_POINTS
         known = "decode_prompts" in self._compiled and len(conditioned) == count and len(features.stride16) == 1
         if not (tracked and known):
             return super().decode_prompts(features, conditioned, prompts, wanted)
-        padded = [_repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
+        padded = [repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
         answer = self._run("decode_prompts", features, padded[0], Prompts(*padded[1:]), wanted._replace(least_iou=0.0))
         return Prediction(*(part[:count] for part in answer))
 
@@ -128,79 +125,10 @@ class CompiledBackend(Backend):
         """See `Sam2Network.write_memory`."""
         if "write_memory" not in self._compiled or binarize is not False or len(features.stride16) > 1:
             return super().write_memory(features, masks, object_score, binarize)
-        padded = [_repeat_last(x, pad_objects(len(masks))) for x in (masks, object_score)]
+        padded = [repeat_last(x, pad_objects(len(masks))) for x in (masks, object_score)]
         return self._run("write_memory", features, *padded)[: len(masks)]
-
-    def _padded(self, group: TokenGroup) -> TokenGroup:
-        """A group of more slots, the new ones hidden, and more rows."""
-        slots, table = group.tokens.shape[1], self.config.memory.num_maskmem
-        if group.has_grid:
-            wanted = table + _MORE_MEMORIES * -(-max(0, slots - table) // _MORE_MEMORIES)
-        else:
-            wanted = _POINTERS * max(1, -(-slots // _POINTERS))
-        bias = group.bias
-        if bias is None and wanted != slots:
-            bias = torch.zeros_like(group.time, dtype=torch.float32)
-        rows = pad_objects(len(group.tokens))
-        hidden = float("-inf")
-        fillers = ((group.tokens, 0.0), (group.time, 0.0), (bias, hidden), (group.scale, 1.0))
-        tokens, time, bias, scale = (
-            None if x is None else _repeat_last(_fill(x, wanted, filler), rows) for x, filler in fillers
-        )
-        assert tokens is not None and time is not None
-        return TokenGroup(tokens, time, group.has_grid, bias, scale)
 
     def _run(self, call: Call, *arguments: Any) -> Any:
         # torch counts the shapes of all networks of a process together, and gives up after a few
-        with torch._dynamo.config.patch(cache_size_limit=_SHAPES):
+        with torch._dynamo.config.patch(cache_size_limit=SHAPES):
             return self._compiled[call](*arguments)
-
-
-def _fill(x: Tensor, length: int, value: float) -> Tensor:
-    """Lengthen the second dimension."""
-    if x.shape[1] == length:
-        return x
-    return torch.cat([x, x.new_full((len(x), length - x.shape[1], *x.shape[2:]), value)], 1)
-
-
-def _repeat_last(x: Tensor, count: int) -> Tensor:
-    """Lengthen the first dimension with copies of the last row: numbers that are in range, whatever they mean.
-
-    The result is contiguous, since another layout would be compiled anew.
-    """
-    if len(x) < count:
-        x = torch.cat([x, x[-1:].expand(count - len(x), *x.shape[1:])])
-    return x.contiguous()
-
-
-def _warm_up(backend: CompiledBackend, objects: list[int], progress: bool) -> None:
-    """Run a frame for every number of objects, with a bank that is full and one that is not."""
-    from tqdm import tqdm
-
-    device = backend.device
-    with tqdm(total=1 + 4 * len(objects), desc="compiling", unit="call", disable=None if progress else True) as bar:
-        images = torch.zeros(1, *backend.config.input_size, 3, dtype=torch.uint8, device=device)
-        features = backend.encode_image(images)
-        bar.update()
-        for count in objects:
-            for memory in _memories(backend, features, count):
-                conditioned = backend.read_memory(features, memory)
-                bar.update()
-            coords = torch.zeros(count, _NO_POINTS, 2, device=device)
-            labels = torch.full((count, _NO_POINTS), PADDING, device=device)
-            answer = backend.decode_prompts(features, conditioned, Prompts(coords, labels), Wanted(True))
-            bar.update()
-            backend.write_memory(features, answer.pick().mask, answer.object_score)
-            bar.update()
-
-
-def _memories(backend: Backend, features: ImageFeatures, count: int) -> Iterator[list[TokenGroup]]:
-    """A full bank with full pointers, and one pointer."""
-    config, device = backend.config, backend.device
-    memory = backend.write_memory(features, torch.zeros(1, 1, 4, 4, device=device), torch.ones(1, 1, device=device))
-    slots, pieces = config.memory.num_maskmem, config.hidden_dim // config.memory.mem_dim
-    time = torch.zeros(count, slots, dtype=torch.int64, device=device)
-    maps = TokenGroup(memory.expand(count, slots, *memory.shape[1:]).contiguous(), time, True)
-    for pointers in (_POINTERS, 1):
-        tokens = torch.zeros(count, pointers, pieces, config.memory.mem_dim, device=device)
-        yield [maps, TokenGroup(tokens, torch.zeros(count, pointers, device=device), False)]

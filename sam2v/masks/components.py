@@ -99,7 +99,7 @@ def replace_small(logits: Array, mask: Array, max_area: int, value: float) -> Ar
         return _replace_runs(logits, mask, max_area, value)
     from sam2v.masks.small_components import small_components
 
-    return namespace(logits).where(small_components(mask, max_area), value, logits)
+    return logits.masked_fill(small_components(mask, max_area), value)
 
 
 def _replace_runs(logits: Array, mask: Array, max_area: int, value: float) -> Array:

@@ -18,14 +18,14 @@ def small_components(mask: torch.Tensor, max_area: int) -> torch.Tensor:
     label = torch.where(mask, number, nothing)
     for _ in range(max_area):
         label = torch.where(mask, _largest_around(label), nothing)
-    least = -_largest_around(torch.where(mask, -label, float("-inf")))
-    border = mask & ((_largest_around(label) != label) | (least != label))
+    back = torch.where(mask, flat.shape[1] + 1 - label, nothing)  # numbers from the other end: the largest is the least
+    border = mask & ((_largest_around(label) != label) | (_largest_around(back) != back))
     index = label.flatten(1).long()
-    zeros = torch.zeros(len(flat), flat.shape[1] + 1, dtype=torch.int32, device=mask.device)
-    area = zeros.scatter_add(1, index, flat.int())
-    open_ends = zeros.scatter_add(1, index, border.flatten(1).int())
-    closed = (area <= max_area) & (open_ends == 0)
-    return closed.gather(1, index).view_as(mask) & mask
+    # a pixel at the border counts as more than all pixels: what has one is never small
+    pixels = border.flatten(1) * (flat.shape[1] + max_area + 1) + 1
+    area = torch.zeros(len(flat), flat.shape[1] + 1, dtype=pixels.dtype, device=mask.device)
+    small = area.scatter_add_(1, index, pixels) <= max_area
+    return small.gather(1, index).view_as(mask) & mask
 
 
 def _largest_around(values: torch.Tensor) -> torch.Tensor:

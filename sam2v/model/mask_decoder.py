@@ -133,20 +133,34 @@ class MaskDecoder(nn.Module):
                 the others' logits are ABSENT_LOGIT.
         """
         batch, (h, w) = sparse.shape[0], image.shape[-2:]
-        own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
+        own = self.own_tokens()
         tokens = torch.cat([own.expand(batch, -1, -1), sparse.to(own.dtype)], dim=1)
         cells = (image + dense).flatten(2).transpose(1, 2)  # B x cells x C
-        tokens, cells = self.transformer(tokens, cells, image_pos.flatten(2).transpose(1, 2).to(cells.dtype))
-        parts = tokens.split([1, 1, len(self.mask_tokens.weight), sparse.shape[1]], dim=1)
-        score_token, iou_token, mask_tokens = parts[0][:, 0], parts[1][:, 0], parts[2]
-        kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
-        iou = self.iou_prediction_head(iou_token).sigmoid()
+        tokens, cells = self.transformer(tokens, cells, self.places(image_pos, cells.dtype))
+        answers, _ = tokens.split([len(own), sparse.shape[1]], dim=1)
+        kernels, iou, score = self.heads(answers)
         cells = cells.unflatten(1, (h, w))
         if least_iou > 0:
             masks = self._paint_some((iou > least_iou).any(1), cells, stride8, stride4, kernels)
         else:
             masks = self.paint(cells, stride8, stride4, kernels)
-        return DecodedMasks(masks, iou, mask_tokens, self.pred_obj_score_head(score_token))
+        return DecodedMasks(masks, iou, answers[:, 2:], score)
+
+    def own_tokens(self) -> Tensor:
+        """The decoder's own tokens, (2 + M) x C: of the object score, of the IoUs, and of M masks."""
+        return torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
+
+    def places(self, image_pos: Tensor, dtype: torch.dtype) -> Tensor:
+        """Position codes 1 x C x h x w as 1 x cells x C."""
+        return image_pos.flatten(2).transpose(1, 2).to(dtype)
+
+    def heads(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder's own tokens B x (2 + M) x C say: a kernel B x M x C/8 for each mask, their IoUs B x M, and
+        the object score B x 1."""
+        score_token, iou_token, *mask_tokens = tokens.unbind(1)
+        mlps = zip(self.output_hypernetworks_mlps, mask_tokens, strict=True)
+        kernels = torch.stack([mlp(token) for mlp, token in mlps], dim=1)
+        return kernels, self.iou_prediction_head(iou_token).sigmoid(), self.pred_obj_score_head(score_token)
 
     def _paint_some(self, wanted: Tensor, cells: Tensor, stride8: Tensor, stride4: Tensor, kernels: Tensor) -> Tensor:
         """As `paint`, for the rows of B booleans."""

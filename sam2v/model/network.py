@@ -47,7 +47,7 @@ class Sam2Network(nn.Module):
     std: Tensor
 
     #: What depends on sizes alone; backends compute it once (see `sam2v.backends`).
-    constants = ("position_codes", "memory_codes", "rotations")
+    constants: tuple[str, ...] = ("position_codes", "memory_codes", "rotations")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

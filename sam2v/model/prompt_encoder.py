@@ -17,7 +17,7 @@ class PromptEncoder(nn.Module):
         channels: C of tokens and map.
     """
 
-    constants = ("label_table", "dense_position")
+    constants: tuple[str, ...] = ("label_table", "dense_position")
 
     def __init__(self, channels: int) -> None:
         super().__init__()

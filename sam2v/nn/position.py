@@ -10,7 +10,7 @@ from torch import Tensor, nn
 _BASE = 10000.0
 
 
-def _wavelengths(count: int, device: torch.device) -> Tensor:
+def wavelengths(count: int, device: torch.device) -> Tensor:
     """`count` divisors growing geometrically from 1 towards 10000."""
     return torch.pow(_BASE, torch.arange(count, device=device, dtype=torch.float32) / count)
 
@@ -27,7 +27,7 @@ def sine_grid(height: int, width: int, channels: int, device: torch.device) -> T
 
     def axis(cells: int) -> Tensor:
         turns = torch.arange(1, cells + 1, device=device, dtype=torch.float32) * (2 * math.pi / (cells + 1e-6))
-        angles = turns[:, None] / _wavelengths(channels // 4, device)
+        angles = turns[:, None] / wavelengths(channels // 4, device)
         return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)  # cells x channels/2
 
     rows = axis(height)[:, None].expand(height, width, channels // 2)
@@ -46,7 +46,7 @@ def sine_scalar(values: Tensor, channels: int) -> Tensor:
         values' shape x channels, float32.
     """
     # the released models use each wavelength for two neighbouring sines and two neighbouring cosines
-    angles = values.float()[..., None] / _wavelengths(channels // 4, values.device).repeat_interleave(2)
+    angles = values.float()[..., None] / wavelengths(channels // 4, values.device).repeat_interleave(2)
     return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
 

@@ -42,7 +42,7 @@ class VideoPredictor(WithExemplars):
     session that `init_state` returns.
 
     Args:
-        model: a network from `sam2v.load_model`, or what `sam2v.compile_network` makes of one.
+        model: a network from `sam2v.load_model`, or what `sam2v.compile_network` or `sam2v.graph_network` makes of one.
         policy: which memories a frame reads, which masks live on and what is remembered: one of the names in
             `sam2v.memory.POLICIES` or a policy of your own. None is "recent", the reference's rule.
         frames_per_encoding: how many frames of a video (not of a live stream) are encoded in one batch while tracking:

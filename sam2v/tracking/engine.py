@@ -312,17 +312,20 @@ class Engine:
 
     def result(self, session: Session, position: int) -> MaskletFrame:
         """All objects' masks on a frame; an object without any result there gets ABSENT_LOGIT."""
-        entries, device = session.entries(position), self.backend.device
+        entries = session.entries(position)
         h, w = (side // 4 for side in session.input_size)
-        empty = on_device(np.zeros((0, 1, h, w), np.float32), device)
+        empty = on_device(np.zeros((0, 1, h, w), np.float32), self.backend.device)
         xp = namespace(empty)
-        absent = xp.full((h, w), ABSENT_LOGIT, dtype=xp.float32, device=device)
-        nothing = on_device(np.array([0.0, ABSENT_LOGIT], np.float32), device)
-        low = [absent if e is None else floats(e.mask) for e in entries]
-        scores = [nothing if e is None else floats(e.result.get()[2]) for e in entries]
-        masks = xp.stack(low)[:, None] if low else empty
-        both = xp.stack(scores) if scores else empty[:, 0, 0, :2]
+        found = [(floats(e.mask), floats(e.result.get()[2])) if e else self._nothing(h, w) for e in entries]
+        masks = xp.stack([mask for mask, _ in found])[:, None] if found else empty
+        both = xp.stack([scores for _, scores in found]) if found else empty[:, 0, 0, :2]
         number = session.numbering.number(position)
         return MaskletFrame.from_low_res(
             number, session.obj_ids, masks, both[:, 0], both[:, 1], session.size, self.finish
         )
+
+    def _nothing(self, height: int, width: int) -> tuple[Array, Array]:
+        """Mask logits and scores of an object without any result."""
+        mask = np.full((height, width), ABSENT_LOGIT, np.float32)
+        scores = np.array([0.0, ABSENT_LOGIT], np.float32)
+        return on_device(mask, self.backend.device), on_device(scores, self.backend.device)

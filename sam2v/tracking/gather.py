@@ -35,8 +35,8 @@ def _stacked(rows: Sequence[Sequence[Array]]) -> Array:
     """N x T x ... of up to T values in each of N rows, filled up with zeros."""
     most, some = max(map(len, rows)), next(value for row in rows for value in row)
     xp = namespace(some)
-    filler = xp.zeros_like(some)
-    values = [value for row in rows for value in (*row, *[filler] * (most - len(row)))]
+    filler = [xp.zeros_like(some)] if any(len(row) < most for row in rows) else []
+    values = [value for row in rows for value in (*row, *filler * (most - len(row)))]
     return xp.reshape(xp.stack(values), (len(rows), most, *some.shape))
 
 

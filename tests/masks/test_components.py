@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam2v.masks.components import component_areas, fill_holes, label_components, remove_specks
+from sam2v.masks.small_components import small_components
 
 
 def flood_fill(mask: np.ndarray) -> np.ndarray:
@@ -69,6 +70,14 @@ def test_fill_and_remove_touch_small_components_only(masks: np.ndarray, max_area
     specks = (areas_in > 0) & (areas_in <= max_area)
     assert torch.equal(filled, torch.where(holes, torch.tensor(0.1), logits))
     assert torch.equal(cleaned, torch.where(specks, torch.tensor(-0.1), logits))
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask_batches(), st.integers(1, 12))
+def test_a_device_that_is_not_waited_for_finds_the_same(masks: np.ndarray, max_area: int) -> None:
+    mask = torch.from_numpy(masks)[:, None]
+    areas = component_areas(mask)
+    assert torch.equal(small_components(mask, max_area), (areas > 0) & (areas <= max_area))
 
 
 @pytest.mark.parametrize("transposed", [False, True])

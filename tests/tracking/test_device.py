@@ -20,6 +20,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 import sam2v.predict.video
 from sam2v import ImagePredictor, Prompt, VideoPredictor
+from sam2v.backends import recorded
+from sam2v.backends.compiled import CALLS
+from sam2v.backends.graphs import graph_network
+from sam2v.masks.logits import packed
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import Prompts
 from sam2v.tracking.prompts import checked_prompt
@@ -29,15 +33,15 @@ PRETENDED = torch.device("cuda", 0)
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sam2Network]:
-    """The nano network on a device that is not there."""
+def network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Sam2Network]:
+    """The nano network on a device that is not there, in float32 unless a test asks for another precision."""
 
     def checked_on_the_host(*args: Any) -> Any:  # what a caller gives has values
         with unset_fake_temporarily():
             return checked_prompt(*args)
 
     monkeypatch.setattr(sam2v.predict.video, "checked_prompt", checked_on_the_host)
-    made = nano_by_rule()
+    made = nano_by_rule().set_precision(getattr(request, "param", torch.float32))
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in made.modules():
             for name, value in list(module.named_parameters(recurse=False)):
@@ -70,6 +74,20 @@ def test_prompts_and_tracked_frames_stay_on_the_device(network: Sam2Network, opt
     for result in results:
         for part in (result.masks, result.iou, result.object_score):
             assert part.device == PRETENDED and len(part) == 4
+
+
+@pytest.mark.parametrize("network", [torch.float32, torch.bfloat16], indirect=True)
+def test_graphs_stay_on_the_device(network: Sam2Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several objects by graphs of fixed shapes, holes filled; there is nothing here to record them with."""
+    monkeypatch.setattr(recorded, "recorder_for", lambda device: recorded.call_again)
+    made = graph_network(network)
+    video = VideoPredictor(made)
+    state = video.init_state(drawn_clip(FRAMES))
+    video.add_prompts(state, 0, prompts())
+    for result in video.propagate_in_video(state):
+        assert result.masks.device == PRETENDED and len(result.masks) == 4
+        assert packed(result.masks[:, 0] > 0).device == PRETENDED
+    assert {signature[0] for signature in made.calls.recordings.made} == set(CALLS)
 
 
 def test_live_frames_stay_on_the_device(network: Sam2Network) -> None:

@@ -1,0 +1,162 @@
+"""Calls as graphs of fixed shapes: the same masks, and one graph for every call and bucket.
+
+Without a GPU the recordings are none, and everything else is the same: padding, places, copies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from drawn import drawn_clip
+from golden.noise import noise
+from golden.pictures import clip
+from golden.replay import TIGHT, Fixture, VideoReplay, answered, compare, golden_network
+from models import memory_groups, nano_by_rule, pictures
+from torch._dynamo import config as tracing
+
+import sam2v
+from sam2v.backends import graphs
+from sam2v.backends.base import Backend
+from sam2v.backends.graphs import GraphsBackend, bucket_of, graph_network
+from sam2v.backends.recorded import Recordings
+from sam2v.model.values import Prompts, Wanted
+
+TWINS = Path(__file__).parent.parent / "golden" / "videos"
+
+
+def masks(predictor: sam2v.VideoPredictor, frames: np.ndarray) -> Iterator[np.ndarray]:
+    """40 frames on which one object is tracked, and two more of them that come and go on the way."""
+    state = predictor.init_state(frames)
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    start = 0
+    for length, change in ((10, "come"), (20, "go"), (10, "end")):
+        for result in predictor.propagate_in_video(state, start, max_frame_num_to_track=length - 1):
+            yield result.masks
+        start += length
+        if change == "come":
+            for obj_id, place in ((2, (50, 40)), (3, (30, 30))):
+                predictor.add_points(state, start, obj_id, [place])
+        elif change == "go":
+            for obj_id in (2, 3):
+                predictor.remove_object(state, obj_id)
+
+
+def test_objects_come_and_go_and_nothing_is_compiled_twice() -> None:
+    """At most one graph for every call and bucket, but two for reading: full banks have no bias."""
+    network, frames, compiled = nano_by_rule("img-1-"), drawn_clip(40), []
+
+    def count(module: torch.fx.GraphModule, _: Any) -> torch.fx.GraphModule:
+        compiled.append(module)
+        return module
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    made = graph_network(network, compiler=partial(torch.compile, dynamic=False, fullgraph=True, backend=count))
+    predictor = sam2v.VideoPredictor(made)
+    found = list(masks(predictor, frames))
+    recorded = made.calls.recordings.made
+    assert len(compiled) == torch._dynamo.utils.counters["stats"]["unique_graphs"] == len(recorded)
+    assert len(set(recorded)) == len(recorded)
+    most = {"encode_image": 1, "read_memory": 2 * 2, "decode_prompts": 2, "write_memory": 2}  # of 1 and 4 rows
+    times = Counter(name for name, *_ in recorded)
+    assert times.keys() == most.keys() and all(times[name] <= most[name] for name in most)
+    with tracing.patch(error_on_recompile=True):
+        list(masks(predictor, frames))
+    assert made.calls.recordings.made == recorded
+    for actual, expected in zip(found, masks(sam2v.VideoPredictor(network), frames), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("twin", ["sam2.1_hiera_tiny_v_add_and_remove_object", "sam2_hiera_tiny_ii_two_objects_refine"])
+def test_recorded_answers(twin: str, device: torch.device) -> None:
+    """Those of the reference implementation."""
+    fixture = Fixture(TWINS / f"{twin}.npz")
+    meta = fixture.meta
+    network = golden_network(meta["config"], meta["salt"], meta["image_size"], device)
+    replay = VideoReplay(fixture, graph_network(network), clip(meta["frames"]))
+    for k, _, results in answered(replay, meta["ops"]):
+        for t, result in enumerate(results):
+            recorded = {name: fixture[f"op{k}/{name}"][t] for name in ("video_masks", "area", "score", "iou")}
+            compare(result, recorded, meta["video_stride"], TIGHT, f"call {k}, result {t}")
+
+
+def answers(backend: Backend, rows: int, hidden: bool, pointers: bool) -> list[torch.Tensor]:
+    """What the calls make of some rows that are tracked."""
+    device = backend.device
+    features = backend.encode_image(pictures(rows, 1, 96, 96).to(device))
+    times = torch.tensor([[6, 0, -1 if hidden and n % 2 else 1] for n in range(rows)])
+    distances = noise(7, rows, 2).sigmoid()
+    groups = memory_groups(noise(1, rows, 3, 36, 32), times, noise(2, rows, 2, 128), distances)
+    groups = [
+        group._replace(**{k: v.to(device) for k, v in group._asdict().items() if hasattr(v, "to")}) for group in groups
+    ]
+    conditioned = backend.read_memory(features, groups if pointers else groups[:1])
+    labels = torch.full((rows, 2), -1, device=device)
+    answer = backend.decode_prompts(
+        features, conditioned, Prompts(torch.zeros(rows, 2, 2, device=device), labels), Wanted(True)
+    )
+    written = backend.write_memory(features, answer.pick().mask, answer.object_score)
+    return [*features, conditioned, *answer, written]
+
+
+@pytest.mark.parametrize(("rows", "hidden", "pointers"), [(1, False, True), (3, True, True), (3, False, False)])
+def test_padding_changes_nothing(rows: int, hidden: bool, pointers: bool, device: torch.device) -> None:
+    network = nano_by_rule().to(device)
+    both = (answers(made, rows, hidden, pointers) for made in (graph_network(network), Backend(network)))
+    for found, expected in zip(*both, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_many_rows_run_one_bucket_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "BUCKETS", (1, 2))
+    network = nano_by_rule()
+    made = graph_network(network)
+    for found, expected in zip(answers(made, 5, True, True), answers(Backend(network), 5, True, True), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    rows = {signature[4][0][0] for signature in made.calls.recordings.made if signature[0] == "read_memory"}
+    assert rows <= {1, 2}
+
+
+def test_answers_are_the_caller_s_own(device: torch.device) -> None:
+    """What is recorded writes to the same place every time; earlier answers and arguments stay as they are."""
+    recordings, x = Recordings(device), torch.ones(3, device=device)
+    first = recordings.run("double", lambda x: (2 * x, None), x)[0]
+    x += 1
+    second = recordings.run("double", lambda x: (2 * x, None), x)[0]
+    assert first.tolist() == [2, 2, 2] and second.tolist() == [4, 4, 4] and x.tolist() == [2, 2, 2]
+    assert len(recordings.made) == 1
+
+
+def test_recordings_are_bounded(device: torch.device) -> None:
+    recordings = Recordings(device, most=2)
+    for length in (1, 2, 1, 3, 1):
+        assert recordings.run("sum", lambda x: x.sum(), torch.ones(length, device=device)).item() == length
+    assert len(recordings.made) == 3  # of the three lengths the one that was used last is kept
+
+
+def test_new_weights_are_recorded_anew() -> None:
+    network = nano_by_rule()
+    made, images = GraphsBackend(network), pictures(0, 1, 96, 96)
+    made.encode_image(images)
+    network.load_state_dict(nano_by_rule("other-").state_dict())
+    torch.testing.assert_close(made.encode_image(images).stride4, Backend(network).encode_image(images).stride4)
+
+
+def test_getting_ready() -> None:
+    made = graph_network(nano_by_rule(), objects=(2,), progress=False)
+    known = list(made.calls.recordings.made)
+    answers(made, 2, False, True)
+    assert known and {signature[0] for signature in made.calls.recordings.made[len(known) :]} <= {"read_memory"}
+    with pytest.raises(ValueError, match="at least 1"):
+        graph_network(nano_by_rule(), objects=(0,))
+
+
+def test_buckets() -> None:
+    assert [bucket_of(rows) for rows in (1, 2, 3, 5, 9, 16, 17, 33, 65, 128)] == [1, 2, 4, 8, 16, 16, 32, 64, 128, 128]
