@@ -84,7 +84,7 @@ def run_auto(
 def described(options: MaskletOptions) -> list[Any]:
     """What of options decides results; masks among them by what they hold, of which their text shows a part only."""
     masks = [options.leave_out, options.keep]
-    return [repr(options), *(plain(masks) if masks != [None, None] else ())]
+    return [repr(options), *(plain(masks) if any(mask is not None for mask in masks) else ())]
 
 
 def run_propose(

@@ -185,7 +185,7 @@ def test_a_cluster_gives_what_one_process_gives(
         {name: data for name, data in content(tmp_path / out).items() if name != "videos.json"}
         for out in ("one", "two")
     )
-    assert one == two and len(one) == 2 * 6
+    assert one == two and len(one) == 2 * 7
 
 
 def refused(videos: list[str], tmp_path: Path) -> dict[str, tuple[list[str], list[str]]]:
