@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -104,6 +105,15 @@ def read_text(path: str | os.PathLike[str]) -> str:
         return user_path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The hexadecimal SHA-256 digest of a file's bytes, read in parts."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import NO_POINTS, SHAPES, padded_rows, padded_slots, repeat_last, warm_up
+from sam2v.backends.padded import is_tracking, of_many_shapes, padded_rows, padded_slots, repeat_last, warm_up
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
@@ -84,14 +84,14 @@ class CompiledBackend(Backend):
         super().__init__(network)
         self.seconds = 0.0
         make = partial(torch.compile, dynamic=False, fullgraph=True, backend=backend)
-        self._compiled = {call: make(getattr(network, call)) for call in calls}
+        self._compiled = {call: of_many_shapes(make(getattr(network, call))) for call in calls}
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See `Sam2Network.encode_image`."""
         if "encode_image" not in self._compiled:
             return super().encode_image(images)
-        features = self._run("encode_image", repeat_last(images, pad_objects(len(images))))
+        features = self._compiled["encode_image"](repeat_last(images, pad_objects(len(images))))
         return ImageFeatures(*(level[: len(images)] for level in features))
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class CompiledBackend(Backend):
         count = len(memory[0].tokens)
         slots = (padded_slots(group, self.config.memory) for group in memory)
         padded = tuple(padded_rows(group, pad_objects(count)) for group in slots)
-        return self._run("read_memory", features, padded)[:count]
+        return self._compiled["read_memory"](features, padded)[:count]
 
     @torch.no_grad()
     def decode_prompts(
@@ -110,12 +110,12 @@ class CompiledBackend(Backend):
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
-        tracked = wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == NO_POINTS
         known = "decode_prompts" in self._compiled and len(conditioned) == count and len(features.stride16) == 1
-        if not (tracked and known):
+        if not (is_tracking(prompts, wanted) and known):
             return super().decode_prompts(features, conditioned, prompts, wanted)
         padded = [repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
-        answer = self._run("decode_prompts", features, padded[0], Prompts(*padded[1:]), wanted._replace(least_iou=0.0))
+        how = wanted._replace(least_iou=0.0)
+        answer = self._compiled["decode_prompts"](features, padded[0], Prompts(*padded[1:]), how)
         return Prediction(*(part[:count] for part in answer))
 
     @torch.no_grad()
@@ -126,9 +126,4 @@ class CompiledBackend(Backend):
         if "write_memory" not in self._compiled or binarize is not False or len(features.stride16) > 1:
             return super().write_memory(features, masks, object_score, binarize)
         padded = [repeat_last(x, pad_objects(len(masks))) for x in (masks, object_score)]
-        return self._run("write_memory", features, *padded)[: len(masks)]
-
-    def _run(self, call: Call, *arguments: Any) -> Any:
-        # torch counts the shapes of all networks of a process together, and gives up after a few
-        with torch._dynamo.config.patch(cache_size_limit=SHAPES):
-            return self._compiled[call](*arguments)
+        return self._compiled["write_memory"](features, *padded)[: len(masks)]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import NO_POINTS, POINTERS, SHAPES, padded_rows, padded_slots, repeat_last, warm_up
+from sam2v.backends.padded import POINTERS, is_tracking, of_many_shapes, padded_rows, padded_slots, repeat_last, warm_up
 from sam2v.backends.recorded import Recordings
 from sam2v.model.calls import Calls
 from sam2v.model.network import Sam2Network
@@ -102,7 +102,10 @@ class GraphCalls(Calls):
         self.recordings = Recordings(prepared.device, plain=compiler is not None)
         names = ("encode_image", "read_memory", "decode_prompts", "write_memory")
         calls = network if compiler else prepared
-        self._functions = {name: _compiled(getattr(calls, name), compiler) for name in names}
+        functions = {name: getattr(calls, name) for name in names}
+        if compiler is not None:
+            functions = {name: of_many_shapes(compiler(call)) for name, call in functions.items()}
+        self._functions = functions
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See `Calls`."""
@@ -131,8 +134,7 @@ class GraphCalls(Calls):
     ) -> Prediction:
         """See `Calls`."""
         count = len(prompts.coords)
-        tracked = wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == NO_POINTS
-        if not (tracked and _is_one(features) and len(conditioned) == count > 0):
+        if not (is_tracking(prompts, wanted) and _is_one(features) and len(conditioned) == count > 0):
             return self.network.decode_prompts(features, conditioned, prompts, wanted)
         read, *points = (repeat_last(x, bucket_of(count)) for x in (conditioned, *prompts[:2]))
         answer = self._run("decode_prompts", features, read, Prompts(*points), Wanted(True))
@@ -155,20 +157,6 @@ class GraphCalls(Calls):
 
     def _run(self, name: str, *arguments: Any) -> Any:
         return self.recordings.run(name, self._functions[name], *arguments)
-
-
-def _compiled(call: Callable[..., Any], compiler: Compiler | None) -> Callable[..., Any]:
-    """A call as the compiler makes it."""
-    if compiler is None:
-        return call
-    compiled = compiler(call)
-
-    def run(*arguments: Any) -> Any:
-        # torch counts the shapes of all networks of a process together, and gives up after a few
-        with torch._dynamo.config.patch(cache_size_limit=SHAPES):
-            return compiled(*arguments)
-
-    return run
 
 
 def _is_one(features: ImageFeatures) -> bool:

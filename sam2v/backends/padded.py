@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,22 @@ def repeat_last(x: Tensor, count: int) -> Tensor:
     if len(x) < count:
         x = torch.cat([x, x[-1:].expand(count - len(x), *x.shape[1:])])
     return x.contiguous()
+
+
+def is_tracking(prompts: Prompts, wanted: Wanted) -> bool:
+    """Whether nothing is prompted, as on frames that are tracked; prompts have too many shapes."""
+    return wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == NO_POINTS
+
+
+def of_many_shapes(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled call of which torch may keep `SHAPES`: it counts those of all networks of a process together, and
+    gives up after a few."""
+
+    def run(*arguments: Any) -> Any:
+        with torch._dynamo.config.patch(cache_size_limit=SHAPES):
+            return compiled(*arguments)
+
+    return run
 
 
 def warm_up(backend: Backend, objects: list[int], progress: bool, what: str) -> None:

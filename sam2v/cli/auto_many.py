@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sam2v.cli.auto_masklets import check_frames_stay, formats_of, write_masklets
 from sam2v.cli.auto_masks import checked_pictures, mask_options_from, write_masks
-from sam2v.cli.many import VideoTask, check_places, facts_of, named, run_videos
+from sam2v.cli.many import ModelWork, VideoTask, check_places, facts_of, named, run_videos
 from sam2v.cli.masklet_options import masklet_options_from
 from sam2v.cli.options import load_model_from
 from sam2v.cli.workers import check_workers, is_alone, threads_of
@@ -47,28 +46,10 @@ class Finders:
         return AutomaticMasks(self.network, mask_options_from(self.args))
 
 
-@dataclass(frozen=True)
-class AutoWork:
-    """Finds everything in one source after the other with one model.
+class AutoWork(ModelWork[Finders]):
+    """Finds everything in one source after the other with one model."""
 
-    Attributes:
-        args: of the command. place: the folder that its paths begin in.
-        threads: of the CPU; None: as many as it likes. ready: the model, if there is one in this process.
-    """
-
-    args: argparse.Namespace
-    place: Path
-    threads: int | None = None
-    ready: Finders | None = None
-
-    def start(self) -> Finders:
-        if self.ready is not None:
-            return self.ready
-        os.chdir(self.place)
-        if self.threads is not None:
-            import torch
-
-            torch.set_num_threads(self.threads)
+    def load(self) -> Finders:
         return Finders(self.args, load_model_from(self.args))
 
     def do(self, tool: Finders, unit: Unit, folder: Path) -> dict[str, Any]:

@@ -13,18 +13,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import no_progress
 from sam2v.cli.workers import crew_of
-from sam2v.files import read_text, write_text
+from sam2v.files import read_text, sha256_of, write_text
 from sam2v.jobs.units import RESULT, Outcome, Unit, UnitWork, done_before, run_units, size_of
 from sam2v.output.lock import FolderLock
 
 #: How every video of the last runs went, in the folder of their folders.
 RECORD = "videos.json"
 _KIND = "videos of sam2v"
+#: What a worker keeps.
+Tool = TypeVar("Tool")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,37 @@ class VideoTask:
 
     source: Path
     settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelWork(Generic[Tool]):
+    """What a command does to one video after the other with one model; `load` and `do` say what.
+
+    Attributes:
+        args: of the command. place: the folder that its paths begin in.
+        threads: of the CPU that torch may use; None: as many as it likes.
+        ready: the model, if there is one in this process.
+    """
+
+    args: argparse.Namespace
+    place: Path
+    threads: int | None = None
+    ready: Tool | None = None
+
+    def load(self) -> Tool:
+        """The model, by the command's arguments."""
+        raise NotImplementedError
+
+    def start(self) -> Tool:
+        """The model that is ready, or one that is loaded."""
+        if self.ready is not None:
+            return self.ready
+        os.chdir(self.place)
+        if self.threads is not None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        return self.load()
 
 
 def named(sources: Sequence[Path]) -> dict[str, Path]:
@@ -109,16 +142,9 @@ def stamp(path: Path) -> str:
     """A checksum of what a file holds, or all files of a folder with their names."""
     digest = hashlib.sha256()
     for name in _listed(path) if path.is_dir() else [""]:
-        digest.update(name.encode(errors="surrogateescape") + b"\0" + _checksum(path / name))
+        checksum = bytes.fromhex(sha256_of(path / name))
+        digest.update(name.encode(errors="surrogateescape") + b"\0" + checksum)
     return digest.hexdigest()[:32]
-
-
-def _checksum(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.digest()
 
 
 def _done(work: UnitWork, left: Sequence[Unit], units: Sequence[Unit], args: argparse.Namespace) -> list[Outcome]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sam2v.cli.many import VideoTask, check_places, facts_of, named, run_videos, stamp
+from sam2v.cli.many import ModelWork, VideoTask, check_places, facts_of, named, run_videos, stamp
 from sam2v.cli.prompts import FramePrompt, check_masks_stay, mask_frames
 from sam2v.cli.track_request import TrackRequest, predictor_from
 from sam2v.cli.workers import check_workers, is_alone, threads_of
@@ -20,28 +18,10 @@ if TYPE_CHECKING:
     from sam2v.predict.video import VideoPredictor
 
 
-@dataclass(frozen=True)
-class TrackWork:
-    """Tracks one video after the other with one model.
+class TrackWork(ModelWork["VideoPredictor"]):
+    """Tracks one video after the other with one model."""
 
-    Attributes:
-        args: of the command. place: the folder that its paths begin in.
-        threads: of the CPU; None: as many as it likes. ready: the predictor, if there is one in this process.
-    """
-
-    args: argparse.Namespace
-    place: Path
-    threads: int | None = None
-    ready: VideoPredictor | None = None
-
-    def start(self) -> VideoPredictor:
-        if self.ready is not None:
-            return self.ready
-        os.chdir(self.place)
-        if self.threads is not None and self.args.runtime is None:
-            import torch
-
-            torch.set_num_threads(self.threads)
+    def load(self) -> VideoPredictor:
         return predictor_from(self.args)
 
     def do(self, tool: VideoPredictor, unit: Unit, folder: Path) -> dict[str, Any]:
@@ -69,7 +49,8 @@ def run_many(args: argparse.Namespace) -> int:
             check_masks_stay(request.masks, request.out)
     predictor = predictor_from(args)
     tasks = {name: _task(predictor, request, prompts[name]) for name, request in requests.items()}
-    work = TrackWork(args, Path.cwd(), threads_of(args), predictor if is_alone(args) else None)
+    threads = threads_of(args) if args.runtime is None else None
+    work = TrackWork(args, Path.cwd(), threads, predictor if is_alone(args) else None)
     del predictor, prompts
     return run_videos(work, tasks, args, args.format)
 

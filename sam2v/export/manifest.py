@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import sam2v
 from sam2v.config import ModelConfig
 from sam2v.export.calls import CallSpec, Port
+from sam2v.files import sha256_of
 
 #: Name and version of the format; readers refuse newer versions.
 FORMAT, VERSION = "sam2v-export", 1
@@ -20,11 +20,7 @@ MANIFEST, WEIGHTS, CONSTANTS = "manifest.json", "weights.bin", "constants.npz"
 
 def file_record(path: Path) -> dict[str, Any]:
     """Name, size and digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def call_record(path: Path, spec: CallSpec) -> dict[str, Any]:

@@ -154,10 +154,9 @@ def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
     """Do a unit, unless it is done; never raises but for what ends a process."""
     began = time.perf_counter()
     try:
-        facts = None if unit.out is None else done_before(unit.out)
         if unit.out is None:
-            facts = work.do(tool, unit, None)
-        elif facts is None:
+            facts: dict[str, Any] | None = work.do(tool, unit, None)
+        elif (facts := done_before(unit.out)) is None:
             with whole_folder(unit.out) as folder:
                 facts = work.do(tool, unit, folder)
                 write_text(folder / RESULT, json.dumps(facts, sort_keys=True) + "\n")

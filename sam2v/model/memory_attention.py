@@ -122,11 +122,20 @@ class MemoryAttention(nn.Module):
 
 def token_bias(memory: Sequence[MemoryTokens]) -> Tensor | None:
     """Attention bias B x 1 x 1 x (all tokens), None where no group has one."""
-    if all(group.bias is None for group in memory):
+    bias = of_all_tokens(memory, [group.bias for group in memory], 0.0, memory[0].keys.dtype)
+    return None if bias is None else bias[:, None, None]
+
+
+def of_all_tokens(
+    memory: Sequence[MemoryTokens], of_slots: Sequence[Tensor | None], otherwise: float, dtype: torch.dtype
+) -> Tensor | None:
+    """What groups say of their slots (each B x T, or None: `otherwise`) for every token, B x (all tokens); None where
+    no group says anything."""
+    if all(of_slot is None for of_slot in of_slots):
         return None
     parts = []
-    for group in memory:
+    for group, given in zip(memory, of_slots, strict=True):
         batch, slots, length = group.keys.shape[:3]
-        bias = group.keys.new_zeros(batch, slots) if group.bias is None else group.bias.to(group.keys.dtype)
-        parts.append(bias[..., None].expand(-1, -1, length).flatten(1))
-    return torch.cat(parts, dim=1)[:, None, None]
+        of_slot = group.keys.new_full((batch, slots), otherwise, dtype=dtype) if given is None else given.to(dtype)
+        parts.append(of_slot[..., None].expand(-1, -1, length).flatten(1))
+    return torch.cat(parts, dim=1)

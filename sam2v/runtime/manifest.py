@@ -6,7 +6,6 @@ graph takes and gives is compared with what the runtime's calls give and take.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.config import ModelConfig, is_input_size
-from sam2v.files import user_path
+from sam2v.files import sha256_of, user_path
 from sam2v.runtime.plain_config import config_from_plain
 
 FORMAT, VERSION, MANIFEST = "sam2v-export", 1, "manifest.json"
@@ -57,11 +56,7 @@ class FileRecord:
         found = self.path.stat().st_size
         if found != self.length:
             raise self._altered(f"has {found} bytes, not {self.length}")
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        if digest.hexdigest() != self.digest:
+        if sha256_of(self.path) != self.digest:
             raise self._altered("has another digest")
 
     def _altered(self, how: str) -> NotAnExport:

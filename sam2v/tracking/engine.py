@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -316,7 +317,8 @@ class Engine:
         h, w = (side // 4 for side in session.input_size)
         empty = on_device(np.zeros((0, 1, h, w), np.float32), self.backend.device)
         xp = namespace(empty)
-        found = [(floats(e.mask), floats(e.result.get()[2])) if e else self._nothing(h, w) for e in entries]
+        nothing: Any = None if all(entries) else self._nothing(h, w)
+        found = [(floats(e.mask), floats(e.result.get()[2])) if e else nothing for e in entries]
         masks = xp.stack([mask for mask, _ in found])[:, None] if found else empty
         both = xp.stack([scores for _, scores in found]) if found else empty[:, 0, 0, :2]
         number = session.numbering.number(position)

@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from sam2v.files import user_path
+from sam2v.files import sha256_of, user_path
 from sam2v.weights.released import cache_dir, cached_path, is_offline, released_url
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -181,14 +181,11 @@ def _remember_etag(response: HTTPResponse, part: Path) -> None:
 def _check_digest(file: Path, target: Path, sha256: str | None) -> None:
     if sha256 is None:
         return
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != sha256.lower():
+    digest = sha256_of(file)
+    if digest != sha256.lower():
         if file != target:
             file.unlink()
-        raise ValueError(f"{target} has sha256 {digest.hexdigest()}, not {sha256.lower()}")
+        raise ValueError(f"{target} has sha256 {digest}, not {sha256.lower()}")
 
 
 def _size(path: Path) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from app.browser import browser_or_skip
 from app.opened import FRAMES, Opened, write_clip
 from models import nano_by_rule
 
@@ -13,6 +15,12 @@ import sam2v
 from sam2v.app.library import Library
 from sam2v.data.clips import Clip
 from sam2v.data.synthetic import demo_clip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser, one for a file of tests."""
+    yield from browser_or_skip()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("uvicorn")
-from app.browser import Person, browser_or_skip
+from app.browser import Person
 from app.opened import a_click, served, write_clip
 from PIL import Image
 
@@ -25,11 +25,6 @@ from sam2v.evaluation import frame_scores
 
 SIZE = (90, 160)
 OVERRIDES = ["model.image_size=192"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from browser_or_skip()
 
 
 @pytest.fixture(scope="module")

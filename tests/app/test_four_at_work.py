@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("psycopg")
-from app.browser import browser_or_skip
 from app.opened import FRAMES, running, write_clip
 from app.test_tasks_browser import Worker
 from cli.conftest import nano_arguments
@@ -32,11 +31,6 @@ from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import Tools
 
 VIDEOS = 50  # each is annotated and verified
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from browser_or_skip()
 
 
 @pytest.fixture
@@ -62,8 +56,7 @@ class FirstObject:
 
 def simulated(folder: Path, name: str, clip: Clip, over: threading.Event, wrong: list[BaseException]) -> None:
     """Somebody without a browser, who takes a breath after every task."""
-    truths = {f"clip{number}.mp4": FirstObject(clip) for number in range(VIDEOS)}
-    truths |= {name.removesuffix(".mp4"): truth for name, truth in truths.items()}
+    truths = {f"clip{number}": FirstObject(clip) for number in range(VIDEOS)}
     try:
         with Project.open(folder) as project:
             queue = Queue(project)

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("sqlalchemy")
-from app.browser import Person, browser_or_skip
+from app.browser import Person
 from app.opened import a_click, running, write_clip
 from cli.conftest import nano_arguments
 from sqlalchemy import select
@@ -24,11 +24,6 @@ from sam2v.data_engine.schema import Annotator, Event, Masklet
 from sam2v.data_engine.status import status_of
 
 VIDEOS, SIZE = 2, (96, 160)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from browser_or_skip()
 
 
 @pytest.fixture

@@ -11,17 +11,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("anywidget")
-from app.browser import browser_or_skip
 from app.opened import FRAMES, a_click
 
 import sam2v
 from sam2v.data.clips import Clip
 from sam2v.widget import Annotator
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from browser_or_skip()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sam2v.backends.fused.layers import linear_relu
 from sam2v.backends.joined import in_one
-from sam2v.model.memory_attention import MemoryAttention, MemoryAttentionLayer, MemoryTokens, token_bias
+from sam2v.model.memory_attention import MemoryAttention, MemoryAttentionLayer, MemoryTokens, of_all_tokens, token_bias
 from sam2v.nn.attention import attend
 from sam2v.nn.rotary import Rotation
 
@@ -117,16 +117,5 @@ class FusedMemoryAttention(MemoryAttention):
         keys, values = (
             torch.cat([x.flatten(1, 2) for x in of], 1) for of in zip(*[g[:2] for g in memory], strict=True)
         )
-        return Read(keys, values, turned, token_bias(memory), _token_scale(memory))
-
-
-def _token_scale(memory: Sequence[MemoryTokens]) -> Tensor | None:
-    """Factors on the keys of all tokens, None where no group has one."""
-    if all(group.scale is None for group in memory):
-        return None
-    parts = []
-    for group in memory:
-        batch, slots, length = group.keys.shape[:3]
-        scale = group.keys.new_ones(batch, slots) if group.scale is None else group.scale
-        parts.append(scale[..., None].expand(-1, -1, length).flatten(1).float())
-    return torch.cat(parts, 1)[..., None]
+        scale = of_all_tokens(memory, [group.scale for group in memory], 1.0, torch.float32)
+        return Read(keys, values, turned, token_bias(memory), None if scale is None else scale[..., None])
