@@ -194,10 +194,10 @@ class Segmenter:
         """Save the session; its name says after which event it is, and how far tracking got.
 
         Args:
-            only_if_cheap: unless saving took more than a tenth of the time since it was done last.
+            only_if_cheap: at most about once a second, and for at most a twentieth of the time.
         """
         now = time.monotonic()
-        if only_if_cheap and now - self._saved_at < max(0.2, 10 * self._cost):
+        if only_if_cheap and now - self._saved_at < max(0.8, 20 * self._cost):
             return False
         older = list(self.folder.glob("session-*.safetensors"))
         path = self.folder / f"session-{event}-{'start' if frame is None else frame}.safetensors"

@@ -18,6 +18,9 @@ class Worker:
 
     A short job (`submit`) runs as soon as the step that is under way ends. Long ones (`run`) are iterators: they go on
     by a step each in turn, so that two videos are tracked side by side and a click in between is answered at once.
+
+    Load the model in it as well: once a second thread has computed on the CPU, OpenMP counts more threads than cores,
+    and has them sleep and wake at every operation.
     """
 
     def __init__(self, name: str = "sam2v-worker") -> None:

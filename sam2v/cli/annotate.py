@@ -63,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--masks belong to one video: name it instead of a folder")
     if masks is not None and not masks.exists():
         raise FileNotFoundError(f"--masks {masks}: no such file or folder")
-    predictor = VideoPredictor(load_model_from(args), policy=memory, keep_aspect=args.keep_aspect)
-    projects = Projects(library, predictor, Worker())
+    worker = Worker()
+    predictor = worker.submit(
+        lambda: VideoPredictor(load_model_from(args), policy=memory, keep_aspect=args.keep_aspect)
+    ).result()
+    projects = Projects(library, predictor, worker)
     if masks is not None:
         begin_with(projects, masks)
     about = {"model": args.model, "device": str(predictor.model.device), "memory": memory}

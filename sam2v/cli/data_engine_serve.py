@@ -45,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
         from sam2v.app.worker import Worker
         from sam2v.data_engine.tools import Tools
 
-        tools = Tools(load_model_from(args), memory)
+        worker = Worker()
+        tools = worker.submit(lambda: Tools(load_model_from(args), memory)).result()
         about = {"model": args.model, "device": str(tools.video.model.device), "memory": memory}
-        app = make_task_app(Desk(project), tools.video, Worker(), about, tools.name, hosts_of(args.host))
+        app = make_task_app(Desk(project), tools.video, worker, about, tools.name, hosts_of(args.host))
         said = (
             f"Everybody puts their token from 'sam2v data-engine token {project.folder} NAME' behind it. Ctrl-C ends."
         )

@@ -77,16 +77,26 @@ export class Store extends EventTarget {
     if (!this.ready) return;
     this.tracking = { ...this.tracking, running: true, at: message.frame, remaining: message.left };
     this.takeMasks(message.masks);
-    this.tell("strips", "tracking", "masks");
+    if (message.frame === this.frame) this.tell("masks");
+    const now = performance.now();
+    if (now - (this.told ?? 0) >= 250) {
+      this.told = now;
+      this.tell("strips", "tracking"); // all of it is told again when tracking ends
+    }
     this.follow(message.frame);
   }
 
-  /** Show the frames that are being tracked, now and then, unless somebody went elsewhere. */
+  /** Show the frames that are being tracked, unless somebody went elsewhere: as often as takes little of the time. */
   follow(frame) {
-    const now = performance.now();
-    if (!this.following || this.playing || now - (this.followed ?? 0) < 350) return;
-    this.followed = now;
+    const began = performance.now();
+    if (!this.following || this.playing || began < (this.nextFollowed ?? 0)) return;
+    this.nextFollowed = Infinity; // until this one is there
     this.show(frame, true);
+    const shown = () => {
+      const now = performance.now();
+      this.nextFollowed = Math.max(began + 250, now + 8 * (now - began));
+    };
+    this.picture(frame).finally(() => requestAnimationFrame(() => requestAnimationFrame(shown))).catch(() => {});
   }
 
   takeMasks(masks) {
