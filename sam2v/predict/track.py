@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from sam2v.masks.result import MaskletFrame
 from sam2v.tracking.options import VideoChanges, VideoOptions
-from sam2v.tracking.prompts import Prompt, check_index, check_mask, checked_prompt
+from sam2v.tracking.prompts import Prompt, check_count, check_index, check_mask, checked_prompt
 from sam2v.video.base import FrameSource
 from sam2v.video.sources import open_source
 
@@ -28,6 +28,7 @@ def track(
     *,
     model: str | Sam2Network | Backend = "sam2v_nano",
     direction: Direction = "forward",
+    lag: int = 0,
     **options: Unpack[VideoChanges],
 ) -> Iterator[MaskletFrame]:
     """Track objects through a video.
@@ -41,16 +42,18 @@ def track(
         model: a name for `sam2v.load_model`, or a loaded model.
         direction: "forward" from the earliest prompted frame to the end, "reverse" from there to the beginning, or
             "both", first the one and then the other.
+        lag: frames that each waits for before it is yielded, see `VideoPredictor.propagate_in_video`.
         **options: single options by name, see `VideoOptions`.
 
     Yields:
         `MaskletFrame`, which unpacks as (frame_idx, obj_ids, masks); masks are N x 1 x H x W logits.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: the source, a prompt, the model's name or an option is wrong. All is
-            checked by the call itself, the model last.
+        FileNotFoundError, ValueError, TypeError: the source, a prompt, the model's name, the lag or an option is wrong.
+            All is checked by the call itself, the model last.
     """
     chosen = VideoOptions().changed(**options)
+    lag = check_count(lag, "lag")
     by_frame = _by_frame(prompts)
     frames = open_source(source)
     _check(by_frame, frames)
@@ -62,7 +65,7 @@ def track(
     state = predictor.init_state(frames, history="window")
     for frame_idx, several in by_frame.items():
         predictor.add_prompts(state, frame_idx, several)
-    results = predictor.propagate_in_video(state, direction=direction)
+    results = predictor.propagate_in_video(state, direction=direction, lag=lag)
 
     def walk() -> Iterator[MaskletFrame]:
         with state:

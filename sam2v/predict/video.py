@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -22,7 +23,7 @@ from sam2v.predict.loading import calls_of, load_with_options
 from sam2v.tracking.engine import Engine, NoPromptError
 from sam2v.tracking.options import VideoChanges, VideoOptions
 from sam2v.tracking.origin import Origin, describe_policy
-from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_index, checked_prompt
+from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_count, check_index, checked_prompt
 from sam2v.tracking.session import Session
 from sam2v.tracking.session_file import load_session, save_session
 from sam2v.tracking.state import HeldPrompt, History, InputSize
@@ -296,6 +297,7 @@ class VideoPredictor(WithExemplars):
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
         direction: Direction | None = None,
+        lag: int = 0,
     ) -> Iterator[MaskletFrame]:
         """Track all objects through the video and yield each frame's masks.
 
@@ -309,15 +311,18 @@ class VideoPredictor(WithExemplars):
             reverse: go towards the beginning.
             direction: "forward", "reverse" or "both" (forward from the start, then backwards from the frame before it),
                 instead of `reverse`.
+            lag: yield a frame only when so many more have been tracked, with the masks of what looks best then: for
+                policies that follow several hypotheses ("tree"). 0 yields what looks best at once.
 
         Yields:
             `MaskletFrame`, which unpacks as (frame_idx, obj_ids, masks); masks are N x 1 x H x W logits.
 
         Raises:
             NoPromptError: (a RuntimeError and ValueError) no object has a prompt, or one of them has none.
-            ValueError, TypeError: wrong frame index, count or direction.
+            ValueError, TypeError: wrong frame index, count, direction or lag.
         """
         self._ours(state)
+        lag = check_count(lag, "lag")
         if direction is None:
             direction = "reverse" if reverse else "forward"
         elif reverse and direction != "reverse":
@@ -325,14 +330,12 @@ class VideoPredictor(WithExemplars):
         if direction not in get_args(Direction):
             raise ValueError(f"direction must be one of {', '.join(get_args(Direction))}, got {direction!r}")
         if max_frame_num_to_track is not None:
-            max_frame_num_to_track = check_index(max_frame_num_to_track, "max_frame_num_to_track")
-            if max_frame_num_to_track < 0:
-                raise ValueError(f"max_frame_num_to_track must not be negative, got {max_frame_num_to_track}")
+            max_frame_num_to_track = check_count(max_frame_num_to_track, "max_frame_num_to_track")
         start = None if start_frame_idx is None else state.check_frame(start_frame_idx)
-        return self._propagate(state, start, max_frame_num_to_track, direction)
+        return self._propagate(state, start, max_frame_num_to_track, direction, lag)
 
     def _propagate(
-        self, state: Session, start: int | None, most: int | None, direction: Direction
+        self, state: Session, start: int | None, most: int | None, direction: Direction, lag: int
     ) -> Iterator[MaskletFrame]:
         with state.lock:
             self.engine.remember_prompts(state)
@@ -341,11 +344,11 @@ class VideoPredictor(WithExemplars):
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
         if direction != "reverse":
-            yield from self._walk(state, forward_frames(state, start, most), False, start)
+            yield from self._walk(state, forward_frames(state, start, most), False, start, lag)
         if direction != "forward" and start > 0:
             first = start - 1 if direction == "both" else start
             last = 0 if most is None else max(0, start - most)
-            yield from self._walk(state, range(first, last - 1, -1), True, start)
+            yield from self._walk(state, range(first, last - 1, -1), True, start, lag)
 
     def track_frames(
         self, state: Session, frames: Iterable[int], reverse: bool = False, near: Iterable[int] = ()
@@ -369,10 +372,27 @@ class VideoPredictor(WithExemplars):
         return self._walk(state, (_position(state, frame_idx) for frame_idx in frames), reverse)
 
     def _walk(
-        self, state: Session, frames: Iterable[int], reverse: bool, first: int | None = None
+        self, state: Session, frames: Iterable[int], reverse: bool, first: int | None = None, lag: int = 0
     ) -> Iterator[MaskletFrame]:
         """Track through frames; `first`, else the first of them, is where tracking starts: what is verified there
         stops nothing."""
+        waiting: deque[int] = deque()
+        for position in self._steps(state, frames, reverse, first):
+            waiting.append(position)
+            with state.lock:
+                state.awaited = frozenset(waiting) if lag else frozenset()
+                result = self.engine.result(state, waiting.popleft(), newest=lag > 0) if len(waiting) > lag else None
+            if result is not None:
+                yield result
+        state.awaited = frozenset()
+        while waiting:
+            with state.lock:
+                state.check_open()
+                result = self.engine.result(state, waiting.popleft(), newest=True)
+            yield result
+
+    def _steps(self, state: Session, frames: Iterable[int], reverse: bool, first: int | None) -> Iterator[int]:
+        """Track through frames, and tell which is done."""
         stopped: list[ObjectTrack] = []
         for position in self.engine.encoder.read_ahead(state, frames):
             with state.lock:
@@ -386,8 +406,7 @@ class VideoPredictor(WithExemplars):
                     return
                 self.engine.step(state, position, reverse, {track.obj_id for track in going})
                 stopped += [track for track in going if position in track.verified and position != first]
-                result = self.engine.result(state, position)
-            yield result
+            yield position
 
     def track(self, state: Session, frame: Any, frame_idx: int | None = None) -> MaskletFrame:
         """Take a live stream's next frame and track all objects to it.

@@ -302,18 +302,22 @@ class Engine:
         for track in tracks:
             reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]
             reach = Reach(*(frozenset().union(*part) for part in zip(*reaches, strict=True)))
-            reach = reach._replace(pointers=reach.pointers | track.verified)
+            reach = reach._replace(pointers=reach.pointers | track.verified | session.awaited)
             for hypothesis in track.hypotheses:
                 hypothesis.bank.prune(reach, forget=window)
             if window:
-                read = reach.memories | reach.pointers | track.bank.conditioning.keys() | track.verified
+                read = reach.memories | reach.pointers | track.bank.conditioning.keys()
                 track.passed = {p: reverse for p, reverse in track.passed.items() if p in read}
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    def result(self, session: Session, position: int) -> MaskletFrame:
-        """All objects' masks on a frame; an object without any result there gets ABSENT_LOGIT."""
-        entries = session.entries(position)
+    def result(self, session: Session, position: int, newest: bool = False) -> MaskletFrame:
+        """All objects' masks on a frame; an object without any result there gets ABSENT_LOGIT.
+
+        Args:
+            newest: as the hypotheses that are best now have it, rather than as it was shown.
+        """
+        entries = session.entries(position, newest)
         h, w = (side // 4 for side in session.input_size)
         empty = on_device(np.zeros((0, 1, h, w), np.float32), self.backend.device)
         xp = namespace(empty)

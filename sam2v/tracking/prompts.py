@@ -292,6 +292,18 @@ def check_index(value: object, name: str) -> int:
     return int(value)
 
 
+def check_count(value: object, name: str) -> int:
+    """An integer of at least 0.
+
+    Raises:
+        TypeError: not an integer. ValueError: below 0.
+    """
+    count = check_index(value, name)
+    if count < 0:
+        raise ValueError(f"{name} must not be negative, got {count}")
+    return count
+
+
 def _limit(size: tuple[int, int], normalized: bool) -> np.ndarray:
     """The largest (x, y) in a frame of (height, width)."""
     return np.array([1.0, 1.0] if normalized else [size[1], size[0]], dtype=np.float64)

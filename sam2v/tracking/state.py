@@ -88,6 +88,7 @@ class SessionState:
         self.numbering = Numbering()
         self.held: dict[int, dict[int, list[HeldPrompt]]] = {}
         self.near: frozenset[int] = frozenset()  # frames around which a window stays as well
+        self.awaited: frozenset[int] = frozenset()  # frames that were tracked and are yielded later
         self.restored = False  # whether it came as bytes, and no predictor has seen it yet
         self.lock = threading.RLock()
         self._users = [1]  # how many sessions use the source; copies share it
@@ -189,9 +190,10 @@ class SessionState:
         prompted to stays."""
         self.tracks[obj_id].bank.drop(position)
 
-    def entries(self, position: int) -> list[MemoryEntry | None]:
-        """What is shown of every object on a frame."""
-        return [track.entry(position) for track in self.tracks.values()]
+    def entries(self, position: int, newest: bool = False) -> list[MemoryEntry | None]:
+        """What is shown of every object on a frame, or with `newest` what its best hypothesis has of it."""
+        tracks = self.tracks.values()
+        return [track.newest(position) if newest else track.entry(position) for track in tracks]
 
     def first_position(self) -> int:
         """Where tracking starts: the earliest prompted frame, or the first one if an object is known from elsewhere."""

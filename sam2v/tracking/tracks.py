@@ -50,6 +50,10 @@ class ObjectTrack:
             return self.pending[frame_idx].entry
         return self.bank.conditioning.get(frame_idx) or self.bank.history.get(frame_idx)
 
+    def newest(self, frame_idx: int) -> MemoryEntry | None:
+        """What the hypothesis that is best now has of a frame, which may be another mask than was shown."""
+        return self.pending[frame_idx].entry if frame_idx in self.pending else self.bank.get(frame_idx)
+
     def shown(self, frame_idx: int) -> MemoryEntry:
         """What is shown of a frame that has a result.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from drawn import drawn_clip
 
+import sam2v
 from sam2v import Session, VideoPredictor
 from sam2v.memory import (
     POLICIES,
@@ -24,6 +27,8 @@ from sam2v.memory import (
     UnbrokenFrames,
 )
 from sam2v.model.network import Sam2Network
+from sam2v.predict.video import Direction
+from sam2v.tracking.state import History
 
 FRAMES = 16  # multiples of 3 and of 5 fall on such when the clip is mirrored
 
@@ -105,6 +110,57 @@ def test_reverse_mirrors_forward(network: Sam2Network, clip: np.ndarray, name: s
     forward = tracked(video, begun(video, clip, (1,)))
     mirrored = begun(video, clip[::-1].copy(), (1,), FRAMES - 1)
     assert torch.equal(tracked(video, mirrored, range(FRAMES - 1, -1, -1), reverse=True), forward)
+
+
+def lagged(
+    video: VideoPredictor,
+    clip: np.ndarray,
+    lag: int,
+    history: History = "full",
+    direction: Direction = "forward",
+    most: int | None = None,
+) -> dict[int, torch.Tensor]:
+    """Masks by frame, in the order in which they came; the object is prompted on frame 0, or amid the clip."""
+    state = video.init_state(clip, history=history)
+    video.add_points(state, 0 if direction == "forward" else 5, 1, [(50, 10)])
+    results = video.propagate_in_video(state, max_frame_num_to_track=most, direction=direction, lag=lag)
+    return {result.frame_idx: result.masks for result in results}
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "both"])
+def test_a_lag_changes_nothing_where_one_way_is_followed(
+    network: Sam2Network, clip: np.ndarray, direction: Direction
+) -> None:
+    video = VideoPredictor(network, policy=ACTING["distractor"])
+    at_once = lagged(video, clip, 0, direction=direction)
+    for lag in (2, 100):
+        later = lagged(video, clip, lag, "window", direction)
+        assert list(later) == list(at_once)
+        assert all(torch.equal(later[frame], masks) for frame, masks in at_once.items())
+
+
+def test_a_lag_shows_what_looks_best_later(network: Sam2Network) -> None:
+    """The newest frame is always shown as it is at once; earlier ones as the way has them that is best by then, also
+    where they lie behind what a window keeps."""
+    video, clip = VideoPredictor(network, policy=Policy(choose=TreeChoice(4, sure=100.0))), drawn_clip(26)
+    at_once, late = lagged(video, clip, 0), lagged(video, clip, 100, "window")
+    changed = [frame for frame, masks in at_once.items() if not torch.equal(late[frame], masks)]
+    assert changed[0] < 10
+    assert 25 not in changed
+    for lag in (1, 18):
+        some, frame = lagged(video, clip, lag, "window"), changed[0]
+        assert list(some) == list(at_once)
+        short = lagged(video, clip, lag, most=frame + lag)  # the frame has waited for its lag when this ends
+        assert torch.equal(some[frame], short[frame])
+
+
+@pytest.mark.parametrize(("lag", "error"), [(-1, "lag must not be negative"), (1.5, "lag must be an integer")])
+def test_lags_that_are_none(network: Sam2Network, clip: np.ndarray, lag: Any, error: str) -> None:
+    video = VideoPredictor(network)
+    with pytest.raises((ValueError, TypeError), match=error):
+        video.propagate_in_video(begun(video, clip), lag=lag)
+    with pytest.raises((ValueError, TypeError), match=error):
+        sam2v.track("nowhere.mp4", {}, lag=lag)
 
 
 @pytest.mark.parametrize("name", ["distractor", "tree", "guard"])
