@@ -6,7 +6,7 @@ from sam2v.memory.candidates import Candidates
 from sam2v.memory.combined import BestIou, Policy
 from sam2v.memory.distractor import DistractorAnchors, PresentFrames
 from sam2v.memory.entry import Held, MemoryEntry
-from sam2v.memory.guard import FloodGuard
+from sam2v.memory.guard import FloodGuard, TrialGuard
 from sam2v.memory.halves import CandidateChoice, LongTerm, ShortTerm
 from sam2v.memory.motion import MotionChoice
 from sam2v.memory.named import POLICIES, check_policy_name, named_policy
@@ -52,6 +52,7 @@ __all__ = [
     "ShortTerm",
     "SureFrames",
     "TreeChoice",
+    "TrialGuard",
     "UnbrokenFrames",
     "check_policy_name",
     "named_policy",

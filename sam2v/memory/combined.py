@@ -133,9 +133,9 @@ class Policy:
         facts = {"iou": float(candidates.iou[row, mask]), "object_score": float(candidates.object_score[row])}
         if self.guard is not None:
             known = hypothesis.memo.setdefault("guard", self.guard.start())
-            if self.guard.refuses(known, candidates, choice, away):
+            if gone := self.guard.refuses(known, candidates, choice, away):
                 hypothesis.memo["choice"] = self.choice.start()
-                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": away + 1.0}
+                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": float(gone)}
                 return Commit("absent", facts | absent)
         facts |= {} if facts["object_score"] > 0 else {"away": away + 1.0}
         facts |= self.choice.follow(hypothesis.memo["choice"], candidates, choice, moment)

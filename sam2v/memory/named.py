@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sam2v.memory.combined import Policy
 from sam2v.memory.distractor import DistractorAnchors, PresentFrames
-from sam2v.memory.guard import FloodGuard
+from sam2v.memory.guard import TrialGuard
 from sam2v.memory.motion import MotionChoice
 from sam2v.memory.policy import MemoryPolicy
 from sam2v.memory.quality import QualityFrames, SureFrames
@@ -24,7 +24,7 @@ _MADE: dict[str, Callable[[_Sizes, int], MemoryPolicy]] = {
     "distractor": lambda sizes, _: Policy(PresentFrames(), DistractorAnchors(), None, None, *sizes),
     "tree": lambda sizes, _: Policy(SureFrames(0.3), None, TreeChoice(), KeyScaling(), *sizes),
     "robust": lambda sizes, _: Policy(
-        UnbrokenFrames(), DistractorAnchors(), None, None, *sizes, FloodGuard(), anchors_first=False
+        UnbrokenFrames(), DistractorAnchors(), None, None, *sizes, TrialGuard(), anchors_first=False
     ),
 }
 #: The names, see docs/identity.md.

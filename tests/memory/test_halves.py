@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from sam2v.memory import (
     Read,
     SureFrames,
     TreeChoice,
+    TrialGuard,
     UnbrokenFrames,
 )
 from sam2v.memory.kalman import BoxFilter
@@ -216,6 +218,30 @@ def test_what_grows_from_frame_to_frame_is_not_refused() -> None:
     assert back == [False, False], "the latest was small, but it has been larger"
 
 
+def test_what_comes_back_is_on_trial() -> None:
+    guard, one = TrialGuard(min_quality=0.05, growth=100.0, patience=2, sure=0.5), Choice(0, 0)
+    memo = guard.start()
+    assert guard.refuses(memo, flooded(40, 0.9), one, 0) == 0
+    assert guard.refuses(memo, flooded(40, 0.3), one, 7) == 0, "it may be the object"
+    assert guard.refuses(memo, flooded(40, 0.2), one, 0) == 0
+    assert guard.refuses(memo, flooded(40, 0.1), one, 0) == 8, "it was not: it is away as before"
+    assert guard.refuses(memo, flooded(50, 0.35), one, 8) == 9, "nor is it the next time"
+    elsewhere = candidates([[0.1]], flooded(40, 0.0).masks[:, :, ::-1, ::-1], 5.0)
+    assert guard.refuses(memo, elsewhere, one, 9) == 0
+    assert guard.refuses(memo, flooded(40, 0.6), one, 0) == 0, "it is surely there: the trial is over"
+    assert guard.refuses(memo, flooded(40, 0.06), one, 0) == 0
+    assert guard.refuses(memo, flooded(50, 0.2), one, 4) == 0, "and what failed is forgotten"
+    assert guard.refuses(memo, flooded(900, 0.04), one, 5) == 6, "floods are refused as ever"
+    json.dumps(memo)
+
+
+def test_what_failed_may_come_back_far_better() -> None:
+    guard, one = TrialGuard(min_quality=0.0, patience=2, sure=0.9), Choice(0, 0)
+    memo = guard.start()
+    assert [guard.refuses(memo, flooded(40, iou), one, away) for iou, away in ((0.4, 2), (0.1, 0))] == [0, 3]
+    assert [guard.refuses(memo, flooded(40, iou), one, 3) for iou in (0.5, 0.7)] == [4, 0]
+
+
 # -- bad values --------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +254,7 @@ def test_what_grows_from_frame_to_frame_is_not_refused() -> None:
         (lambda: MotionChoice(weight=float("nan")), "weight"),
         (lambda: MotionChoice(stable_frames=0), "stable_frames"),
         (lambda: DistractorAnchors(count=0), "count"),
+        (lambda: TrialGuard(sure=1.5), "sure"),
         (lambda: DistractorAnchors(max_overlap=2.0), "max_overlap"),
         (lambda: TreeChoice(0), "hypotheses"),
         (lambda: UnbrokenFrames(0), "patience"),

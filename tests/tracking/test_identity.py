@@ -24,6 +24,7 @@ from sam2v.memory import (
     QualityFrames,
     SureFrames,
     TreeChoice,
+    TrialGuard,
     UnbrokenFrames,
 )
 from sam2v.model.network import Sam2Network
@@ -40,7 +41,7 @@ ACTING: dict[str, MemoryPolicy] = {
     "motion": Policy(SureFrames(0.3, min_motion=0.2), choose=MOVING),
     "distractor": Policy(PresentFrames(3), EAGER),
     "tree": Policy(SureFrames(0.72), choose=TreeChoice(3, sure=100.0), scaling=KeyScaling()),
-    "guard": Policy(UnbrokenFrames(), EAGER, guard=FloodGuard(0.6, 1.0)),
+    "guard": Policy(UnbrokenFrames(), EAGER, guard=TrialGuard(0.6, 1.0, sure=0.9)),
     "filled up": Policy(QualityFrames(0.66), EAGER, anchors_first=False),
     "all": Policy(QualityFrames(0.66), EAGER, TreeChoice(2), KeyScaling(0.9, 1.1)),
 }
@@ -50,6 +51,7 @@ SAME: dict[str, MemoryPolicy] = {
     "no motion": Policy(choose=MotionChoice(weight=0.0)),
     "no anchors": Policy(long=DistractorAnchors(min_iou=1.0)),
     "no guard": Policy(guard=FloodGuard(0.0)),
+    "no trial": Policy(guard=TrialGuard(0.0, sure=0.0)),
     "every quality": Policy(QualityFrames(0.0)),
 }
 
