@@ -17,9 +17,9 @@ Cases come in the order of what they tell; those that the budget has no time for
                   square matrices on this device
     MB            peak of tensors on the device, while tracking
 
-Several videos are tracked in turn by one process: they share the model, not a batch. `sam2` is the reference's compiled
-`vos_optimized` predictor, where it is installed (`pip install rf-sam-2`). On the CPU (`--device cpu`) the same runs
-without what only a GPU has.
+Several videos are tracked by one process and share every batch (`VideoPredictor.propagate_in_videos`). `sam2` is the
+reference's compiled `vos_optimized` predictor, where it is installed (`pip install rf-sam-2`). On the CPU (`--device
+cpu`) the same runs without what only a GPU has.
 """
 
 from __future__ import annotations

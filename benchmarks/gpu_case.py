@@ -126,19 +126,22 @@ def _in_mode(network: Any, mode: str, objects: int) -> Any:
 def _sessions(job: Job, predictor: Any) -> tuple[Callable[[], None], float]:
     """Click on the first frame of every video; gives what tracks all of them by a frame, their masks on the host as
     bits, and when the first mask was there."""
-    streams, first = [], 0.0
+    states, first = [], 0.0
     for _ in range(job["videos"]):
-        state = predictor.init_state(job["frames"])
+        states.append(predictor.init_state(job["frames"]))
         for number, place in enumerate(job["clicks"], 1):
-            result = predictor.add_points(state, 0, number, [place])
+            result = predictor.add_points(states[-1], 0, number, [place])
             if not first:
                 result.packed()
                 first = time.time()
-        streams.append(predictor.propagate_in_video(state))
+    if job["videos"] == 1:
+        alone = predictor.propagate_in_video(states[0])
+        return lambda: next(alone).packed(), first
+    together = predictor.propagate_in_videos(states)
 
     def step() -> None:
-        for stream in streams:
-            next(stream).packed()
+        for _, result in itertools.islice(together, job["videos"]):
+            result.packed()
 
     return step, first
 

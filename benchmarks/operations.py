@@ -109,13 +109,14 @@ class _FusedAttention(TorchFunctionMode):
 
 
 def count_frame(
-    network: Sam2Network, objects: int, make: Callable[[Sam2Network], Any] | None = None
+    network: Sam2Network, objects: int, make: Callable[[Sam2Network], Any] | None = None, videos: int = 1
 ) -> OperationCounter:
-    """Count the operations of one tracked frame with a full memory bank.
+    """Count the operations of one tracked frame, or of one frame of each of several videos, with full memory banks.
 
     Args:
         network: on the meta device. objects: how many are tracked.
         make: what predictors are given in the network's place, made of it; None: the network.
+        videos: how many are tracked together.
     """
     predictor = VideoPredictor(make(network) if make else network)
     counter = OperationCounter(network.device.type)
@@ -124,17 +125,19 @@ def count_frame(
     with ExitStack() as stack:
         stack.enter_context(counter)
         stack.enter_context(_FusedAttention(counter))
-        state = predictor.init_state(drawn_frames(WARM + 1, *_SIZE))
-        for obj_id, place in enumerate(disc_centres(0.0, *_SIZE, objects)):
-            predictor.add_points(state, 0, obj_id, [place])
-        results = predictor.propagate_in_video(state)
-        for _ in range(WARM):
+        states = [predictor.init_state(drawn_frames(WARM + 1, *_SIZE)) for _ in range(videos)]
+        for state in states:
+            for obj_id, place in enumerate(disc_centres(0.0, *_SIZE, objects)):
+                predictor.add_points(state, 0, obj_id, [place])
+        results = predictor.propagate_in_videos(states)
+        for _ in range(WARM * videos):
             next(results)
         with counter.within("tracking"):
-            result = next(results)
+            found = [next(results)[1] for _ in range(videos)]
         with counter.within("result"):
-            packed(result.masks[:, 0] > 0)
-            counter.add("download")
+            for result in found:
+                packed(result.masks[:, 0] > 0)
+                counter.add("download")
     return counter
 
 
@@ -178,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="sam2.1_hiera_tiny")
     parser.add_argument("--objects", default="1,4", help="comma-separated numbers of objects")
+    parser.add_argument("--videos", type=int, default=1, help="tracked together, with so many objects each")
     parser.add_argument("--dtype", default="bfloat16", choices=DTYPES)
     parser.add_argument("--plain", action="store_true", help="the network's own calls, without a backend's ways")
     parser.add_argument("--names", action="store_true", help="also which operations they are")
@@ -186,7 +190,7 @@ def main() -> None:
     network.set_precision(getattr(torch, args.dtype))
     counts = [int(text) for text in args.objects.split(",")]
     make = _AsItIs if args.plain else None
-    counters = [count_frame(network, count, make) for count in counts]
+    counters = [count_frame(network, count, make, args.videos) for count in counts]
     head = ["part", *[f"{count} object{'s' if count > 1 else ''}" for count in counts]]
     rows = [[part, *[str(c.counts.get(part, Counter()).total()) for c in counters]] for part in PARTS]
     print(table(head, [*rows, ["all", *[str(c.total()) for c in counters]]]))

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import is_tracking, of_many_shapes, padded_rows, padded_slots, repeat_last, warm_up
+from sam2v.backends.padded import (
+    are_shown,
+    is_tracking,
+    of_many_shapes,
+    padded_pictures,
+    padded_rows,
+    padded_slots,
+    repeat_last,
+    warm_up,
+)
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
@@ -97,12 +106,12 @@ class CompiledBackend(Backend):
     @torch.no_grad()
     def read_memory(self, features: ImageFeatures, memory: Sequence[TokenGroup]) -> Tensor:
         """See `Sam2Network.read_memory`."""
-        if "read_memory" not in self._compiled or len(features.stride16) > 1:
-            return super().read_memory(features, memory)
         count = len(memory[0].tokens)
+        if "read_memory" not in self._compiled or not are_shown(features, count):
+            return super().read_memory(features, memory)
         slots = (padded_slots(group, self.config.memory) for group in memory)
         padded = tuple(padded_rows(group, pad_objects(count)) for group in slots)
-        return self._compiled["read_memory"](features, padded)[:count]
+        return self._compiled["read_memory"](padded_pictures(features, pad_objects(count)), padded)[:count]
 
     @torch.no_grad()
     def decode_prompts(
@@ -110,12 +119,13 @@ class CompiledBackend(Backend):
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
-        known = "decode_prompts" in self._compiled and len(conditioned) == count and len(features.stride16) == 1
+        known = "decode_prompts" in self._compiled and len(conditioned) == count and are_shown(features, count)
         if not (is_tracking(prompts, wanted) and known):
             return super().decode_prompts(features, conditioned, prompts, wanted)
         padded = [repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
         how = wanted._replace(least_iou=0.0)
-        answer = self._compiled["decode_prompts"](features, padded[0], Prompts(*padded[1:]), how)
+        shown = padded_pictures(features, pad_objects(count))
+        answer = self._compiled["decode_prompts"](shown, padded[0], Prompts(*padded[1:]), how)
         return Prediction(*(part[:count] for part in answer))
 
     @torch.no_grad()
@@ -123,7 +133,8 @@ class CompiledBackend(Backend):
         self, features: ImageFeatures, masks: Tensor, object_score: Tensor, binarize: bool | Tensor = False
     ) -> Tensor:
         """See `Sam2Network.write_memory`."""
-        if "write_memory" not in self._compiled or binarize is not False or len(features.stride16) > 1:
+        count = len(masks)
+        if "write_memory" not in self._compiled or binarize is not False or not are_shown(features, count):
             return super().write_memory(features, masks, object_score, binarize)
-        padded = [repeat_last(x, pad_objects(len(masks))) for x in (masks, object_score)]
-        return self._compiled["write_memory"](features, *padded)[: len(masks)]
+        padded = [repeat_last(x, pad_objects(count)) for x in (masks, object_score)]
+        return self._compiled["write_memory"](padded_pictures(features, pad_objects(count)), *padded)[:count]

@@ -3,6 +3,7 @@
 Rows are padded to the next bucket and cut off again. Memories and pointers are padded to full banks: while a bank
 fills, padded slots are hidden by the attention bias; a full bank is read without a bias, which GPUs have their fastest
 kernels for, by a graph of its own. So tracking needs one graph for every call and bucket, and a second one for reading.
+Rows of several videos, each on a picture of its own, need one more of each.
 What is prompted runs as it is: prompts have too many shapes, and a user clicks rarely.
 """
 
@@ -15,7 +16,17 @@ import torch
 from torch import Tensor
 
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import POINTERS, is_tracking, of_many_shapes, padded_rows, padded_slots, repeat_last, warm_up
+from sam2v.backends.padded import (
+    POINTERS,
+    are_shown,
+    is_tracking,
+    of_many_shapes,
+    padded_pictures,
+    padded_rows,
+    padded_slots,
+    repeat_last,
+    warm_up,
+)
 from sam2v.backends.recorded import Recordings
 from sam2v.model.calls import Calls
 from sam2v.model.network import Sam2Network
@@ -122,11 +133,11 @@ class GraphCalls(Calls):
     def read_memory(self, features: ImageFeatures, memory: Sequence[TokenGroup]) -> Tensor:
         """See `Calls`."""
         count = len(memory[0].tokens)
-        if not _is_one(features) or not count:
+        if not are_shown(features, count) or not count:
             return self.network.read_memory(features, memory)
         groups = _as_full_bank(memory, self.network)
         padded = tuple(padded_rows(group, bucket_of(count)) for group in groups)
-        answer: Tensor = self._run("read_memory", features, padded)
+        answer: Tensor = self._run("read_memory", padded_pictures(features, bucket_of(count)), padded)
         return answer[:count]
 
     def decode_prompts(
@@ -134,10 +145,11 @@ class GraphCalls(Calls):
     ) -> Prediction:
         """See `Calls`."""
         count = len(prompts.coords)
-        if not (is_tracking(prompts, wanted) and _is_one(features) and len(conditioned) == count > 0):
+        if not (is_tracking(prompts, wanted) and are_shown(features, count) and len(conditioned) == count > 0):
             return self.network.decode_prompts(features, conditioned, prompts, wanted)
         read, *points = (repeat_last(x, bucket_of(count)) for x in (conditioned, *prompts[:2]))
-        answer = self._run("decode_prompts", features, read, Prompts(*points), Wanted(True))
+        shown = padded_pictures(features, bucket_of(count))
+        answer = self._run("decode_prompts", shown, read, Prompts(*points), Wanted(True))
         return Prediction(*(part[:count] for part in answer))
 
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,19 +161,14 @@ class GraphCalls(Calls):
     ) -> Tensor:
         """See `Calls`."""
         count = len(masks)
-        if binarize is not False or not _is_one(features) or not count:
+        if binarize is not False or not are_shown(features, count) or not count:
             return self.network.write_memory(features, masks, object_score, binarize)
         padded = [repeat_last(x, bucket_of(count)) for x in (masks, object_score)]
-        answer: Tensor = self._run("write_memory", features, *padded)
+        answer: Tensor = self._run("write_memory", padded_pictures(features, bucket_of(count)), *padded)
         return answer[:count]
 
     def _run(self, name: str, *arguments: Any) -> Any:
         return self.recordings.run(name, self._functions[name], *arguments)
-
-
-def _is_one(features: ImageFeatures) -> bool:
-    """Whether all rows are on one picture."""
-    return len(features.stride16) == 1
 
 
 def _as_full_bank(memory: Sequence[TokenGroup], network: Sam2Network) -> list[TokenGroup]:

@@ -63,6 +63,18 @@ def repeat_last(x: Tensor, count: int) -> Tensor:
     return x.contiguous()
 
 
+def are_shown(features: ImageFeatures, rows: int) -> bool:
+    """Whether so many rows are all on one picture, or each on a picture of its own."""
+    return len(features.stride16) in (1, rows)
+
+
+def padded_pictures(features: ImageFeatures, rows: int) -> ImageFeatures:
+    """Features of more rows; those of one picture for all rows stay."""
+    if len(features.stride16) == 1:
+        return features
+    return ImageFeatures(*(repeat_last(level, rows) for level in features))
+
+
 def is_tracking(prompts: Prompts, wanted: Wanted) -> bool:
     """Whether nothing is prompted, as on frames that are tracked; prompts have too many shapes."""
     return wanted.multimask and prompts.mask is None and prompts.coords.shape[1] == NO_POINTS

@@ -19,7 +19,7 @@ from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import no_progress
 from sam2v.cli.workers import crew_of
 from sam2v.files import read_text, sha256_of, write_text
-from sam2v.jobs.units import RESULT, Outcome, Unit, UnitWork, done_before, run_units, size_of
+from sam2v.jobs.units import RESULT, Hire, Outcome, Unit, UnitWork, done_before, run_units, size_of
 from sam2v.output.lock import FolderLock
 
 #: How every video of the last runs went, in the folder of their folders.
@@ -105,13 +105,18 @@ def facts_of(unit: Unit, folder: Path, **known: Any) -> dict[str, Any]:
 
 
 def run_videos(
-    work: UnitWork, tasks: Mapping[str, VideoTask], args: argparse.Namespace, what: str, kind: str = "video"
+    work: UnitWork,
+    tasks: Mapping[str, VideoTask],
+    args: argparse.Namespace,
+    what: str,
+    kind: str = "video",
+    at_once: int = 1,
 ) -> int:
     """Do every video that is not done, and say how it went.
 
     Args:
         work: `do` returns `facts_of`. tasks: by name. args: of the command: out, fresh, workers and quiet.
-        what: is in the folders. kind: what each of them is called.
+        what: is in the folders. kind: what each of them is called. at_once: videos that a worker does at a time.
 
     Returns:
         The exit code: 1 if videos failed.
@@ -128,7 +133,7 @@ def run_videos(
         for unit in units if args.fresh else ():
             _forget(unit.folder)
         left = [unit for unit in units if not _is_done(unit)]
-        outcomes = _done(work, left, units, args)
+        outcomes = _done(work, left, units, args, crew_of(args, at_once))
     failed = [outcome for outcome in outcomes if outcome.facts is None]
     done, before = len(outcomes) - len(failed), len(units) - len(left)
     said = f" ({before} {'was' if before == 1 else 'were'} done before)" if before else ""
@@ -147,7 +152,9 @@ def stamp(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _done(work: UnitWork, left: Sequence[Unit], units: Sequence[Unit], args: argparse.Namespace) -> list[Outcome]:
+def _done(
+    work: UnitWork, left: Sequence[Unit], units: Sequence[Unit], args: argparse.Namespace, hire: Hire
+) -> list[Outcome]:
     """Do what is left; how it went is written down whatever happens."""
     from tqdm import tqdm
 
@@ -158,7 +165,7 @@ def _done(work: UnitWork, left: Sequence[Unit], units: Sequence[Unit], args: arg
             terminate_as_interrupt(),
             tqdm(total=len(units), initial=before, unit="video", disable=no_progress(args)) as bar,
         ):
-            for outcome in run_units(work, left, crew_of(args)) if left else ():
+            for outcome in run_units(work, left, hire) if left else ():
                 outcomes.append(outcome)
                 bar.set_postfix(failed=sum(one.facts is None for one in outcomes), refresh=False)
                 bar.update()

@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     span.add_argument(
         "--frames-per-encoding", type=int, default=1, metavar="N", help="frames encoded in one batch (default: 1)"
     )
+    span.add_argument(
+        "--videos-at-once",
+        type=int,
+        metavar="N",
+        help="videos that share every batch, where there are several (default: 4 on CUDA, else 1)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",

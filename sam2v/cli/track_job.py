@@ -266,15 +266,16 @@ class _Run:
         state, position = self.state, self.position
         near = [self.job.first] if self.job.direction == "both" else []  # the way back reads what is known there
         frames = self.job.ahead(state, position)
-        for result in self.job.predictor.track_frames(state, frames, position.reverse, near):
-            picture = state.picture(result.frame_idx) if self.writer.draws else None
-            self.writer.write(result.with_frame(picture))
-            position.frame_idx = result.frame_idx + (-1 if position.reverse else 1)
-            position.done += 1
-            bar.update()
-            bar.set_postfix(objects=len(result.obj_ids), memory=f"{resident_megabytes():.0f}MB", refresh=False)
-            if position.done % _SAVE_EVERY == 0:
-                self.save()
+        with self.job.predictor.sharing_batches():  # with other videos, where several are tracked at once
+            for result in self.job.predictor.track_frames(state, frames, position.reverse, near):
+                picture = state.picture(result.frame_idx) if self.writer.draws else None
+                self.writer.write(result.with_frame(picture))
+                position.frame_idx = result.frame_idx + (-1 if position.reverse else 1)
+                position.done += 1
+                bar.update()
+                bar.set_postfix(objects=len(result.obj_ids), memory=f"{resident_megabytes():.0f}MB", refresh=False)
+                if position.done % _SAVE_EVERY == 0:
+                    self.save()
 
 
 def _count(number: int, thing: str) -> str:

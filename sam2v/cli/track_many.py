@@ -17,9 +17,12 @@ from sam2v.jobs.units import Unit, size_of
 if TYPE_CHECKING:
     from sam2v.predict.video import VideoPredictor
 
+#: Videos that one CUDA device tracks at a time by default.
+_ON_CUDA = 4
+
 
 class TrackWork(ModelWork["VideoPredictor"]):
-    """Tracks one video after the other with one model."""
+    """Tracks one video after the other with one model; several at once, in threads, share its batches."""
 
     def load(self) -> VideoPredictor:
         return predictor_from(self.args)
@@ -29,6 +32,10 @@ class TrackWork(ModelWork["VideoPredictor"]):
         frames, objects = request.job(tool, request.prompts()).run_whole(folder, self.args.fps)
         return facts_of(unit, folder, frames=frames, objects=objects)
 
+    def stop(self, tool: VideoPredictor) -> None:
+        """Let videos that are under way end at their next frames."""
+        tool.engine.shared.end()
+
 
 def run_many(args: argparse.Namespace) -> int:
     """Track every video into a folder of its own.
@@ -36,6 +43,8 @@ def run_many(args: argparse.Namespace) -> int:
     Everything but what is in the videos and in masks to start from is checked before the model is loaded.
     """
     check_workers(args)
+    if args.videos_at_once is not None and args.ray is not None:
+        raise ValueError("--videos-at-once is for workers of this machine, without --ray")
     if args.save_exemplar:
         raise ValueError("--save-exemplar is for one video, without --workers and --ray")
     mask_frames(args.masks_frames)
@@ -51,8 +60,16 @@ def run_many(args: argparse.Namespace) -> int:
     tasks = {name: _task(predictor, request, prompts[name]) for name, request in requests.items()}
     threads = threads_of(args) if args.runtime is None else None
     work = TrackWork(args, Path.cwd(), threads, predictor if is_alone(args) else None)
+    at_once = _at_once(args, predictor)
     del predictor, prompts
-    return run_videos(work, tasks, args, args.format)
+    return run_videos(work, tasks, args, args.format, at_once=at_once)
+
+
+def _at_once(args: argparse.Namespace, predictor: VideoPredictor) -> int:
+    """How many videos a worker tracks at a time: several are for devices that one does not fill."""
+    if args.videos_at_once is not None:
+        return int(args.videos_at_once)
+    return _ON_CUDA if str(predictor.engine.backend.device).startswith("cuda") and args.ray is None else 1
 
 
 def _request(args: argparse.Namespace, name: str, video: Path) -> TrackRequest:

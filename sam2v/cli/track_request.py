@@ -81,6 +81,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     memory_from(args)
     if args.frames_per_encoding < 1:
         raise ValueError(f"--frames-per-encoding must be at least 1, got {args.frames_per_encoding}")
+    if args.videos_at_once is not None and args.videos_at_once < 1:
+        raise ValueError(f"--videos-at-once must be at least 1, got {args.videos_at_once}")
     _options(args)
 
 

@@ -52,12 +52,12 @@ def threads_of(args: argparse.Namespace) -> int | None:
     return max(1, default_workers() // args.workers) if (args.workers or 1) > 1 else None
 
 
-def crew_of(args: argparse.Namespace) -> Hire:
-    """Makes the workers that the arguments name."""
+def crew_of(args: argparse.Namespace, at_once: int = 1) -> Hire:
+    """Makes the workers that the arguments name; those of this machine do several units `at_once` each."""
     if args.ray is None:
         from sam2v.jobs.local import local_crew
 
-        return partial(local_crew, workers=1 if args.workers is None else args.workers)
+        return partial(local_crew, workers=1 if args.workers is None else args.workers, at_once=at_once)
     from sam2v.jobs.on_ray import RayCrew
 
     return partial(RayCrew, workers=args.workers, address=args.ray or None, gpus=args.gpus)

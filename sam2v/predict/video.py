@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,14 @@ from sam2v.masks.result import MaskletFrame
 from sam2v.memory import MemoryPolicy, Pool
 from sam2v.predict.exemplars import WithExemplars
 from sam2v.predict.loading import calls_of, load_with_options
-from sam2v.tracking.engine import Engine, NoPromptError
+from sam2v.predict.walking import OnError, Walk, alone, together, walk
+from sam2v.tracking.engine import Engine
 from sam2v.tracking.options import VideoChanges, VideoOptions
 from sam2v.tracking.origin import Origin, describe_policy
 from sam2v.tracking.prompts import ArrayLike, CheckedPrompt, Prompt, check_count, check_index, checked_prompt
 from sam2v.tracking.session import Session
 from sam2v.tracking.session_file import load_session, save_session
 from sam2v.tracking.state import HeldPrompt, History, InputSize
-from sam2v.tracking.tracks import ObjectTrack
 from sam2v.video.windows import LiveSource
 
 if TYPE_CHECKING:
@@ -323,20 +323,55 @@ class VideoPredictor(WithExemplars):
         """
         self._ours(state)
         lag = check_count(lag, "lag")
-        if direction is None:
-            direction = "reverse" if reverse else "forward"
-        elif reverse and direction != "reverse":
-            raise ValueError(f"reverse=True and direction={direction!r} contradict each other")
-        if direction not in get_args(Direction):
-            raise ValueError(f"direction must be one of {', '.join(get_args(Direction))}, got {direction!r}")
-        if max_frame_num_to_track is not None:
-            max_frame_num_to_track = check_count(max_frame_num_to_track, "max_frame_num_to_track")
+        way = _direction(reverse, direction)
+        most = _most(max_frame_num_to_track)
         start = None if start_frame_idx is None else state.check_frame(start_frame_idx)
-        return self._propagate(state, start, max_frame_num_to_track, direction, lag)
+        return alone(self.engine, self._propagate(state, start, most, way, lag))
+
+    def propagate_in_videos(
+        self,
+        states: Sequence[Session],
+        start_frame_idx: int | None = None,
+        max_frame_num_to_track: int | None = None,
+        reverse: bool = False,
+        direction: Direction | None = None,
+        on_error: OnError | None = None,
+    ) -> Iterator[tuple[int, MaskletFrame]]:
+        """As `propagate_in_video` for several videos at once: a frame of each at a time, their objects being rows of
+        the same batches. The masks are those of each video by itself; a device that one video does not fill gives them
+        sooner.
+
+        Videos may be of any sizes and lengths; where one ends, the others go on. Prompts may be added on the way.
+
+        Args:
+            states: different sessions, each with a prompt of its own.
+            on_error: told the index of a video that cannot be read any more, and its error, while the others go on;
+                None: the first error ends all.
+            The others: see `propagate_in_video`; they hold for every video.
+
+        Yields:
+            (index in `states`, result).
+
+        Raises:
+            NoPromptError: (at once) a video has no object with a prompt, or an object without. Nothing has changed.
+            ValueError, TypeError: the same session twice; wrong frame index, count or direction.
+        """
+        states = list(states)
+        if len(set(map(id, states))) < len(states):
+            raise ValueError("states: the same session is there twice")
+        way, most, starts = _direction(reverse, direction), _most(max_frame_num_to_track), []
+        for index, state in enumerate(states):
+            try:
+                starts.append(None if start_frame_idx is None else self._ours(state).check_frame(start_frame_idx))
+                self.engine.check_prompted(self._ours(state))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"video {index}: {error}") from None
+        walks = [self._propagate(state, start, most, way) for state, start in zip(states, starts, strict=True)]
+        return together(self.engine, dict(enumerate(walks)), on_error)
 
     def _propagate(
-        self, state: Session, start: int | None, most: int | None, direction: Direction, lag: int
-    ) -> Iterator[MaskletFrame]:
+        self, state: Session, start: int | None, most: int | None, direction: Direction, lag: int = 0
+    ) -> Walk:
         with state.lock:
             self.engine.remember_prompts(state)
             start = state.first_position() if start is None else start
@@ -344,11 +379,24 @@ class VideoPredictor(WithExemplars):
         if direction == "reverse" and start == 0:
             warnings.warn("reverse tracking from frame 0 yields nothing: there is no frame before it", stacklevel=3)
         if direction != "reverse":
-            yield from self._walk(state, forward_frames(state, start, most), False, start, lag)
+            yield from walk(self.engine, state, forward_frames(state, start, most), False, start, lag)
         if direction != "forward" and start > 0:
             first = start - 1 if direction == "both" else start
             last = 0 if most is None else max(0, start - most)
-            yield from self._walk(state, range(first, last - 1, -1), True, start, lag)
+            yield from walk(self.engine, state, range(first, last - 1, -1), True, start, lag)
+
+    def sharing_batches(self) -> AbstractContextManager[None]:
+        """Let what this thread tracks share batches with what other threads track in here, each a session of its own
+        (files with `propagate_in_video`, live streams with `track`, all that steps a session).
+
+            def follow(camera):
+                with video.sharing_batches(), video.init_state(None) as state:
+                    ...  # video.track(state, frame), in a thread for each camera
+
+        The threads then go a frame at a time together, at the pace of the slowest; who keeps the others waiting for
+        longer than a second is left out of a step. Prompts are answered at once, by themselves.
+        """
+        return self.engine.shared.taking_part()
 
     def track_frames(
         self, state: Session, frames: Iterable[int], reverse: bool = False, near: Iterable[int] = ()
@@ -369,44 +417,8 @@ class VideoPredictor(WithExemplars):
             self._ours(state)
             state.near = frozenset(near)
             self.engine.remember_prompts(state)
-        return self._walk(state, (_position(state, frame_idx) for frame_idx in frames), reverse)
-
-    def _walk(
-        self, state: Session, frames: Iterable[int], reverse: bool, first: int | None = None, lag: int = 0
-    ) -> Iterator[MaskletFrame]:
-        """Track through frames; `first`, else the first of them, is where tracking starts: what is verified there
-        stops nothing."""
-        waiting: deque[int] = deque()
-        for position in self._steps(state, frames, reverse, first):
-            waiting.append(position)
-            with state.lock:
-                state.awaited = frozenset(waiting) if lag else frozenset()
-                result = self.engine.result(state, waiting.popleft(), newest=lag > 0) if len(waiting) > lag else None
-            if result is not None:
-                yield result
-        state.awaited = frozenset()
-        while waiting:
-            with state.lock:
-                state.check_open()
-                result = self.engine.result(state, waiting.popleft(), newest=True)
-            yield result
-
-    def _steps(self, state: Session, frames: Iterable[int], reverse: bool, first: int | None) -> Iterator[int]:
-        """Track through frames, and tell which is done."""
-        stopped: list[ObjectTrack] = []
-        for position in self.engine.encoder.read_ahead(state, frames):
-            with state.lock:
-                state.check_open()
-                if not state.tracks:
-                    raise NoPromptError("all objects were removed while tracking")
-                self.engine.remember_prompts(state)
-                first = position if first is None else first
-                going = [track for track in state.tracks.values() if not any(track is other for other in stopped)]
-                if not going:
-                    return
-                self.engine.step(state, position, reverse, {track.obj_id for track in going})
-                stopped += [track for track in going if position in track.verified and position != first]
-            yield position
+        positions = (_position(state, frame_idx) for frame_idx in frames)
+        return alone(self.engine, walk(self.engine, state, positions, reverse))
 
     def track(self, state: Session, frame: Any, frame_idx: int | None = None) -> MaskletFrame:
         """Take a live stream's next frame and track all objects to it.
@@ -493,6 +505,24 @@ class VideoPredictor(WithExemplars):
         size = state.size if state.numbering.count else (0, 0)
         empty = on_device(np.zeros((0, 1, *size), np.float32), host_of(self.engine.backend.device))
         return MaskletFrame(frame_idx, [], empty, *[empty.reshape(-1)[:0]] * 2)
+
+
+def _direction(reverse: bool, direction: Direction | None) -> Direction:
+    """The direction that is meant; ValueError if it is none, or contradicted by `reverse`."""
+    if direction is None:
+        return "reverse" if reverse else "forward"
+    if reverse and direction != "reverse":
+        raise ValueError(f"reverse=True and direction={direction!r} contradict each other")
+    if direction not in get_args(Direction):
+        raise ValueError(f"direction must be one of {', '.join(get_args(Direction))}, got {direction!r}")
+    return direction
+
+
+def _most(max_frame_num_to_track: object) -> int | None:
+    """How many frames to go at most; ValueError or TypeError if that cannot be."""
+    if max_frame_num_to_track is None:
+        return None
+    return check_count(max_frame_num_to_track, "max_frame_num_to_track")
 
 
 def _check_not_verified(state: Session, position: int, obj_ids: Iterable[int]) -> None:

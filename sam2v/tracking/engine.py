@@ -18,8 +18,20 @@ from sam2v.tracking.features import FrameEncoder
 from sam2v.tracking.gather import gather_memory
 from sam2v.tracking.options import VideoOptions
 from sam2v.tracking.prompts import CheckedPrompt
-from sam2v.tracking.rows import Outcome, live_on, remember, rows_of
+from sam2v.tracking.rows import (
+    Reading,
+    Row,
+    Step,
+    Visit,
+    entries_of,
+    features_of_rows,
+    in_batches,
+    live_on,
+    refused,
+    remember,
+)
 from sam2v.tracking.session import Session
+from sam2v.tracking.sharing import SharedSteps
 from sam2v.tracking.step import track_objects
 from sam2v.tracking.tracks import ObjectTrack
 from sam2v.video.windows import LiveSource
@@ -31,6 +43,9 @@ class NoPromptError(RuntimeError, ValueError):
 
 class Engine:
     """Steps sessions with one network. It keeps nothing about any session.
+
+    Attributes:
+        shared: lets steps of several threads be made together.
 
     Args:
         backend: the network's calls.
@@ -51,6 +66,7 @@ class Engine:
         sizes = (memory.num_maskmem, memory.max_obj_ptrs)
         self.policy = options.policy(policy, *sizes) if isinstance(policy, str) else policy
         self.encoder = FrameEncoder(backend, frames_per_encoding=frames_per_encoding)
+        self.shared = SharedSteps(self.step_together)
 
     # -- prompts -------------------------------------------------------------------------------------------------------
 
@@ -67,7 +83,8 @@ class Engine:
         pointed = [Pointed(i, prompts[i].points, earlier[i], conditioned.get(i)) for i in with_points]  # type: ignore[arg-type]
         dynamic = self.options.dynamic_multimask_via_stability
         answers |= answer_points(self.backend, self.encoder.features(session, position), pointed, device, dynamic)
-        entries = {i: self._entries(session, answer, [Commit()], prompted=True)[0] for i, answer in answers.items()}
+        pools = [session.pool]
+        entries = {i: entries_of(pools, answer, [Commit()], prompted=True)[0] for i, answer in answers.items()}
         frames = session.frames
         if not frames.is_seekable and not frames.is_live:  # reading ahead may drop the frame before it is remembered
             entries = self._encode(session, features, entries)
@@ -98,7 +115,11 @@ class Engine:
         """Features after memory of the objects that were tracked on a frame, in the direction they were tracked in."""
         found: dict[int, Array] = {}
         for moment, chosen in self._tracked_with(session, tracks, position):
-            rows = self._read(session, position, [t.bank for t, _ in chosen], [s for _, s in chosen], moment)
+            selections = [selection for _, selection in chosen]
+            for _ in self._missing_encoded(session, position, [track.bank for track, _ in chosen], selections):
+                pass
+            memory = gather_memory(selections, [moment.max_pointers] * len(chosen))
+            rows = self.backend.read_memory(self.encoder.features(session, position), memory)
             found.update((track.obj_id, row) for (track, _), row in zip(chosen, rows, strict=True))
         return found
 
@@ -127,6 +148,14 @@ class Engine:
             banks, selections = [track.bank for track, _ in chosen], [selection for _, selection in chosen]
             yield from self._missing_encoded(session, position, banks, selections)
 
+    def check_prompted(self, session: Session, every_object: bool = True) -> None:
+        """Raise NoPromptError if there is no object, or (with `every_object`) one without any prompted frame."""
+        if not session.tracks:
+            raise NoPromptError("nothing to track: prompt an object with points, a box or a mask first")
+        for obj_id, track in session.tracks.items():
+            if every_object and not track.has_prompt():
+                raise NoPromptError(f"object {obj_id} has no prompt: add one, or remove the object")
+
     def remember_prompts(self, session: Session, every_object: bool = True) -> None:
         """Encode the memories of all prompts answered since the last propagation.
 
@@ -136,11 +165,7 @@ class Engine:
         Raises:
             NoPromptError: there is no object, or one without any prompted frame. Nothing has changed then.
         """
-        if not session.tracks:
-            raise NoPromptError("nothing to track: prompt an object with points, a box or a mask first")
-        for obj_id, track in session.tracks.items():
-            if every_object and not track.has_prompt():
-                raise NoPromptError(f"object {obj_id} has no prompt: add one, or remove the object")
+        self.check_prompted(session, every_object)
         for position in sorted({p for track in session.tracks.values() for p in track.pending}):
             tracks = [track for track in session.tracks.values() if position in track.pending]
             entries = {track.obj_id: track.pending[position].entry for track in tracks}
@@ -168,16 +193,43 @@ class Engine:
             reverse: whether tracking goes towards the beginning.
             obj_ids: the objects that are tracked, the others staying as they are; None means all.
         """
-        session.pool.advance()
-        moment = self._moment(session, position, reverse)
-        chosen = [t for t in session.tracks.values() if obj_ids is None or t.obj_id in obj_ids]
-        prompted = [track for track in chosen if track.bank.has_start and position not in track.verified]
-        moving = [track for track in prompted if position not in track.bank.conditioning]
-        if moving:
-            self._track(session, moving, moment)
-        for track in prompted:
-            track.passed[position] = reverse
-        self._prune(session, chosen, moment)
+        self.shared.step(Step(session, position, reverse, obj_ids))
+
+    def step_together(self, steps: Sequence[Step]) -> dict[int, Exception]:
+        """As `step` for several sessions: their frames are encoded in one batch where the network's input has one size,
+        and their rows share the other calls (see `in_batches`).
+
+        Args:
+            steps: of different sessions.
+
+        Returns:
+            By their number in `steps`, the errors of those that read a frame in vain, this one or an earlier one whose
+            memory was let go. Such a session is as it was; the others have been stepped.
+        """
+        for pool in {id(step.session.pool): step.session.pool for step in steps}.values():
+            pool.advance()
+        visits = {number: self._visit(step) for number, step in enumerate(steps)}
+        rows = {number: rows for number, visit in visits.items() if (rows := visit.rows())}
+        errors = self.encoder.encode({n: (visits[n].session, visits[n].moment.frame_idx) for n in rows})
+        readings = []
+        for number in [number for number in rows if number not in errors]:
+            try:
+                readings.append(self._ready(visits[number], rows[number]))
+            except Exception as error:
+                errors[number] = error
+        for batch in in_batches(readings):
+            self._track(batch)
+        for number in [number for number in visits if number not in errors]:
+            session, moment, chosen = visits[number]
+            for track in visits[number].prompted:
+                track.passed[moment.frame_idx] = moment.reverse
+            self._prune(session, chosen, moment)
+        return errors
+
+    def _visit(self, step: Step) -> Visit:
+        tracks = step.session.tracks.values()
+        chosen = [track for track in tracks if step.obj_ids is None or track.obj_id in step.obj_ids]
+        return Visit(step.session, self._moment(step.session, step.position, step.reverse), chosen)
 
     def advance(self, session: Session, pixels: np.ndarray, number: int) -> int:
         """Take a live stream's next frame and track every object to it; returns its position."""
@@ -194,45 +246,35 @@ class Engine:
         session.drop_numbers(session.frames.oldest())
         return position
 
-    def _track(self, session: Session, tracks: Sequence[ObjectTrack], moment: Moment) -> None:
-        position, rows = moment.frame_idx, rows_of(tracks)
-        selections = [self.policy.select(row.hypothesis, moment) for row in rows]
-        conditioned = self._read(session, position, [row.hypothesis.bank for row in rows], selections, moment)
-        features = self.encoder.features(session, position)
+    def _ready(self, visit: Visit, rows: list[Row]) -> Reading:
+        """What rows of a session read, all of it at hand."""
+        selections = [self.policy.select(row.hypothesis, visit.moment) for row in rows]
+        banks = [row.hypothesis.bank for row in rows]
+        for _ in self._missing_encoded(visit.session, visit.moment.frame_idx, banks, selections):
+            pass
+        return Reading(visit, rows, selections)
+
+    def _track(self, batch: Sequence[Reading]) -> None:
+        """Track rows of any number of sessions together."""
+        visits, rows = [reading.visit for reading in batch], [row for reading in batch for row in reading.rows]
+        pictures = [self.encoder.features(visit.session, visit.moment.frame_idx) for visit in visits]
+        features = features_of_rows(pictures, visits, rows)
+        selections = [selection for reading in batch for selection in reading.selections]
+        memory = gather_memory(selections, [row.visit.moment.max_pointers for row in rows])
+        conditioned = self.backend.read_memory(features, memory)
         dynamic = self.options.dynamic_multimask_via_stability
         prediction = gate_by_score(track_objects(self.backend, features, conditioned, dynamic))
-        outcome = live_on(self.policy, rows, prediction, moment)
-        entries = self._entries(session, self._refused(outcome), outcome.commits)
-        known = self._encode(session, features, {n: entry for n, entry in enumerate(entries) if entry.readable})
-        entries = [known.get(n, entry) for n, entry in enumerate(entries)]
-        remember(outcome.rows, entries, outcome.commits, position)
-
-    def _refused(self, outcome: Outcome) -> Answer:
-        """The answers, of which those that the policy refuses say that the object is absent."""
-        answer, refused = outcome.answer, [commit.keep == "absent" for commit in outcome.commits]
-        if not any(refused):
-            return answer
-        rows = on_device(np.array(refused)[:, None], self.backend.device)
-        xp, nothing = namespace(answer.mask), floats(self.backend.no_obj_ptr)
-        return answer._replace(
-            mask=xp.where(rows[..., None, None], ABSENT_LOGIT, answer.mask),
-            pointer=xp.where(rows, nothing, answer.pointer),
-            object_score=xp.where(rows, -xp.abs(answer.object_score), answer.object_score),
-        )
-
-    def _read(
-        self,
-        session: Session,
-        position: int,
-        banks: Sequence[MemoryBank],
-        selections: Sequence[Selection],
-        moment: Moment,
-    ) -> Array:
-        """A frame's features after N rows' memories, N x C x h x w."""
-        for _ in self._missing_encoded(session, position, banks, selections):
-            pass
-        memory = gather_memory(selections, moment.max_pointers)
-        return self.backend.read_memory(self.encoder.features(session, position), memory)
+        outcome = live_on(self.policy, rows, prediction)
+        pools = [row.visit.session.pool for row in outcome.rows]
+        entries = entries_of(pools, refused(outcome, self.backend.no_obj_ptr), outcome.commits)
+        readable = [n for n, entry in enumerate(entries) if entry.readable]
+        if readable:
+            if outcome.rows is not rows or len(readable) < len(rows):
+                features = features_of_rows(pictures, visits, [outcome.rows[n] for n in readable])
+            memories = self._memories(features, [entries[n] for n in readable])
+            for n, memory in zip(readable, memories, strict=True):
+                entries[n] = entries[n].with_memory(pools[n].keep(memory))
+        remember(outcome.rows, entries, outcome.commits)
 
     def _missing_encoded(
         self, session: Session, position: int, banks: Sequence[MemoryBank], selections: Sequence[Selection]
@@ -263,28 +305,18 @@ class Engine:
         made: dict[int, MemoryEntry] = {}
         for prompted in (False, True):
             some = {key: entry for key, entry in entries.items() if entry.prompted == prompted}
-            if not some:
-                continue
-            xp = namespace(*(entry.mask for entry in some.values()))
-            masks = xp.stack([entry.mask for entry in some.values()])[:, None]
-            scores = xp.stack([entry.score for entry in some.values()])[:, None]
-            harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
-            masks = self.finish.clean(masks) if prompted else masks
-            memories = self.backend.write_memory(features, masks, scores, harden)
-            kept = [session.pool.keep(memory) for memory in memories]
-            made.update((key, e.with_memory(k)) for (key, e), k in zip(some.items(), kept, strict=True))
+            memories = self._memories(features, list(some.values()), prompted) if some else ()
+            for (key, entry), memory in zip(some.items(), memories, strict=True):
+                made[key] = entry.with_memory(session.pool.keep(memory))
         return made
 
-    def _entries(
-        self, session: Session, answer: Answer, commits: Sequence[Commit], prompted: bool = False
-    ) -> list[MemoryEntry]:
-        """One entry per row, without its memory."""
-        scores = namespace(answer.iou).concat([answer.iou, answer.object_score], axis=1)
-        rows = zip(answer.mask[:, 0], answer.pointer, scores, commits, strict=True)
-        return [
-            MemoryEntry(session.pool.keep(*row), None, prompted, commit.keep != "result", commit.facts)
-            for *row, commit in rows
-        ]
+    def _memories(self, features: ImageFeatures, entries: Sequence[MemoryEntry], prompted: bool = False) -> Array:
+        """Memories of N entries that were all prompted, or all tracked; features of one picture or of N."""
+        xp = namespace(*(entry.mask for entry in entries))
+        masks = xp.stack([entry.mask for entry in entries])[:, None]
+        scores = xp.stack([entry.score for entry in entries])[:, None]
+        harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
+        return self.backend.write_memory(features, self.finish.clean(masks) if prompted else masks, scores, harden)
 
     def _moment(self, session: Session, position: int, reverse: bool) -> Moment:
         """A frame with the pointer limit: the model's, or the video's length if that is shorter, as in the

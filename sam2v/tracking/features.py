@@ -3,7 +3,7 @@ known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -39,18 +39,49 @@ class FrameEncoder:
         """
         known = session.features.encoded
         if position not in known:
-            frames, session.features.ready = session.features.ready, {}
-            if position not in frames:
-                frames = {position: fit(session.frames[position], session.input_size)}
-            images = on_device(np.stack(list(frames.values())), self.backend.device)
-            encoded = self.backend.encode_image(images)
-            known.update((frame, encoded.select(i)) for i, frame in enumerate(frames))
+            self._encode([(session, self._taken(session, position))])
         known.move_to_end(position)
         if beside is not None and beside in known:
             known.move_to_end(beside)
         while len(known) > self.cached:
             known.popitem(last=False)
         return known[position]
+
+    def encode(self, frames: Mapping[int, tuple[Session, int]]) -> dict[int, Exception]:
+        """Encode frames of several sessions, those that are not known yet; inputs of one size are one batch.
+
+        Args:
+            frames: sessions and positions, by any number.
+
+        Returns:
+            The errors of frames that cannot be read, by their number.
+        """
+        batches: dict[tuple[int, int], list[tuple[Session, dict[int, np.ndarray]]]] = {}
+        errors: dict[int, Exception] = {}
+        for number, (session, position) in frames.items():
+            if position not in session.features.encoded:
+                try:
+                    taken = self._taken(session, position)
+                except Exception as error:
+                    errors[number] = error
+                else:
+                    batches.setdefault(session.input_size, []).append((session, taken))
+        for batch in batches.values():
+            self._encode(batch)
+        return errors
+
+    def _taken(self, session: Session, position: int) -> dict[int, np.ndarray]:
+        """The frames that are to be encoded with one of them, by position."""
+        frames, session.features.ready = session.features.ready, {}
+        return frames if position in frames else {position: fit(session.frames[position], session.input_size)}
+
+    def _encode(self, batch: Sequence[tuple[Session, Mapping[int, np.ndarray]]]) -> None:
+        """Encode frames of sessions together, and let each have its own."""
+        images = np.stack([frame for _, frames in batch for frame in frames.values()])
+        encoded, start = self.backend.encode_image(on_device(images, self.backend.device)), 0
+        for session, frames in batch:
+            session.features.encoded.update((frame, encoded.select(start + i)) for i, frame in enumerate(frames))
+            start += len(frames)
 
     def check_readable(self, session: Session, position: int) -> None:
         """Make sure that a frame can be prompted: it is there, and not dropped by a stream.

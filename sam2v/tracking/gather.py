@@ -10,14 +10,14 @@ from sam2v.memory import Read, Selection
 from sam2v.model.values import TokenGroup
 
 
-def gather_memory(selections: Sequence[Selection], max_pointers: int) -> list[TokenGroup]:
+def gather_memory(selections: Sequence[Selection], max_pointers: Sequence[int]) -> list[TokenGroup]:
     """Stack what N rows read: their memories, then their object pointers, cut into tokens as wide as a memory's.
 
     Rows that read less than others are filled up with hidden tokens.
 
     Args:
         selections: one per row, each with at least one memory.
-        max_pointers: pointer limit; distances are given to the network relative to it less one.
+        max_pointers: every row's pointer limit; distances are given to the network relative to it less one.
     """
     memories = [s.memories for s in selections]
     tokens = _stacked([[read.entry.memory for read in row] for row in memories])
@@ -25,7 +25,8 @@ def gather_memory(selections: Sequence[Selection], max_pointers: int) -> list[To
     pointers = [s.pointers for s in selections]
     if any(pointers):
         tokens_of = _stacked([[read.entry.pointer for read in row] for row in pointers])
-        shares = [[read.time / (max_pointers - 1) for read in row] for row in pointers]
+        limits = zip(pointers, max_pointers, strict=True)
+        shares = [[read.time / (limit - 1) for read in row] for row, limit in limits]
         cut = namespace(tokens_of).reshape(tokens_of, (*tokens_of.shape[:2], -1, tokens.shape[3]))
         groups.append(_group(cut, pointers, shares, has_grid=False))
     return groups

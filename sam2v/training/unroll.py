@@ -234,7 +234,7 @@ class Unroller:
         """What the rows read for frame `t`, by the rule that is used in tracking."""
         moment = Moment(t, False, self.pointer_limit)
         selections = [self._pretended(self.policy.select(row, moment), row, t) for row in self.rows]
-        return gather_memory(selections, self.pointer_limit)
+        return gather_memory(selections, [self.pointer_limit] * len(selections))
 
     def _pretended(self, selection: Selection, row: Hypothesis, t: int) -> Selection:
         """The selection with pointers as far away as the frames are said to be."""

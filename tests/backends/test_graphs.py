@@ -87,10 +87,10 @@ def test_recorded_answers(twin: str, device: torch.device) -> None:
             compare(result, recorded, meta["video_stride"], TIGHT, f"call {k}, result {t}")
 
 
-def answers(backend: Backend, rows: int, hidden: bool, pointers: bool) -> list[torch.Tensor]:
-    """What the calls make of some rows that are tracked."""
+def answers(backend: Backend, rows: int, hidden: bool, pointers: bool, of_videos: bool = False) -> list[torch.Tensor]:
+    """What the calls make of some rows that are tracked, on one picture or each on one of its own."""
     device = backend.device
-    features = backend.encode_image(pictures(rows, 1, 96, 96).to(device))
+    features = backend.encode_image(pictures(rows, rows if of_videos else 1, 96, 96).to(device))
     times = torch.tensor([[6, 0, -1 if hidden and n % 2 else 1] for n in range(rows)])
     distances = noise(7, rows, 2).sigmoid()
     groups = memory_groups(noise(1, rows, 3, 36, 32), times, noise(2, rows, 2, 128), distances)
@@ -106,12 +106,38 @@ def answers(backend: Backend, rows: int, hidden: bool, pointers: bool) -> list[t
     return [*features, conditioned, *answer, written]
 
 
+@pytest.mark.parametrize("of_videos", [False, True])
 @pytest.mark.parametrize(("rows", "hidden", "pointers"), [(1, False, True), (3, True, True), (3, False, False)])
-def test_padding_changes_nothing(rows: int, hidden: bool, pointers: bool, device: torch.device) -> None:
+def test_padding_changes_nothing(
+    rows: int, hidden: bool, pointers: bool, of_videos: bool, device: torch.device
+) -> None:
     network = nano_by_rule().to(device)
-    both = (answers(made, rows, hidden, pointers) for made in (graph_network(network), Backend(network)))
+    both = (answers(made, rows, hidden, pointers, of_videos) for made in (graph_network(network), Backend(network)))
     for found, expected in zip(*both, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_several_videos_need_one_more_graph_for_every_call_and_bucket() -> None:
+    """Videos that end one after the other, with objects that come: rows on one picture, and rows on several."""
+    made = graph_network(nano_by_rule())
+    predictor = sam2v.VideoPredictor(made)
+    states = [predictor.init_state(drawn_clip(length, seed=length)) for length in (20, 14, 8)]
+    for state in states:
+        predictor.add_points(state, 0, 1, [(20, 20)])
+    for index, result in predictor.propagate_in_videos(states):
+        if (index, result.frame_idx) == (1, 9):
+            predictor.add_prompts(states[1], 9, {i: sam2v.Prompt([(10 * i, 30)]) for i in (2, 3)})
+    assert len(set(made.calls.recordings.made)) == len(made.calls.recordings.made)
+    kinds = Counter(kind(signature) for signature in made.calls.recordings.made)
+    assert {rows for name, rows, pictures in kinds if name == "decode_prompts" and pictures > 1} == {2, 4}
+    assert all(pictures in (1, rows) for _, rows, pictures in kinds)
+    assert all(times == 1 or (name == "read_memory" and times == 2) for (name, *_), times in kinds.items())
+
+
+def kind(signature: tuple[Any, ...]) -> tuple[str, int, int]:
+    """A recording's call, its rows and its pictures; of what is encoded both are pictures."""
+    name, (stride16, _) = signature[0], signature[1]
+    return name, stride16[0] if name == "encode_image" else signature[4][0][0], stride16[0]
 
 
 def test_many_rows_run_one_bucket_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

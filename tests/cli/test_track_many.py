@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,11 @@ from PIL import Image
 
 from sam2v.cli.main import main
 from sam2v.cli.track_job import TrackJob
+from sam2v.jobs.threads import ThreadCrew
 from sam2v.jobs.units import RESULT
 from sam2v.output.lock import FolderLock
+from sam2v.tracking.engine import Engine
+from sam2v.tracking.rows import Step
 
 POINT = ["--point", "0:1:20,20"]
 QUICK = ["--format", "png,coco", "--quiet"]
@@ -104,6 +109,89 @@ def test_one_that_fails_does_not_stop_the_others(
     assert track(sources, *POINT) == 0
     assert capsys.readouterr().out.startswith("1 video (1 was done before): ")
     assert rows(tmp_path / "out")["broken"]["status"] == "done"
+
+
+def same_masks(one: Path, other: Path) -> None:
+    """The same files; masks that batches of other sizes may have rounded otherwise differ in few pixels."""
+    assert content(one).keys() == content(other).keys()
+    for file in sorted(one.glob("*.png")):
+        here, there = (np.asarray(Image.open(folder / file.name)) for folder in (one, other))
+        assert (here != there).mean() < 0.01
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_videos_at_once_become_what_each_becomes_by_itself(
+    track: Track, videos: list[str], workers: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that cannot be read, and one that ends first, leave the others."""
+    broken, short = (Path(shutil.copytree(videos[0], tmp_path / name)) for name in ("broken", "short"))
+    (broken / "00002.png").write_bytes((broken / "00002.png").read_bytes()[:100])
+    (short / "00002.png").unlink()
+    sources = [str(broken), *videos[1:], str(short)]
+    assert track(sources, *POINT, "--both", "--videos-at-once", "4", *workers) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("3 videos: ") and err.startswith(f"sam2v: failed: {broken}: ") and err.count("\n") == 1
+    found = {name: row["status"] for name, row in rows(tmp_path / "out").items()}
+    assert found == {"broken": "failed", "b": "done", "c": "done", "short": "done"}
+    assert not (tmp_path / "out" / "broken").exists()
+    assert not workers or not list((tmp_path / "out").glob(".*.tmp"))
+    if not workers:
+        assert track(sources[1:], *POINT, "--both", "--videos-at-once", "1", out="one") == 0
+        for name in ("b", "c", "short"):
+            same_masks(tmp_path / "one" / name, tmp_path / "out" / name)
+
+
+def test_videos_at_once_share_batches(track: Track, videos: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, make = [], Engine.step_together
+
+    def watched(engine: Engine, steps: Sequence[Step]) -> dict[int, Exception]:
+        sizes.append(len(steps))
+        return make(engine, steps)
+
+    monkeypatch.setattr(Engine, "step_together", watched)
+    meeting, begin = threading.Barrier(3), TrackJob._begin
+
+    def together(job: TrackJob) -> Any:
+        made = begin(job)
+        meeting.wait()
+        return made
+
+    monkeypatch.setattr(TrackJob, "_begin", together)
+    assert track(videos, *POINT, "--videos-at-once", "3") == 0
+    assert sum(sizes) == 9 and max(sizes) > 1
+
+
+def test_videos_at_once_are_interrupted(track: Track, videos: list[str], tmp_path: Path) -> None:
+    """What is whole stays, nothing is half there, and no thread goes on."""
+    real, done = TrackJob.run_whole, threading.Event()
+
+    def waiting(job: TrackJob, folder: Path, fps: float | None = None) -> tuple[int, int]:
+        if job.video.name != "a":
+            done.wait(60)  # until a is whole
+        return real(job, folder, fps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrackJob, "run_whole", waiting)
+        patch.setattr(ThreadCrew, "wait", interrupting(ThreadCrew.wait, done))
+        assert track(videos, *POINT, "--videos-at-once", "3") == 130
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sam2v-unit")]
+    assert not list((tmp_path / "out").glob(".*.tmp"))
+    assert track(videos, *POINT, "--videos-at-once", "3") == 0
+    assert all(row["status"] == "done" for row in rows(tmp_path / "out").values())
+
+
+def interrupting(wait: Callable[[ThreadCrew], Any], event: threading.Event) -> Callable[[ThreadCrew], Any]:
+    """Interrupt the second wait, and let the videos that are under way go on then."""
+    waits: list[int] = []
+
+    def waited(crew: ThreadCrew) -> Any:
+        waits.append(1)
+        if len(waits) == 2:
+            event.set()
+            raise KeyboardInterrupt
+        return wait(crew)
+
+    return waited
 
 
 def test_an_interrupted_run_goes_on(
@@ -211,6 +299,8 @@ def refused(videos: list[str], tmp_path: Path) -> dict[str, tuple[list[str], lis
         "--save-exemplar is for one video": (two, [*POINT, "--save-exemplar", f"1:{tmp_path / 'e.safetensors'}"]),
         "--workers must be at least 0, got -1": (two, [*POINT, "--workers", "-1"]),
         "--workers must be at least 1, got 0": (two, [*POINT, "--workers", "0", "--ray"]),
+        "--videos-at-once must be at least 1, got 0": (two, [*POINT, "--videos-at-once", "0"]),
+        "--videos-at-once is for workers of this machine": (two, [*POINT, "--videos-at-once", "2", "--ray"]),
         "--gpus is for --ray": (two, [*POINT, "--gpus", "1"]),
         "format png holds object ids 1 to 65535, got 0": (two, ["--point", "0:0:20,20"]),
         "nowhere.pt": (two, [*POINT, "--checkpoint", "nowhere.pt"]),

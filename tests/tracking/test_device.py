@@ -90,6 +90,24 @@ def test_graphs_stay_on_the_device(network: Sam2Network, monkeypatch: pytest.Mon
     assert {signature[0] for signature in made.calls.recordings.made} == set(CALLS)
 
 
+@pytest.mark.parametrize(
+    ("network", "mode"), [(torch.float32, "plain"), (torch.bfloat16, "graphs")], indirect=["network"]
+)
+def test_several_videos_stay_on_the_device(network: Sam2Network, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows in one batch: files of different lengths, by themselves and as graphs."""
+    monkeypatch.setattr(recorded, "recorder_for", lambda device: recorded.call_again)
+    video = VideoPredictor(graph_network(network) if mode == "graphs" else network)
+    states = [video.init_state(drawn_clip(length)) for length in (4, 2, 4)]
+    for number, state in enumerate(states):
+        video.add_prompts(state, 0, dict(list(prompts().items())[: 1 + number]))
+    seen = []
+    for index, result in video.propagate_in_videos(states):
+        assert result.masks.device == PRETENDED and len(result.masks) == 1 + index
+        assert packed(result.masks[:, 0] > 0).device == PRETENDED
+        seen.append(index)
+    assert seen == [0, 1, 2] * 2 + [0, 2] * 2
+
+
 def test_live_frames_stay_on_the_device(network: Sam2Network) -> None:
     video = VideoPredictor(network)
     state = video.init_state(None)
