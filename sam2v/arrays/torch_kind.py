@@ -17,7 +17,17 @@ def on_device(array: Any, device: torch.device) -> Tensor:
     if isinstance(array, Tensor):
         return array.to(device)
     array = np.ascontiguousarray(array)
-    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+    if device.type != "cuda" or not can_pin():
+        return tensor.to(device)
+    # a copy in pinned memory, from which the bytes travel while the host goes on; torch keeps what is pinned, and uses
+    # it again when they have arrived
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def can_pin() -> bool:
+    """Whether the host's memory can be pinned for CUDA."""
+    return torch.cuda.is_available()
 
 
 def to_numpy(array: Tensor) -> np.ndarray:

@@ -17,9 +17,11 @@ from drawn import drawn_clip
 from models import nano_by_rule
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sam2v.predict.video
 from sam2v import ImagePredictor, Prompt, VideoPredictor
+from sam2v.arrays import torch_kind
 from sam2v.backends import recorded
 from sam2v.backends.compiled import CALLS
 from sam2v.backends.graphs import graph_network
@@ -97,6 +99,38 @@ def test_live_frames_stay_on_the_device(network: Sam2Network) -> None:
     for frame in drawn_clip(FRAMES):
         result = video.track(state, frame)
     assert result.masks.device == PRETENDED
+
+
+class Uploads(TorchDispatchMode):
+    """Counts copies from the host to the device, and those that the host waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = self.waited_for = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and args[0].device.type == "cpu" and out.device == PRETENDED:
+            self.all += 1
+            self.waited_for += not (kwargs or {}).get("non_blocking")
+        return out
+
+
+def test_the_host_waits_for_no_upload(network: Sam2Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame and what each object reads go to the device while the host goes on, from pinned memory."""
+    pinned = []
+    monkeypatch.setattr(torch_kind, "can_pin", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
+    video = VideoPredictor(network)
+    state = video.init_state(drawn_clip(FRAMES))
+    video.add_prompts(state, 0, prompts())
+    results = video.propagate_in_video(state)
+    next(results), next(results)
+    pinned.clear()
+    with Uploads() as uploads:
+        _ = next(results).masks
+    assert uploads.all == len(pinned) >= 3
+    assert uploads.waited_for == 0
 
 
 def test_images_stay_on_the_device(network: Sam2Network) -> None:
