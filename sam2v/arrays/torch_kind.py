@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,33 @@ def on_device(array: Any, device: torch.device) -> Tensor:
 def can_pin() -> bool:
     """Whether the host's memory can be pinned for CUDA."""
     return torch.cuda.is_available()
+
+
+def download(array: Tensor) -> Callable[[], np.ndarray]:
+    """See `sam2v.arrays.download`."""
+    if array.device.type != "cuda" or not can_pin():
+        return lambda: to_numpy(array)
+    there = pinned_like(array)
+    there.copy_(array.detach(), non_blocking=True)
+    done = recorded_event(array.device)
+
+    def arrived() -> np.ndarray:
+        done.synchronize()
+        return there.numpy()
+
+    return arrived
+
+
+def pinned_like(array: Tensor) -> Tensor:
+    """Pinned memory of the host for an array's values."""
+    return torch.empty(array.shape, dtype=array.dtype, pin_memory=True)
+
+
+def recorded_event(device: torch.device) -> torch.cuda.Event:
+    """What tells when all that a CUDA device was asked for so far is done."""
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def to_numpy(array: Tensor) -> np.ndarray:
