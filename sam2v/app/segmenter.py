@@ -145,12 +145,15 @@ class Segmenter:
     def track(self, frames: Iterable[int], reverse: bool, obj_ids: Collection[int]) -> Iterator[MaskletFrame]:
         """Track some objects through frames and give each frame's masks of them; the others stay as they are."""
         engine, session = self.predictor.engine, self.session
-        for frame in engine.encoder.read_ahead(session, frames):
+        ahead = engine.encoder.read_ahead(session, frames)
+        for frame in ahead:
             with session.lock:
                 session.check_open()
                 engine.remember_prompts(session, every_object=False)
                 engine.step(session, frame, reverse, obj_ids)
                 result = engine.result(session, frame).select([i for i in session.tracks if i in obj_ids])
+                result.download()
+                engine.encoder.encode_next(ahead)
             yield result
 
     def result(self, frame: int, obj_ids: Collection[int]) -> MaskletFrame | None:
@@ -228,7 +231,7 @@ class Segmenter:
 
 def stored(result: MaskletFrame, kind: str) -> dict[int, StoredMask]:
     """A result's masks as they are kept."""
-    rows = zip(result.obj_ids, result.to_coco_rle(), result.crops, result.iou.tolist(), result.object_score.tolist())
+    rows = zip(result.obj_ids, result.to_coco_rle(), result.crops, *result.scores().T.tolist())
     return {
         obj_id: StoredMask(
             "" if crop is None else rle["counts"], round(min(max(iou, 0.0), 1.0), 4), round(score, 2), kind

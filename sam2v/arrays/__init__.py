@@ -9,6 +9,7 @@ are `torch.device`s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "Device",
     "clamp",
     "device_of",
+    "download",
     "finite_floats",
     "floats",
     "gathered",
@@ -104,6 +106,17 @@ def to_numpy(array: Array) -> np.ndarray:
     """An array on the host as NumPy has it, without gradients; bfloat16, which NumPy lacks, becomes float32."""
     found: np.ndarray = kind_of(array).to_numpy(array)
     return found
+
+
+def download(array: Array) -> Callable[[], np.ndarray]:
+    """Start to bring an array to the host as NumPy has it, while the host goes on.
+
+    Returns:
+        A function that waits until it is there. From CUDA it goes to pinned memory, and what the device is asked for
+        later is not waited for.
+    """
+    arriving: Callable[[], np.ndarray] = kind_of(array).download(array)
+    return arriving
 
 
 def floats(array: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,44 @@ def on_device(array: Any, device: torch.device) -> Tensor:
     if isinstance(array, Tensor):
         return array.to(device)
     array = np.ascontiguousarray(array)
-    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+    if device.type != "cuda" or not can_pin():
+        return tensor.to(device)
+    # a copy in pinned memory, from which the bytes travel while the host goes on; torch keeps what is pinned, and uses
+    # it again when they have arrived
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def can_pin() -> bool:
+    """Whether the host's memory can be pinned for CUDA."""
+    return torch.cuda.is_available()
+
+
+def download(array: Tensor) -> Callable[[], np.ndarray]:
+    """See `sam2v.arrays.download`."""
+    if array.device.type != "cuda" or not can_pin():
+        return lambda: to_numpy(array)
+    there = pinned_like(array)
+    there.copy_(array.detach(), non_blocking=True)
+    done = recorded_event(array.device)
+
+    def arrived() -> np.ndarray:
+        done.synchronize()
+        return there.numpy()
+
+    return arrived
+
+
+def pinned_like(array: Tensor) -> Tensor:
+    """Pinned memory of the host for an array's values."""
+    return torch.empty(array.shape, dtype=array.dtype, pin_memory=True)
+
+
+def recorded_event(device: torch.device) -> torch.cuda.Event:
+    """What tells when all that a CUDA device was asked for so far is done."""
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def to_numpy(array: Tensor) -> np.ndarray:

@@ -79,7 +79,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.masks_frames is not None and args.masks is None:
         raise ValueError("--masks-frames chooses among those of --masks")
     memory_from(args)
-    if args.frames_per_encoding < 1:
+    if args.frames_per_encoding is not None and args.frames_per_encoding < 1:
         raise ValueError(f"--frames-per-encoding must be at least 1, got {args.frames_per_encoding}")
     if args.videos_at_once is not None and args.videos_at_once < 1:
         raise ValueError(f"--videos-at-once must be at least 1, got {args.videos_at_once}")

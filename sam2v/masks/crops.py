@@ -16,12 +16,12 @@ class MaskCrop(NamedTuple):
     Attributes:
         window: rows and columns of the frame that hold the mask, as an index into it.
         mask: h x w bool.
-        logits: h x w float32, positive where the mask is.
+        logits: h x w float32, positive where the mask is; None where the mask alone was brought to the host.
     """
 
     window: Window
     mask: np.ndarray
-    logits: np.ndarray
+    logits: np.ndarray | None
 
     @property
     def area(self) -> int:
@@ -40,3 +40,11 @@ def crop_mask(logits: Array) -> MaskCrop | None:
         return None
     part = logits[window]
     return MaskCrop(window, mask[window].copy(), part.copy() if isinstance(part, np.ndarray) else to_numpy(part))
+
+
+def crop_bits(bits: np.ndarray, size: tuple[int, int]) -> MaskCrop | None:
+    """What an object covers of a mask of `size` = (height, width) that is ceil(H * W / 8) packed bytes; None where it
+    covers nothing."""
+    mask = np.unpackbits(bits, count=size[0] * size[1]).reshape(size).view(bool)
+    window = mask_window(mask)
+    return None if window is None else MaskCrop(window, mask[window].copy(), None)

@@ -59,12 +59,19 @@ def label_map(logits: np.ndarray, masks: np.ndarray, obj_ids: Sequence[int]) -> 
 
 
 def paint_labels(crops: Iterable[MaskCrop | None], obj_ids: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """The label map of N objects on a frame of `size` = (height, width); see `label_map`."""
+    """The label map of N objects on a frame of `size` = (height, width); see `label_map`.
+
+    Where logits are unknown, masks must not overlap.
+    """
     check_label_ids(obj_ids)
     labels = np.zeros(size, np.uint16 if max(obj_ids, default=0) >= 255 else np.uint8)
     best = np.zeros(size, np.float32)
     for crop, obj_id in zip(crops, obj_ids, strict=True):
-        if crop is not None:
+        if crop is None:
+            continue
+        if crop.logits is None:
+            labels[crop.window][crop.mask] = obj_id
+        else:
             wins = crop.mask & (crop.logits > best[crop.window])
             np.copyto(best[crop.window], crop.logits, where=wins)
             labels[crop.window][wins] = obj_id

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sam2v.arrays import Array, Device, device_of, floats, is_torch_array, on_device, to_numpy
+from sam2v.arrays import Array, Device, device_of, floats, is_on_host, is_torch_array, on_device, to_numpy
 from sam2v.masks.boxes import mask_to_box
-from sam2v.masks.crops import MaskCrop, crop_mask
+from sam2v.masks.brought import BroughtMasks, packed_masks
+from sam2v.masks.crops import MaskCrop, crop_bits, crop_mask
 from sam2v.masks.draw import draw_crops, to_image
 from sam2v.masks.logits import Finish, packed
 from sam2v.masks.overlap import paint_labels
@@ -28,6 +30,8 @@ class MaskletFrame:
     Made by the predictors from low-resolution logits, it costs what those cost until masks are asked for; they are then
     cleaned, enlarged to the frame's size and kept with the result. To keep many results, keep what is small:
     `packed()`, `to_coco_rle()` or `low_res`.
+
+    Where an accelerator made them, the host is brought bits and scores, an eighth of a byte a pixel, in one download.
 
     Args:
         frame_idx: number of the frame, from 0.
@@ -91,9 +95,23 @@ class MaskletFrame:
         """N x 1 x H x W float mask logits at the frame's size; > 0 is object."""
         return self._finish.enlarge(self.low_res, self.size)
 
+    def download(self) -> None:
+        """Start to bring masks and scores to the host, while it goes on: who looks at them later waits less.
+
+        Nothing is done where they are there already. The predictors do it with results of CUDA.
+        """
+        if not is_on_host(self._raw):
+            self._brought  # noqa: B018 - made when it is looked at
+
+    @cached_property
+    def _brought(self) -> BroughtMasks:
+        return BroughtMasks(self.low_res, self._finish, self.size, self.iou, self.object_score)
+
     @cached_property
     def crops(self) -> list[MaskCrop | None]:
         """What each object covers, None where that is nothing; objects are enlarged one by one, and not kept whole."""
+        if not is_on_host(self._raw):
+            return [crop_bits(bits, self.size) for bits in self._brought.bits]
         if self._finish.non_overlap or "masks" in self.__dict__:
             return [crop_mask(mask[0]) for mask in self.masks]
         return [crop_mask(self._finish.enlarge(row[None], self.size)[0, 0]) for row in self.low_res]
@@ -105,6 +123,9 @@ class MaskletFrame:
             if crop is not None:
                 mask[crop.window] = crop.mask
         return masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_brought"}
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.frame_idx, self.obj_ids, self.masks))
@@ -152,7 +173,13 @@ class MaskletFrame:
 
     def packed(self) -> np.ndarray:
         """Masks as bits, N x ceil(H * W / 8) uint8: `numpy.unpackbits(row, count=H * W).reshape(H, W)` undoes a row."""
-        return to_numpy(packed(self.masks[:, 0] > 0))
+        return to_numpy(packed(self.masks[:, 0] > 0)) if is_on_host(self._raw) else self._brought.bits.copy()
+
+    def scores(self) -> np.ndarray:
+        """`iou` and `object_score` on the host, N x 2 float32."""
+        if not is_on_host(self._raw):
+            return self._brought.scores
+        return np.stack([to_numpy(floats(self.iou)), to_numpy(floats(self.object_score))], axis=1)
 
     def boxes(self) -> np.ndarray:
         """Tight boxes, N x 4 float32 (x0, y0, x1, y1), pixels, ends included; zeros where a mask is empty."""
@@ -166,7 +193,14 @@ class MaskletFrame:
         Raises:
             ValueError: ids outside 1 to 65535.
         """
-        return paint_labels(self.crops, self.obj_ids, self.size)
+        return paint_labels(self._apart(), self.obj_ids, self.size)
+
+    def _apart(self) -> list[MaskCrop | None]:
+        """The crops, with their logits or without any pixel that belongs to several of them."""
+        if is_on_host(self._raw) or not self._brought.overlap():
+            return self.crops
+        rows = packed_masks(self.low_res, replace(self._finish, non_overlap=True), self.size)
+        return [crop_bits(bits, self.size) for bits in to_numpy(rows)]
 
     def to_coco_rle(self) -> list[dict[str, Any]]:
         """One COCO RLE, {"size": [H, W], "counts": str}, per object."""
@@ -190,7 +224,7 @@ class MaskletFrame:
         return supervision.Detections(
             xyxy=mask_to_box(masks[seen]),
             mask=masks[seen],
-            confidence=to_numpy(floats(self.iou))[seen].clip(0, 1),
+            confidence=self.scores()[seen, 0].clip(0, 1),
             class_id=np.zeros(len(ids), dtype=int),
             tracker_id=ids,
         )
@@ -220,7 +254,7 @@ class MaskletFrame:
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         scores = ", ".join(
             f"object {obj_id}: IoU {iou:.2f}, {'present' if score > 0 else 'absent'}"
-            for obj_id, iou, score in zip(self.obj_ids, self.iou.tolist(), self.object_score.tolist(), strict=True)
+            for obj_id, iou, score in zip(self.obj_ids, *self.scores().T.tolist(), strict=True)
         )
         return (
             f'<figure style="margin:0"><img src="data:image/png;base64,{data}" style="max-width:100%"/>'

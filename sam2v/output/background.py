@@ -40,6 +40,7 @@ class BackgroundWriter(Finishing):
             writer.check(result)
         if is_torch_array(result.iou) and is_on_host(result.iou):
             result.crops  # noqa: B018 - torch's loops in a second thread would send the network's threads to sleep
+        result.download()
         self._wait(WAITING - 1)
         self._pending.append(self._thread.submit(self._write, result))
 

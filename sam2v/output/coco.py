@@ -42,7 +42,7 @@ class CocoWriter(MaskWriter):
 
     def _write(self, result: MaskletFrame) -> None:
         index = result.frame_idx
-        scores = zip(result.obj_ids, result.iou.tolist(), result.object_score.tolist(), strict=True)
+        scores = zip(result.obj_ids, *result.scores().T.tolist(), strict=True)
         objects = [
             {"id": int(obj_id), **_shape(crop, result.size), "score": round(iou, 6), "object_score": round(presence, 6)}
             for crop, (obj_id, iou, presence) in zip(result.crops, scores, strict=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.arrays import floats, to_numpy
 from sam2v.files import inside, whole_file
 from sam2v.masks.overlap import check_label_ids
 from sam2v.masks.png import write_binary, write_label_map
@@ -121,10 +120,11 @@ class NpzWriter(FileWriter):
 
 
 def _arrays(result: MaskletFrame) -> dict[str, Any]:
+    iou, object_score = result.scores().T
     return {
         "masks": result.binary(),
         "obj_ids": np.array(result.obj_ids, np.int64),
-        "iou": to_numpy(floats(result.iou)),
-        "object_score": to_numpy(floats(result.object_score)),
+        "iou": iou,
+        "object_score": object_score,
         "frame_idx": np.int64(result.frame_idx),
     }

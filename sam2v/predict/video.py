@@ -48,6 +48,7 @@ class VideoPredictor(WithExemplars):
             `sam2v.memory.POLICIES` or a policy of your own. None is "recent", the reference's rule.
         frames_per_encoding: how many frames of a video (not of a live stream) are encoded in one batch while tracking:
             the same masks, sooner on a device that one frame does not fill, for the memory of so many frames' features.
+            None: on CUDA 4 of a file, folder, array or list, else 1.
         pool: keeps the results of all sessions within a budget; several predictors may share one. None makes one.
         options: how masks and memories are handled, as one value.
         **changes: single options by name, see `VideoOptions`.
@@ -61,7 +62,7 @@ class VideoPredictor(WithExemplars):
         model: Sam2Network | BatchedCalls,
         *,
         policy: MemoryPolicy | str | None = None,
-        frames_per_encoding: int = 1,
+        frames_per_encoding: int | None = None,
         pool: Pool | None = None,
         options: VideoOptions | None = None,
         **changes: Unpack[VideoChanges],
@@ -70,7 +71,7 @@ class VideoPredictor(WithExemplars):
         if backend.image_only:
             raise ValueError("this model's weights have no modules for tracking: it serves ImagePredictor only")
         self.options = (options or VideoOptions()).changed(**changes)
-        if check_index(frames_per_encoding, "frames_per_encoding") < 1:
+        if frames_per_encoding is not None and check_index(frames_per_encoding, "frames_per_encoding") < 1:
             raise ValueError(f"frames_per_encoding must be at least 1, got {frames_per_encoding}")
         self.model = backend.model
         self.pool = pool or Pool()
@@ -449,7 +450,9 @@ class VideoPredictor(WithExemplars):
             number = state.numbering.check(None if frame_idx is None else check_index(frame_idx, "frame_idx"))
             position = self.engine.advance(state, pixels, number)
             self._answer_held(state, number)
-            return self.engine.result(state, position)
+            result = self.engine.result(state, position)
+            result.download()
+            return result
 
     # -- results -------------------------------------------------------------------------------------------------------
 

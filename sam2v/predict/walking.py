@@ -33,8 +33,8 @@ def walk(
     """
     stopped: list[ObjectTrack] = []
     waiting: deque[int] = deque()
-    with closing(engine.encoder.read_ahead(state, frames)) as positions:
-        for position in positions:
+    with closing(engine.encoder.read_ahead(state, frames)) as ahead:
+        for position in ahead:
             yield None
             with state.lock:
                 state.check_open()
@@ -50,6 +50,9 @@ def walk(
                 waiting.append(position)
                 state.awaited = frozenset(waiting if lag else ())
                 result = engine.result(state, waiting.popleft(), newest=lag > 0) if len(waiting) > lag else None
+                if result is not None:
+                    result.download()
+                engine.encoder.encode_next(ahead)  # the device has work while somebody looks at this frame's masks
             yield result
     state.awaited = frozenset()
     while waiting:

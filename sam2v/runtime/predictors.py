@@ -38,7 +38,7 @@ class VideoPredictor(video.VideoPredictor):
         threads: int | None = None,
         *,
         policy: MemoryPolicy | str | None = None,
-        frames_per_encoding: int = 1,
+        frames_per_encoding: int | None = None,
         pool: Pool | None = None,
         options: VideoOptions | None = None,
         **changes: Unpack[VideoChanges],

@@ -51,7 +51,8 @@ class Engine:
         backend: the network's calls.
         options: how masks and memories are handled.
         policy: what is read from memory and remembered; a name makes one with `options`.
-        frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
+        frames_per_encoding: how many frames are encoded in one batch where it is known which come next; None: 4 of a
+            video on CUDA, else 1.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Engine:
         backend: BatchedCalls,
         options: VideoOptions,
         policy: MemoryPolicy | str = "recent",
-        frames_per_encoding: int = 1,
+        frames_per_encoding: int | None = None,
     ) -> None:
         memory = backend.config.memory
         self.backend, self.options, self.finish = backend, options, options.finish

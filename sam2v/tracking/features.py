@@ -3,19 +3,22 @@ known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sam2v.arrays import on_device
+from sam2v.arrays import HOST, on_device
 from sam2v.backends.batched import BatchedCalls
 from sam2v.model.values import ImageFeatures
+from sam2v.tracking.ahead import FramesAhead
 from sam2v.tracking.session import Session
 from sam2v.video.fit import fit
-from sam2v.video.prefetch import Prefetcher
 
-_T = TypeVar("_T")
+#: Frames of a video that are encoded in one batch on CUDA.
+TOGETHER_ON_CUDA = 4
+
+#: Positions of frames that are read ahead, or of a live stream's; to be closed.
+Ahead = FramesAhead | Generator[int, None, None]
 
 
 class FrameEncoder:
@@ -23,13 +26,26 @@ class FrameEncoder:
 
     Args:
         backend: the network's calls.
-        cached_frames: how many frames' features a session keeps.
-        frames_per_encoding: how many frames are encoded in one batch where it is known which come next.
+        cached_frames: how many frames' features a session keeps at least.
+        frames_per_encoding: how many frames are encoded in one batch where it is known which come next; None: 4 of a
+            video on CUDA, else 1.
     """
 
-    def __init__(self, backend: BatchedCalls, cached_frames: int = 2, frames_per_encoding: int = 1) -> None:
-        self.backend, self.together = backend, frames_per_encoding
-        self.cached = max(cached_frames, frames_per_encoding)
+    def __init__(self, backend: BatchedCalls, cached_frames: int = 2, frames_per_encoding: int | None = None) -> None:
+        self.backend, self._cached, self._chosen = backend, cached_frames, frames_per_encoding
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether the device computes while the host goes on."""
+        return getattr(self.backend.device, "type", HOST) == "cuda"
+
+    @property
+    def cached(self) -> int:
+        """How many frames' features a session keeps."""
+        if not self.is_asynchronous:
+            return max(self._cached, self._chosen or 1)
+        # beside frames that are encoded ahead those of the present one stay, and of another that is prompted
+        return max(self._cached, (self._chosen or TOGETHER_ON_CUDA) + 2)
 
     def features(self, session: Session, position: int, beside: int | None = None) -> ImageFeatures:
         """A frame's features, encoded once and kept while it is among the newest used.
@@ -92,32 +108,26 @@ class FrameEncoder:
         if position not in session.features.encoded:
             session.frames[position]
 
-    def read_ahead(self, session: Session, positions: Iterable[int]) -> Iterator[int]:
+    def read_ahead(self, session: Session, positions: Iterable[int]) -> Ahead:
         """Go through frames while a thread decodes and resizes the next ones; ends with the video."""
         if session.frames.is_live:
-            yield from positions
-            return
-        size = session.input_size
-        with Prefetcher(session.frames, positions, lambda f: (f, fit(f, size)), depth=1 + self.together) as ahead:
-            for group in _in_groups(ahead, self.together):
-                session.features.ready = {position: fitted for position, (_, fitted) in group}
-                for position, (frame, _) in group:
-                    session.features.picture = position, frame
-                    yield position
+            return (position for position in positions)
+        size, together = session.input_size, self._together(session)
+        return FramesAhead(session, positions, together, lambda f: fit(f, size), lambda p: self.features(session, p))
 
+    def encode_next(self, ahead: Ahead) -> None:
+        """Have a device that computes while the host goes on encode the next frames, as far as they were read.
 
-def _in_groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Lists of `size` items; the last may be shorter. Before an error the items that precede it still come."""
-    group: list[_T] = []
-    try:
-        for item in items:
-            group.append(item)
-            if len(group) == size:
-                yield group
-                group = []
-    except Exception:
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
+        Elsewhere that would only delay the present ones.
+        """
+        if self.is_asynchronous and isinstance(ahead, FramesAhead):
+            ahead.encode_next()
+
+    def _together(self, session: Session) -> int:
+        """How many frames are encoded in one batch.
+
+        Unless somebody said so, none waits for others that a stream has yet to bring.
+        """
+        if self._chosen is not None:
+            return self._chosen
+        return TOGETHER_ON_CUDA if self.is_asynchronous and session.frames.is_seekable else 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sam2v.arrays import Array, device_of, namespace
+import numpy as np
+
+from sam2v.arrays import Array, device_of, namespace, on_device
 from sam2v.memory import Read, Selection
 from sam2v.model.values import TokenGroup
 
@@ -44,15 +46,15 @@ def _stacked(rows: Sequence[Sequence[Array]]) -> Array:
 def _group(
     tokens: Array, rows: Sequence[Sequence[Read]], times: Sequence[Sequence[float]], has_grid: bool
 ) -> TokenGroup:
-    most, xp = tokens.shape[1], namespace(tokens)
+    most = tokens.shape[1]
 
-    def table(values: Sequence[Sequence[float]], rest: float, dtype: Any = xp.float32) -> Array:
+    def table(values: Sequence[Sequence[float]], rest: float, dtype: Any = np.float32) -> Array:
         filled = [[*row, *[rest] * (most - len(row))] for row in values]
-        return xp.asarray(filled, dtype=dtype, device=device_of(tokens))
+        return on_device(np.array(filled, dtype), device_of(tokens))
 
     bias = scale = None
     if any(len(row) < most for row in rows):
         bias = table([[0.0] * len(row) for row in rows], float("-inf"))
     if any(read.scale != 1.0 for row in rows for read in row):
         scale = table([[read.scale for read in row] for row in rows], 1.0)
-    return TokenGroup(tokens, table(times, 0, xp.int64 if has_grid else xp.float32), has_grid, bias, scale)
+    return TokenGroup(tokens, table(times, 0, np.int64 if has_grid else np.float32), has_grid, bias, scale)

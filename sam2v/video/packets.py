@@ -30,17 +30,22 @@ class PacketIndex:
     both times go back, as in files that were put together; and from the start if frames are reordered by the codec
     while their times are not, which means that the file knows decoding times only, as AVI does.
 
+    Args:
+        media: the file.
+        stream: number of the stream in the file.
+        trusts_order: whether the last of these does not count: who asks looks for himself.
+
     Attributes:
         is_complete: whether all packets have been read.
         is_trusted: whether all times found so far could be trusted; otherwise none is added any more.
         end: until when the frames read so far are shown, as far as their packets tell.
     """
 
-    def __init__(self, media: MediaFile, stream: int) -> None:
+    def __init__(self, media: MediaFile, stream: int, trusts_order: bool = False) -> None:
         self._video = OpenVideo(media, stream)
         context = self._video.stream.codec_context
         self._codec = context.name
-        self._may_reorder = context.has_b_frames
+        self._may_reorder = context.has_b_frames and not trusts_order
         self._packets: Iterator[av.Packet] = self._video.container.demux(self._video.stream)
         self._shown = array("q")  # presentation times, ascending
         self._keyframes = [array("q") for _ in Keyframe._fields]  # by columns: a film may have nothing else

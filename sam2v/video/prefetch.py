@@ -55,6 +55,10 @@ class Prefetcher(Closing, Generic[T]):
     def __next__(self) -> tuple[int, T]:
         return self._channel.get()
 
+    def holds(self, count: int) -> bool:
+        """Whether so many frames, or all that are left, can be taken without waiting; False where none is."""
+        return self._channel.holds(count)
+
     def close(self) -> None:
         """Stop reading; frames that were waiting are dropped. Waits up to two seconds for the frame in work."""
         self._finalizer()
@@ -90,6 +94,11 @@ class _Channel(Generic[T]):
                 return item
             error, self._error = self._error, None
         raise error or StopIteration
+
+    def holds(self, count: int) -> bool:
+        """Whether so many items, or all that are to come, can be taken without waiting; False where none is."""
+        with self._changed:
+            return bool(self._items) and (self._ended or len(self._items) >= count)
 
     def end(self, error: BaseException | None = None) -> None:
         """No more items; those waiting can still be taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 
@@ -39,6 +39,7 @@ __all__ = [
     "open_source",
 ]
 
+VideoDecoderName = Literal["pyav", "torchcodec"]
 ACCEPTED = (
     "a video file, a folder of images, an array or tensor T x H x W x 3, "
     "a list of arrays, PIL images or paths, an iterator of frames, or an open binary file such as io.BytesIO"
@@ -46,7 +47,12 @@ ACCEPTED = (
 
 
 def open_source(
-    source: Any, fps: float | None = None, cache_bytes: int = CACHE_BYTES, stream: int | None = None
+    source: Any,
+    fps: float | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    stream: int | None = None,
+    decoder: VideoDecoderName = "pyav",
+    decoder_device: str | None = None,
 ) -> FrameSource:
     """Open whatever holds a video as a `FrameSource`. Nothing is decoded beyond the first frame.
 
@@ -58,14 +64,22 @@ def open_source(
         fps: frames per second of a source that does not know its own.
         cache_bytes: decoded frames kept by files and folders.
         stream: number of the stream of a video file that has several; None takes the best.
+        decoder: what decodes a video file: "pyav", which reads every file that FFmpeg does, or "torchcodec", see
+            `TorchcodecFile`.
+        decoder_device: for torchcodec, where it decodes: "cpu" (None), or "cuda" for NVDEC.
 
     Raises:
+        ImportError: torchcodec is asked for, and is not there.
         FileNotFoundError: no such file or folder.
         ValueError: nothing in it that can be tracked; the message names the file and what is wrong with it.
         TypeError: none of the accepted kinds.
     """
+    if decoder not in get_args(VideoDecoderName):
+        raise ValueError(f"unknown decoder {decoder!r}; accepted: {', '.join(get_args(VideoDecoderName))}")
+    if decoder_device is not None and decoder == "pyav":
+        raise ValueError("decoder_device is for decoder='torchcodec': PyAV decodes on the CPU")
     if isinstance(source, str | os.PathLike) or is_file_object(source):
-        return _open_file(source, fps, cache_bytes, stream)
+        return _open_file(source, fps, cache_bytes, stream, decoder, decoder_device)
     if stream is not None:
         raise ValueError(f"stream chooses among those of a video file, {type(source).__name__} has none")
     if isinstance(source, FrameSource):
@@ -87,7 +101,12 @@ def _not_a_source(source: object) -> TypeError:
 
 
 def _open_file(
-    source: str | os.PathLike | BinaryIO, fps: float | None, cache_bytes: int, stream: int | None
+    source: str | os.PathLike | BinaryIO,
+    fps: float | None,
+    cache_bytes: int,
+    stream: int | None,
+    decoder: VideoDecoderName,
+    device: str | None,
 ) -> FrameSource:
     if isinstance(source, str | os.PathLike):
         path = user_path(source)
@@ -100,7 +119,13 @@ def _open_file(
         if stream is not None:
             raise ValueError(f"{media.name}: stream chooses among those of a video file, this one holds pictures")
         return PictureFile(media, fps, cache_bytes)
-    video = VideoFile(media, cache_bytes, stream)
+    video: FrameSource
+    if decoder == "torchcodec":
+        from sam2v.video.torchcodec_file import TorchcodecFile
+
+        video = TorchcodecFile(media, cache_bytes, stream, device)
+    else:
+        video = VideoFile(media, cache_bytes, stream)
     video.fps = video.fps or fps
     return video
 

@@ -17,10 +17,13 @@ from drawn import drawn_clip
 from models import nano_by_rule
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sam2v.predict.video
 from sam2v import ImagePredictor, Prompt, VideoPredictor
+from sam2v.arrays import torch_kind
 from sam2v.backends import recorded
+from sam2v.backends.base import Backend
 from sam2v.backends.compiled import CALLS
 from sam2v.backends.graphs import graph_network
 from sam2v.masks.logits import packed
@@ -115,6 +118,116 @@ def test_live_frames_stay_on_the_device(network: Sam2Network) -> None:
     for frame in drawn_clip(FRAMES):
         result = video.track(state, frame)
     assert result.masks.device == PRETENDED
+
+
+class Arrived:
+    """Stands for an event of a device; counts who waits."""
+
+    waits = 0
+
+    def synchronize(self) -> None:
+        Arrived.waits += 1
+
+
+def pretend_to_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinned memory and events without a device."""
+    monkeypatch.setattr(torch_kind, "can_pin", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    monkeypatch.setattr(torch_kind, "pinned_like", lambda array: torch.empty(array.shape, dtype=array.dtype))
+    monkeypatch.setattr(torch_kind, "recorded_event", lambda device: Arrived())
+    monkeypatch.setattr(Arrived, "waits", 0)
+
+
+class Uploads(TorchDispatchMode):
+    """Counts copies from the host to the device, and those that the host waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = self.waited_for = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and args[0].device.type == "cpu" and out.device == PRETENDED:
+            self.all += 1
+            self.waited_for += not (kwargs or {}).get("non_blocking")
+        return out
+
+
+def test_the_host_waits_for_no_upload(network: Sam2Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame and what each object reads go to the device while the host goes on, from pinned memory."""
+    pinned = []
+    pretend_to_pin(monkeypatch)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
+    video = VideoPredictor(network)
+    state = video.init_state(drawn_clip(FRAMES))
+    video.add_prompts(state, 0, prompts())
+    results = video.propagate_in_video(state)
+    next(results), next(results)
+    pinned.clear()
+    with Uploads() as uploads:
+        _ = next(results).masks
+    assert uploads.all == len(pinned) >= 3
+    assert uploads.waited_for == 0
+
+
+class Downloads(TorchDispatchMode):
+    """Counts copies from the device to the host, and those that the host waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = self.waited_for = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.copy_.default and args[1].device == PRETENDED and args[0].device.type == "cpu":
+            self.all += 1
+            self.waited_for += not (kwargs or {}).get("non_blocking", len(args) > 2 and args[2])
+        elif func is torch.ops.aten._to_copy.default and args[0].device == PRETENDED and out.device.type == "cpu":
+            self.all += 1
+            self.waited_for += 1
+        return out
+
+
+def test_a_tracked_frame_is_one_download_that_nobody_waits_for(
+    network: Sam2Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a frame's upload and its result's download the host reads nothing, and it waits when it looks."""
+    pretend_to_pin(monkeypatch)
+    video = VideoPredictor(network)
+    state = video.init_state(drawn_clip(FRAMES))
+    video.add_prompts(state, 0, prompts())
+    results = video.propagate_in_video(state)
+    next(results)
+    for _ in range(2):
+        with Downloads() as downloads, Uploads() as uploads:
+            result = next(results)
+            result.download()  # it is on its way
+        assert (downloads.all, downloads.waited_for, Arrived.waits) == (1, 0, 0)
+        assert uploads.waited_for == 0
+    with unset_fake_temporarily():
+        rows = np.zeros((4, 48 * 64 // 8 + 8), np.uint8)
+    monkeypatch.setattr(torch.Tensor, "numpy", lambda self: rows[:, : self.shape[1]])  # pretended bytes have no values
+    with Downloads() as downloads:
+        assert result.crops == [None] * 4 and result.scores().shape == (4, 2)
+        assert result.packed().shape == (4, 48 * 64 // 8)
+    assert downloads.all == 0 and Arrived.waits == 1
+
+
+def test_on_cuda_four_frames_are_encoded_together_and_ahead(
+    network: Sam2Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next frames are encoded before this one's masks are handed over; those of a stream are not waited for."""
+    batches: list[int] = []
+    encode = Backend.encode_image
+    monkeypatch.setattr(Backend, "encode_image", lambda self, x: (batches.append(len(x)), encode(self, x))[1])
+    video, clip = VideoPredictor(network), drawn_clip(FRAMES)
+    for source, expected in ((clip, [4, 1]), (iter(clip), [1] * (FRAMES - 1))):
+        state = video.init_state(source)
+        video.add_prompts(state, 0, {1: Prompt([(20, 20)])})
+        batches.clear()
+        for _ in video.propagate_in_video(state):
+            pass
+        assert batches == expected
 
 
 def test_images_stay_on_the_device(network: Sam2Network) -> None:
