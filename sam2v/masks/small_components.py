@@ -9,14 +9,14 @@ def small_components(mask: torch.Tensor, max_area: int) -> torch.Tensor:
     """Pixels of the 8-connected components of at most `max_area` pixels, N x 1 x h x w bool.
 
     Every operation has a shape that is known beforehand and nothing is read on the host, so that a GPU's queue never
-    runs dry. A component that small is filled by its largest pixel number within `max_area` steps; pieces of larger
-    ones, which may not be, border on pixels with another number.
+    runs dry. A component that small is filled by its largest pixel number in fewer than `max_area` steps; pieces of
+    larger ones, which may not be, border on pixels with another number.
     """
     flat = mask.flatten(1)
     number = torch.arange(1, flat.shape[1] + 1, dtype=torch.float32, device=mask.device).view(1, 1, *mask.shape[-2:])
     nothing = torch.zeros((), device=mask.device)
     label = torch.where(mask, number, nothing)
-    for _ in range(max_area):
+    for _ in range(max_area - 1):
         label = torch.where(mask, _largest_around(label), nothing)
     back = torch.where(mask, flat.shape[1] + 1 - label, nothing)  # numbers from the other end: the largest is the least
     border = mask & ((_largest_around(label) != label) | (_largest_around(back) != back))

@@ -23,7 +23,8 @@ def halve(x: Tensor) -> Tensor:
 def to_windows(x: Tensor, side: int) -> Tensor:
     """Cut B x H x W x C into (B * rows * columns) x side x side x C, zero-padding at the right and bottom."""
     _, h, w, c = x.shape
-    x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
+    if h % side or w % side:
+        x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
     x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # B x rows x side x columns x side x C
     # a view, which a single row of windows would be, takes linear layers a slower way
     return x.transpose(2, 3).reshape(-1, side, side, c).contiguous()

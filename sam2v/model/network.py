@@ -192,13 +192,17 @@ class Sam2Network(nn.Module):
     ) -> Prediction:
         """Masks of encoded prompts; arguments as for `decode_prompts` and `encode_prompts`."""
         position = self.sam_prompt_encoder.dense_position(*conditioned.shape[-2:])
-        levels = (level.to(self.no_obj_ptr.dtype) for level in (conditioned, features.stride8, features.stride4))
+        levels = (self.to_decode(level) for level in (conditioned, features.stride8, features.stride4))
         raw = self.sam_mask_decoder(*levels, sparse, dense, position, wanted.least_iou)
         raw = DecodedMasks(*(part.float() for part in raw))
         masks, iou, tokens = self._offer_masks(raw, wanted)
         pointers = self.obj_ptr_proj(tokens.to(self.no_obj_ptr.dtype)).float()
         pointers = torch.where(raw.object_score[..., None] > 0, pointers, self.no_obj_ptr.float())
         return Prediction(masks, iou, pointers, raw.object_score)
+
+    def to_decode(self, level: Tensor) -> Tensor:
+        """A level of features in the decoder's precision."""
+        return level.to(self.no_obj_ptr.dtype)
 
     def _offer_masks(self, raw: DecodedMasks, wanted: Wanted) -> tuple[Tensor, Tensor, Tensor]:
         """Masks N x M, their IoUs, and the tokens N x M x C that pointers are made of, see `offered_masks`."""
@@ -243,14 +247,18 @@ class Sam2Network(nn.Module):
             N x L x Cm tokens, the cells row by row (averaged over `memory.pool` x `memory.pool` of them).
         """
         memory = self.config.memory
-        size = [16 * side for side in features.grid]
-        masks = F.interpolate(masks.float(), size, mode="bilinear", align_corners=False)
-        shown = _hardened(masks, binarize) * memory.mask_scale + memory.mask_bias
+        shown = self.shown_masks(masks, features.grid, binarize) * memory.mask_scale + memory.mask_bias
         out = self.memory_encoder(features.stride16, shown.to(features.stride16.dtype))
         if memory.no_obj_embed_spatial:
             absent = (object_score <= 0)[..., None, None].to(out.dtype)  # N x 1 x 1 x 1
             out = out + absent * self.no_obj_embed_spatial[..., None, None].to(out.dtype)
         return average(out, memory.pool).flatten(2).transpose(1, 2).contiguous()
+
+    def shown_masks(self, masks: Tensor, grid: tuple[int, int], binarize: bool | Tensor) -> Tensor:
+        """Mask logits as the memory encoder sees them before scale and bias: probabilities at the network's input size,
+        N x 1 x 16h x 16w for `grid` = (h, w)."""
+        size = [16 * side for side in grid]
+        return _hardened(F.interpolate(masks.float(), size, mode="bilinear", align_corners=False), binarize)
 
 
 def _hardened(masks: Tensor, binarize: bool | Tensor) -> Tensor:

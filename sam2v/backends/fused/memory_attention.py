@@ -1,28 +1,52 @@
-"""Memory attention in fewer operations: projections joined, a row's tokens in one piece, turns as complex products."""
+"""Memory attention in fewer operations: projections joined, a row's tokens in one piece, turns as two products.
+
+A turn of the pairs (a, b) of channels by angles t is (a, b) cos t + (-b, a) sin t. All a come before all b here, and
+the projections' weights give the other order (b, a) as well: what is turned is never taken apart or put together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2v.backends.fused.layers import linear_relu
+from sam2v.backends.fused.layers import AddedMLP
 from sam2v.backends.joined import in_one
 from sam2v.model.memory_attention import MemoryAttention, MemoryAttentionLayer, MemoryTokens, of_all_tokens, token_bias
 from sam2v.nn.attention import attend
 from sam2v.nn.rotary import Rotation
 
 
+class Turns(NamedTuple):
+    """Factors of a turn, cells x C float32 each.
+
+    Attributes:
+        straight: of (a, b). crossed: of (b, a).
+    """
+
+    straight: Tensor
+    crossed: Tensor
+
+    def apply(self, x: Tensor, swapped: Tensor, out: Tensor | None = None) -> Tensor:
+        """Turn ... x cells x C = (a, b), of which `swapped` = (b, a), in float32; the answer is of x's dtype.
+
+        Args:
+            out: where it goes, x itself too.
+        """
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if out is None else out
+        return torch.addcmul(x * self.straight, swapped, self.crossed, out=out)
+
+
 class Turned(NamedTuple):
-    """Slots of a row's tokens that have a place in the image: the first token, T slots, and a turn for each of a slot's
-    L tokens (L x C/2 complex)."""
+    """Slots of a row's tokens that have a place in the image: the first token, T slots, and the turns of a slot's L
+    tokens."""
 
     start: int
     slots: int
-    turns: Tensor
+    turns: Turns
 
 
 class Read(NamedTuple):
@@ -40,18 +64,13 @@ class Read(NamedTuple):
     scale: Tensor | None
 
 
-def turn(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn every pair of neighbouring channels of x, ... x C, in float32, keeping x's dtype.
-
-    Args:
-        turns: complex numbers of length 1, ... x C/2; shapes broadcast.
-    """
-    return torch.view_as_real(_pairs(x.float()) * turns).flatten(-2).to(x.dtype)
-
-
-def _pairs(x: Tensor) -> Tensor:
-    """... x C floats as ... x C/2 complex numbers, in the same place."""
-    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+def in_orders(layer: nn.Linear, *orders: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a projection to C channels whose pairs are taken apart: for every number in `orders` all first
+    channels of pairs (0) or all second ones (1)."""
+    assert layer.bias is not None
+    parts = [(layer.weight[first::2], layer.bias[first::2]) for first in orders]
+    weight, bias = (torch.cat(of) for of in zip(*parts, strict=True))
+    return weight, bias
 
 
 class FusedMemoryAttentionLayer(MemoryAttentionLayer):
@@ -60,35 +79,48 @@ class FusedMemoryAttentionLayer(MemoryAttentionLayer):
     def prepare(self) -> None:
         """Join weights."""
         frame, memory = self.self_attn, self.cross_attn_image
-        value, offset = in_one(frame.v_proj, frame.out_proj)
-        self._frame = (
-            torch.cat([frame.q_proj.weight, frame.k_proj.weight, value]),
-            torch.cat([frame.q_proj.bias, frame.k_proj.bias, offset]),
-        )
+        parts = [
+            in_orders(frame.q_proj, 0, 1, 0),
+            in_orders(frame.k_proj, 0, 1, 0),
+            in_one(frame.v_proj, frame.out_proj),
+        ]
+        weight, bias = (torch.cat(of) for of in zip(*parts, strict=True))
+        self._frame = weight, bias
+        self._query = in_orders(memory.q_proj, 0, 1, 0)
+        self._key = in_orders(memory.k_proj, 0, 1, 1, 0)  # both orders whole: keys are turned where they are
         self._value = in_one(memory.v_proj, memory.out_proj)
+        self._mlp_added = AddedMLP.of(self.linear1, self.linear2)
 
-    def update(self, x: Tensor, turns: Tensor, read: Read) -> Tensor:
-        """Update the frame's cells B (or 1) x cells x C, which have `turns`, cells x C/2."""
+    def update(self, x: Tensor, turns: Turns, read: Read) -> Tensor:
+        """Update the frame's cells B (or 1) x cells x C."""
         x = x + self._look_at_frame(self.norm1(x), turns)
         x = x + self._look_at_memory(self.norm2(x), turns, read)
-        return x + self.linear2(linear_relu(self.norm3(x), self.linear1))
+        return self._mlp_added.add_relu_(x, self.norm3(x))
 
-    def _look_at_frame(self, x: Tensor, turns: Tensor) -> Tensor:
+    def _look_at_frame(self, x: Tensor, turns: Turns) -> Tensor:
         channels = x.shape[-1]
-        placed, v = F.linear(x, *self._frame).split([2 * channels, channels], -1)
-        q, k = turn(placed.unflatten(-1, (2, channels)), turns[:, None]).unbind(2)
+        placed, v = F.linear(x, *self._frame).split([3 * channels, channels], -1)
+        both = placed.unflatten(-1, (2, -1)).transpose(1, 2)  # B x (queries, keys) x cells x 3C/2
+        q, k = turns.apply(*_in_both_orders(both)).unbind(1)
         return attend(q[:, None], k[:, None], v[:, None]).flatten(2)
 
-    def _look_at_memory(self, x: Tensor, turns: Tensor, read: Read) -> Tensor:
-        part = self.cross_attn_image
-        q = turn(part.q_proj(x), turns)
-        k = part.k_proj(read.keys).float()
+    def _look_at_memory(self, x: Tensor, turns: Turns, read: Read) -> Tensor:
+        q = turns.apply(*_in_both_orders(F.linear(x, *self._query)))
+        k, swapped = F.linear(read.keys, *self._key).chunk(2, -1)
         for start, slots, of_slot in read.turned:
-            placed = _pairs(k)[:, start : start + slots * len(of_slot)]
-            placed.unflatten(1, (slots, -1)).mul_(of_slot)
-        k = k if read.scale is None else k * read.scale
+            of_group = slice(start, start + slots * len(of_slot.straight))
+            placed, other = (x[:, of_group].unflatten(1, (slots, -1)) for x in (k, swapped))
+            of_slot.apply(placed, other, out=placed)
+        if read.scale is not None:
+            k.mul_(read.scale)
         v = F.linear(read.values, *self._value)
-        return attend(q[:, None], k.to(q.dtype)[:, None], v[:, None], read.bias).flatten(2)
+        return attend(q[:, None], k[:, None], v[:, None], read.bias).flatten(2)
+
+
+def _in_both_orders(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(a, b) and (b, a) of ... x 3C/2 = (a, b, a)."""
+    half = x.shape[-1] // 3
+    return x[..., : 2 * half], x[..., half:]
 
 
 class FusedMemoryAttention(MemoryAttention):
@@ -96,26 +128,25 @@ class FusedMemoryAttention(MemoryAttention):
 
     constants = ("turns",)
 
-    def turns(self, rotation: Rotation) -> Tensor:
-        """Angles as complex numbers of length 1, cells x C/2."""
-        return torch.complex(rotation.cos, rotation.sin)
+    def turns(self, rotation: Rotation) -> Turns:
+        """Factors of a rotation's turns."""
+        cos, sin = rotation.cos, rotation.sin
+        return Turns(torch.cat([cos, cos], 1), torch.cat([-sin, sin], 1))
 
     def forward(self, x: Tensor, rotation: Rotation, memory: Sequence[MemoryTokens]) -> Tensor:
         """See `MemoryAttention.forward`."""
-        read, turns = self._read(memory), self.turns(rotation)
-        for layer in cast("list[FusedMemoryAttentionLayer]", list(self.layers)):
-            x = layer.update(x, turns, read)
-        return self.norm(x)
-
-    def _read(self, memory: Sequence[MemoryTokens]) -> Read:
-        start, turned = 0, []
+        starts, turned = 0, []
         for group in memory:
             slots, length = group.keys.shape[1:3]
             if group.rotation is not None:
-                turned.append(Turned(start, slots, self.turns(group.rotation)))
-            start += slots * length
+                turned.append(Turned(starts, slots, self.turns(group.rotation)))
+            starts += slots * length
         keys, values = (
             torch.cat([x.flatten(1, 2) for x in of], 1) for of in zip(*[g[:2] for g in memory], strict=True)
         )
         scale = of_all_tokens(memory, [group.scale for group in memory], 1.0, torch.float32)
-        return Read(keys, values, turned, token_bias(memory), None if scale is None else scale[..., None])
+        read = Read(keys, values, turned, token_bias(memory), None if scale is None else scale[..., None])
+        x, turns = x.contiguous(), self.turns(rotation)
+        for layer in cast("list[Any]", list(self.layers)):
+            x = layer.update(x, turns, read)
+        return self.norm(x)

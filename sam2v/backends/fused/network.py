@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from sam2v.backends.fused.memory_encoder import FusedMemoryEncoder
 from sam2v.backends.joined import JoinedNetwork
+from sam2v.model.network import average
 from sam2v.model.prompt_encoder import PromptEncoder
-from sam2v.model.values import TokenGroup
+from sam2v.model.values import ImageFeatures, TokenGroup
 from sam2v.nn.position import wavelengths
 
 
@@ -59,6 +61,10 @@ class FusedNetwork(JoinedNetwork):
         scaled.bias = first.bias
         patches.proj = scaled
         self._middle = 255 * self.mean
+        self._mask_bias = torch.full((), self.config.memory.mask_bias, device=self.device)
+        self._offset = self.memory_encoder.out_proj.bias[None, None]
+        if self.config.memory.no_obj_embed_spatial:
+            self._offset_absent = self._offset + self.no_obj_embed_spatial.to(self.dtype)
 
     def normalise(self, images: Tensor) -> Tensor:
         """B x H x W x 3 images as B x 3 x H x W float32 bytes less their mean; the convolution knows the deviation."""
@@ -68,6 +74,27 @@ class FusedNetwork(JoinedNetwork):
     def position_codes(self, h: int, w: int) -> Tensor:
         """See `Sam2Network.position_codes`."""
         return super().position_codes(h, w).to(self.dtype).contiguous()
+
+    def to_decode(self, level: Tensor) -> Tensor:
+        """The level as it is: what it is added to brings it to the decoder's precision."""
+        return level
+
+    def write_memory(
+        self, features: ImageFeatures, masks: Tensor, object_score: Tensor, binarize: bool | Tensor = False
+    ) -> Tensor:
+        """See `Sam2Network.write_memory`."""
+        memory, encoder = self.config.memory, cast("FusedMemoryEncoder", self.memory_encoder)
+        shown = self.shown_masks(masks, features.grid, binarize)
+        scaled = shown.new_empty(shown.shape, dtype=features.stride16.dtype)
+        torch.add(self._mask_bias, shown, alpha=memory.mask_scale, out=scaled)
+        offset = self._offset
+        if memory.no_obj_embed_spatial:
+            offset = torch.where((object_score <= 0)[..., None], self._offset_absent, offset)
+        cells = encoder.cells(features.stride16, scaled, offset)
+        if memory.pool == 1:
+            return cells
+        maps = cells.transpose(1, 2).unflatten(2, features.grid)
+        return average(maps, memory.pool).flatten(2).transpose(1, 2).contiguous()
 
     def slot_codes(self, h: int, w: int) -> Tensor:
         """Codes of a memory's cells at every time of an h x w frame's memories, times x L x Cm."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from sam2v.backends.fused.layers import AddedMLP
 from sam2v.model.hiera import Hiera, HieraBlock, halve, to_windows
 from sam2v.model.image_encoder import Neck
 
@@ -19,7 +22,12 @@ class FusedHiera(Hiera):
 
 
 class FusedHieraBlock(HieraBlock):
-    """A block that adds windows to the map where they are, instead of putting the map together first."""
+    """A block that adds windows to the map where they are, instead of putting the map together first, and its MLP as a
+    part of the last product."""
+
+    def prepare(self) -> None:
+        """Join the MLP's layers."""
+        self._mlp = AddedMLP.of(*cast("list[nn.Linear]", list(self.mlp.layers)))
 
     def attention(self, x: Tensor) -> Tensor:
         """The first half: B x H x W x Cin to B x H' x W' x C."""
@@ -36,13 +44,24 @@ class FusedHieraBlock(HieraBlock):
         windows = windows.reshape(-1, cut.shape[1], cut.shape[3], side, side, channels).transpose(2, 3)
         return (cut + windows).flatten(3, 4).flatten(1, 2)
 
+    def transform(self, x: Tensor) -> Tensor:
+        """The second half, B x H' x W' x C; x, which `attention` has made, changes in place."""
+        x = x.contiguous()
+        return self._mlp.add_gelu_(x, self.norm2(x))
+
 
 class FusedNeck(Neck):
-    """The top-down sum reads each coarse cell four times, where it is."""
+    """The levels as products over channels that come last; the top-down sum reads each coarse cell four times, where it
+    is."""
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """See `Neck.forward`."""
-        stride4, stride8, stride16 = self.convs[3](maps[0]), self.convs[2](maps[1]), self.convs[1](maps[2])
-        from_above = self.convs[0](maps[3])[:, :, :, None, :, None]
-        cells = stride16.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
-        return stride4, stride8, (cells + from_above).flatten(4, 5).flatten(2, 3)
+        coarsest, coarse = (_product(self.convs[n], x) for n, x in ((0, maps[3]), (1, maps[2])))
+        stride4, stride8 = self.convs[3](maps[0]), self.convs[2](maps[1])
+        cells = coarse.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)) + coarsest[:, :, None, :, None]
+        return stride4, stride8, cells.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+def _product(lateral: Any, x: Tensor) -> Tensor:
+    """A level's convolution of B x Cin x H x W, as B x H x W x C."""
+    return F.linear(x.permute(0, 2, 3, 1), lateral.conv.weight.flatten(1), lateral.conv.bias)

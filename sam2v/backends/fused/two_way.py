@@ -8,13 +8,13 @@ every layer, so their part is one product for all layers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2v.backends.fused.layers import plus_product
+from sam2v.backends.fused.layers import AddedMLP, plus_product
 from sam2v.model.mask_decoder import TwoWayLayer, TwoWayTransformer
 from sam2v.nn.attention import Attention
 
@@ -47,6 +47,7 @@ class FusedTwoWayTransformer(TwoWayTransformer):
     def prepare(self) -> None:
         """Join weights."""
         tokens, cells = [], []
+        self._mlps = [AddedMLP.of(*layer.mlp.layers) for layer in cast("list[Any]", list(self.layers))]
         for layer in cast("list[TwoWayLayer]", list(self.layers)):
             own, to_image, to_tokens = layer.self_attn, layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
             alike = [own.q_proj, own.k_proj]
@@ -68,8 +69,8 @@ class FusedTwoWayTransformer(TwoWayTransformer):
         """See `TwoWayTransformer.forward`."""
         projected = self._projections(tokens)
         cells = zip(self._cells, self.of_cells(image_pos), strict=True)
-        for layer in cast("list[TwoWayLayer]", list(self.layers)):
-            tokens, image = _step(layer, tokens, image, projected, next(cells))
+        for layer, mlp in zip(cast("list[TwoWayLayer]", list(self.layers)), self._mlps, strict=True):
+            tokens, image = _step(layer, mlp, tokens, image, projected, next(cells))
         final = self.final_attn_token_to_image
         (q,), (k, v) = projected.of(tokens, 1), _of_image(image, next(cells), 2)
         return self.norm_final_attn(tokens + _look(final, q, k, v)), image
@@ -93,14 +94,19 @@ class _Projections:
 
 
 def _step(
-    layer: TwoWayLayer, tokens: Tensor, image: Tensor, projected: _Projections, cells: tuple[Joined, Tensor]
+    layer: TwoWayLayer,
+    mlp: AddedMLP,
+    tokens: Tensor,
+    image: Tensor,
+    projected: _Projections,
+    cells: tuple[Joined, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """See `TwoWayLayer.forward`."""
     own = _look(layer.self_attn, *projected.of(tokens, 3))
     tokens = layer.norm1(own if layer.first else tokens + own)
     (q,), (k, image_q, v) = projected.of(tokens, 1), _of_image(image, cells, 3)
     tokens = layer.norm2(tokens + _look(layer.cross_attn_token_to_image, q, k, v))
-    tokens = layer.norm3(tokens + layer.mlp(tokens))
+    tokens = layer.norm3(mlp.add_relu_(tokens, tokens))
     k, v = projected.of(tokens, 2)
     return tokens, layer.norm4(image + _look(layer.cross_attn_image_to_token, image_q, k, v))
 
