@@ -45,6 +45,11 @@ class Project:
         """Whether closing it would disturb somebody, or something that is under way."""
         return self.annotation.is_busy or self.editor.is_rendering
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether an export or a rendering is under way."""
+        return bool(self.annotation.exporting) or self.editor.is_rendering
+
     def jpeg(self, frame: int) -> bytes:
         """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
         return encoded(self._shown[frame])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision
+from sam2v.output.lock import FolderLock
 
 HERE = "http://127.0.0.1:8000"
 
@@ -245,6 +247,58 @@ def test_what_is_not_done_is_not_handed_in(enter: Enter, engine: Project, clip: 
     assert end(ann, task, "reject", note="no boundary").status_code == 200
     assert [row.state for row in rows(engine, Masklet)].count("rejected") == 1
     assert ann.post("/api/take/other").status_code == 400
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError("the disk is full")
+
+
+def gone(folder: Path) -> bool:
+    """Whether a folder goes within a few seconds: the worker's thread deletes it."""
+    deadline = time.monotonic() + 20
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not folder.exists()
+
+
+def test_folders_of_tasks_that_are_over_are_deleted(
+    enter: Enter, engine: Project, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, ben = enter("ann"), enter("ben")
+    task, other = take(ann), take(ben)
+    mine, theirs = (engine.folder / "tasks" / one["id"] for one in (task, other))
+    annotate(ann, task, clip)
+    annotate(ben, other, clip)
+    with monkeypatch.context() as broken:
+        broken.setattr(Desk, "submit", full_disk)
+        assert end(ann, task, "submit").status_code == 503
+    with socket_of(ann, task) as socket:  # nothing was lost, and a page that is connected keeps it
+        assert ask(socket, "describe")[0]["value"]["prompts"]
+        assert end(ann, task, "submit").status_code == 200
+        ask(socket, "describe")
+        assert (mine / "events.jsonl").exists()
+    assert gone(mine)
+    with FolderLock(theirs.parent / "another"):  # folders that are no task's stay
+        assert Desk(engine).queue.release(0.0) == 1
+        assert end(ben, other, "submit").status_code == 409
+        assert end(ann, check := take(ben, "verify"), "satisfactory").status_code == 409
+        assert end(ben, check, "satisfactory").status_code == 200
+        assert gone(engine.folder / "tasks" / check["id"])
+        assert (theirs / "events.jsonl").exists()  # taken back, not handed in
+        assert (theirs.parent / "another").exists()
+
+
+def test_a_folder_that_another_server_has_open_stays(enter: Enter, engine: Project) -> None:
+    ann = enter("ann")
+    task = take(ann)
+    folder = engine.folder / "tasks" / task["id"]
+    with FolderLock(folder):
+        assert end(ann, task, "release").status_code == 200
+        again = take(ann)
+        annotated = engine.folder / "tasks" / again["id"]
+        assert end(ann, again, "release").status_code == 200
+        assert gone(annotated)  # which comes after the other in the worker's thread
+        assert folder.exists()
 
 
 def test_projects_of_other_phases_are_verified_only(
