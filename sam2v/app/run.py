@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sam2v.app.events import Event, EventLog
 from sam2v.app.history import History
-from sam2v.app.mask_store import MaskStore
+from sam2v.app.mask_store import MaskStore, StoredMask
 from sam2v.app.messages import choice, whole, wholes
 from sam2v.app.ranges import Leg, frames_of, legs, rest
 from sam2v.app.segmenter import Segmenter, Tracks, stored
@@ -62,6 +62,7 @@ class Run:
             raise ValueError("nothing to track: click on an object first, or unlock one")
         self.halt()
         before = project.history.copies(project.segmenter.session.obj_ids)
+        self._begin(project.frame_of(message), ids)
         event = project.record("track", before, quiet=True, legs=run, objects=ids)
         self._start(event["event"], run, ids)
         return {}
@@ -74,6 +75,8 @@ class Run:
         if run is None or not left or not ids:
             raise ValueError("there is no tracking to go on with")
         self.halt()
+        if run.at is None:
+            self._begin(run.legs[0][0], ids)
         self._start(run.event, left, ids)
         return {}
 
@@ -97,6 +100,11 @@ class Run:
         """Which of some objects can be tracked, and are there and not locked."""
         ready, objects = self._project.segmenter.trackable(), self._project.state.objects
         return [i for i in obj_ids if i in ready and i in objects and not objects[i].locked]
+
+    def _begin(self, frame: int, ids: list[int]) -> None:
+        shown = self._project.store.frame(frame, ids)
+        absent = StoredMask("", 0.0, -10.0, "track")
+        self._project.segmenter.begin_run(frame, {obj_id: shown.get(obj_id, absent) for obj_id in ids})
 
     def _start(self, event: int, run: list[Leg], ids: list[int]) -> None:
         self._steps, self._ids = self._tracked(event, run, ids), frozenset(ids)

@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from sam2v.app.desk import TASKS, Desk, Person, seconds_of, task_name
 from sam2v.app.handing_in import annotated_frames, begin_task, work_of
 from sam2v.app.library import Library, Video
+from sam2v.app.phases import SEGMENTERS
 from sam2v.app.projects import Project, Projects
 from sam2v.app.server import Server
 from sam2v.app.sockets import error_text
@@ -61,6 +62,7 @@ class TaskProjects(Projects):
     def __init__(self, desk: Desk, predictor: VideoPredictor, worker: Worker) -> None:
         self.tasks = TaskLibrary(desk)
         self._over: set[str] = set()  # names of tasks
+        self.segmenter = SEGMENTERS[desk.project.settings.phase]
         super().__init__(self.tasks, predictor, worker)
 
     def know(self, task: Task) -> str:
@@ -193,8 +195,9 @@ class TaskServer(Server):
         if task.kind != "annotate":
             raise ValueError("this task is to verify: say whether the masks are satisfactory")
         async with self._project(request) as project:
-            rate = self.desk.project.settings.rate
-            make = partial(work_of, project.annotation, rate, task.load(), self.model, seconds)
+            settings = self.desk.project.settings
+            about = (settings.rate, task.load(), self.model, seconds, settings.phase)
+            make = partial(work_of, project.annotation, *about)
             work = await asyncio.wrap_future(self.projects.worker.submit(make))
         await run_in_threadpool(self.desk.submit, task, work)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from sam2v.app.worker import Worker
 from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
-from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision
+from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision, Video
+from sam2v.masks.rle import decode_rle
 from sam2v.output.lock import FolderLock
 
 HERE = "http://127.0.0.1:8000"
@@ -301,15 +303,84 @@ def test_a_folder_that_another_server_has_open_stays(enter: Enter, engine: Proje
         assert folder.exists()
 
 
-def test_projects_of_other_phases_are_verified_only(
-    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
-) -> None:
-    write_clip(clip, tmp_path / "videos" / "a.mp4")
+@contextmanager
+def served_by(phase: int, clip: Clip, predictor: sam2v.VideoPredictor, folder: Path) -> Iterator[tuple[Project, Any]]:
+    """A project of one video, by a phase, and somebody in it."""
+    write_clip(clip, folder / "videos" / "a.mp4")
     with (
-        Project.create(tmp_path / "project", [tmp_path / "videos"], Settings(phase=1)) as engine,
+        Project.create(folder / "project", [folder / "videos"], Settings(phase=phase)) as engine,
         TestClient(app_of(engine, predictor), base_url=HERE, follow_redirects=False) as client,
     ):
         client.get("/", params={"token": engine.new_token("ann")})
-        answer = client.post("/api/take/annotate")
-        assert answer.status_code == 400 and "phase 1" in answer.json()["error"]
-        assert take(client, "verify") is None
+        yield engine, client
+
+
+def shown(socket: Any, frame: int) -> str:
+    """The mask of object 1 on a frame."""
+    masks = ask(socket, "masks", frames=[frame])[0]["value"]["masks"]
+    return str(masks[str(frame)]["1"][0])
+
+
+def click(socket: Any, clip: Clip, frame: int) -> str:
+    """Click on the object; its mask."""
+    ask(socket, "prompt", frame=frame, object=1, prompt={"points": [a_click(clip, 0, frame)]})
+    return shown(socket, frame)
+
+
+def track(socket: Any, frame: int) -> None:
+    ask(socket, "track", frame=frame, direction="forward")
+    until(socket, "tracked", left=0)
+    while ask(socket, "describe")[0]["value"]["tracking"]["running"]:
+        pass
+
+
+def test_in_phase_1_every_frame_is_annotated_by_itself(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(1, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        assert task["phase"] == 1
+        with socket_of(client, task) as socket:
+            later = click(socket, clip, 4)
+            click(socket, clip, 0)
+            refused = ask(socket, "track", frame=0, direction="forward")[0]
+            assert "nothing is tracked" in refused["error"]
+            for frame in (2, 6, 8, 10):
+                click(socket, clip, frame)
+            assert shown(socket, 4) == later
+        assert end(client, task, "submit").status_code == 200
+        (revision,) = rows(engine, Revision)
+        assert (revision.phase, revision.edited, revision.clicks) == (1, 6, 6)
+
+
+def test_in_phase_2_tracking_knows_one_mask_and_nothing_else(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(2, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        with socket_of(client, task) as socket:
+            refused = ask(socket, "track", frame=0, direction="forward")[0]
+            assert "nothing to track" in refused["error"]
+            first = click(socket, clip, 0)
+            track(socket, 0)
+            tracked = {frame: shown(socket, frame) for frame in range(1, FRAMES)}
+            again = click(socket, clip, 4)
+            track(socket, 4)
+            assert shown(socket, 0) == first and shown(socket, 4) == again
+            assert {f: shown(socket, f) for f in (1, 2, 3)} == {f: tracked[f] for f in (1, 2, 3)}
+            proposed = {frame: shown(socket, frame) for frame in range(5, FRAMES)}
+        assert end(client, task, "submit").status_code == 200
+        (revision,) = rows(engine, Revision)
+        assert (revision.phase, revision.edited) == (2, 2)
+        source = engine.database.read(lambda s: s.scalars(select(Video)).one().path)
+    with predictor.init_state(source) as alone:  # as if nothing had been there before frame 4
+        predictor.add_points(alone, 4, 1, [a_click(clip, 0, 4)[:2]])
+        size = list(alone.size)
+        from_click = predictor.result(alone, 4).to_coco_rle()[0]["counts"]
+        assert again == from_click
+        predictor.reset_state(alone)
+        predictor.add_mask(alone, 4, 1, decode_rle({"size": size, "counts": again}))
+        for result in predictor.propagate_in_video(alone, start_frame_idx=4):
+            if result.frame_idx > 4:
+                counts = result.to_coco_rle()[0]["counts"]
+                assert proposed[result.frame_idx] in (counts, "")
