@@ -3,18 +3,20 @@ what tracking knows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from sam2v.app.mask_store import StoredMask
 from sam2v.app.segmenter import Segmenter
 from sam2v.app.state import FramePrompt
+from sam2v.data_engine.refining import tracked_anew
 from sam2v.masks.rle import decode_rle
 
 
 class ByFrame(Segmenter):
     """Phase 1: every frame by itself, with the image model and a brush."""
 
-    def begin_run(self, frame: int, shown: Mapping[int, StoredMask]) -> None:
+    def begin_run(self, frame: int, shown: Mapping[int, StoredMask], reverse: bool) -> Iterator[object]:
         """See `Segmenter`; ValueError: nothing is tracked."""
         raise ValueError("in phase 1 every frame is annotated by itself: nothing is tracked")
 
@@ -33,7 +35,7 @@ class AcrossTime(Segmenter):
                 self.session.tracks[obj_id].passed.pop(frame, None)
         return super().prompt(frame, prompts, {i: mask for i, mask in shown.items() if i not in fresh})
 
-    def begin_run(self, frame: int, shown: Mapping[int, StoredMask]) -> None:
+    def begin_run(self, frame: int, shown: Mapping[int, StoredMask], reverse: bool) -> Iterator[object]:
         """See `Segmenter`; the objects are forgotten, but for their masks on the frame.
 
         Raises:
@@ -46,7 +48,21 @@ class AcrossTime(Segmenter):
         for obj_id, mask in shown.items():
             self.predictor.remove_object(self.session, obj_id)
             self.predictor.add_mask(self.session, frame, obj_id, decode_rle({"size": size, "counts": mask.counts}))
+        return iter(())
+
+
+class FullModel(Segmenter):
+    """Phase 3: prompts refine, with the memory of the frames that were edited before."""
+
+    def begin_run(self, frame: int, shown: Mapping[int, StoredMask], reverse: bool) -> Iterator[object]:
+        """See `Segmenter`; of an edited frame, memories follow from its mask, as at the bench."""
+        with self.session.lock:
+            tracks = [self.session.tracks[obj_id] for obj_id in shown]
+            self.predictor.engine.remember_prompts(self.session, every_object=False)
+            around = {track.obj_id: tracked_anew(track, frame, reverse) for track in tracks}
+        each = (self.track(frames, not reverse, [obj_id]) for obj_id, frames in around.items() if frames)
+        return chain.from_iterable(each)
 
 
 #: By phase.
-SEGMENTERS: dict[int, type[Segmenter]] = {1: ByFrame, 2: AcrossTime, 3: Segmenter}
+SEGMENTERS: dict[int, type[Segmenter]] = {1: ByFrame, 2: AcrossTime, 3: FullModel}

@@ -142,12 +142,19 @@ class Segmenter:
         """Objects that have a prompt to track from."""
         return [obj_id for obj_id, track in self.session.tracks.items() if track.has_prompt()]
 
-    def begin_run(self, frame: int, shown: Mapping[int, StoredMask]) -> None:
+    def begin_run(self, frame: int, shown: Mapping[int, StoredMask], reverse: bool) -> Iterator[object]:
         """Get ready to track objects from a frame, by their masks that are shown there. Here: with all that is known.
+
+        Args:
+            reverse: whether it goes towards the beginning first.
+
+        Returns:
+            What is to be gone through before, a step at a time.
 
         Raises:
             ValueError: that cannot be; nothing has changed.
         """
+        return iter(())
 
     def track(self, frames: Iterable[int], reverse: bool, obj_ids: Collection[int]) -> Iterator[MaskletFrame]:
         """Track some objects through frames and give each frame's masks of them; the others stay as they are."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from sam2v.closing import Closing
 from sam2v.data.masklet_file import MaskletMasks, MaskRow, frames_at
-from sam2v.data_engine.clicks import FrameClicks
+from sam2v.data_engine.refining import FrameClicks, tracked_anew
 from sam2v.data_engine.tools import Tools
 from sam2v.data_engine.work import Act, ActKind, Work
 from sam2v.masks.result import MaskletFrame
@@ -23,8 +23,6 @@ from sam2v.tracking.prompts import Prompt
 from sam2v.video.sources import open_source
 
 _OBJECT = 1
-#: So many frames before an edited one are tracked anew, to be remembered: as many as the released models read.
-_AROUND = 6
 #: Of a mask that somebody painted.
 _SURE = (1.0, 10.0, 1.0)
 
@@ -290,13 +288,10 @@ class FullModel(Bench):
             video.add_mask(self._state, frame_idx, _OBJECT, mask)
         elif _OBJECT in tracks:
             video.clear_all_prompts_in_frame(self._state, frame_idx, _OBJECT)
-        if _OBJECT in tracks:
-            tracks[_OBJECT].forget_tracked(frame_idx)
-            before = [index for index in tracks[_OBJECT].prompted_frames() if index < frame_idx]
-            if mask.any() and before:
-                around = range(frame_idx - 1, max(frame_idx - _AROUND, before[-1] + 1) - 1, -1)
-                for _ in video.track_frames(self._state, around, reverse=True):
-                    pass
+            tracks[_OBJECT].forget_tracked()
+        if around := tracked_anew(tracks[_OBJECT], frame_idx) if mask.any() else None:
+            for _ in video.track_frames(self._state, around, reverse=True):
+                pass
 
 
 BENCHES: dict[int, type[Bench]] = {1: ByFrame, 2: AcrossTime, 3: FullModel}

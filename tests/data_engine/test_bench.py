@@ -54,7 +54,7 @@ def test_phase_2_proposes_from_one_mask_alone(tools: Tools, clip: Path) -> None:
 
 
 def test_phase_3_remembers_edited_frames_and_nothing_that_was_tracked(tools: Tools, clip: Path) -> None:
-    """Two masks are what the frames behind the second follow from, whatever was shown in between."""
+    """The frames behind the second mask follow from the two masks, whatever was tracked in between."""
     state = tools.refining.init_state(clip)
     with open_bench(3, tools, clip, RATE) as bench:
         first = bench.click(0, 12, 14, 1)
@@ -65,6 +65,7 @@ def test_phase_3_remembers_edited_frames_and_nothing_that_was_tracked(tools: Too
         assert np.array_equal(bench.mask(0), first) and np.array_equal(bench.mask(4), later)
         for index, mask in ((0, first), (4, later)):
             tools.refining.add_mask(state, index, 1, mask)
+        list(tools.refining.track_frames(state, [3, 2, 1], reverse=True))  # anew
         expected = {r.frame_idx: r.binary()[0].copy() for r in tools.refining.propagate_in_video(state, 4)}
         assert np.array_equal(bench.mask(8), expected[8]) and not np.array_equal(bench.mask(8), before)
 

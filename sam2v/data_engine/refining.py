@@ -1,4 +1,4 @@
-"""Clicks on one frame of an object, answered in several ways of which the best is shown."""
+"""Phase 3: how a frame of an object is refined, and what the tracker remembers then."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 from sam2v.arrays import floats, to_numpy
 from sam2v.masks.result import MaskletFrame
 from sam2v.predict.image import ImageEmbedding, ImagePredictor
+from sam2v.tracking.tracks import ObjectTrack
 
 #: Logits that a mask is given back with are cut to this.
 _LIMIT = 32.0
+#: So many frames beside an edited one are tracked anew, to be remembered.
+_AROUND = 6
 
 
 class Offer(NamedTuple):
@@ -79,6 +82,28 @@ class FrameClicks:
         )
         best = int(found.iou.argmax())
         return Offer(found.masks[best], float(found.iou[best]), found.low_res_logits[best : best + 1])
+
+
+def tracked_anew(track: ObjectTrack, frame_idx: int, reverse: bool = False) -> range:
+    """Have an object's memories follow from the mask of an edited frame, before it is tracked from there.
+
+    What was tracked so far led to a mask that was wrong, and is not read any more.
+
+    Args:
+        track: the object. frame_idx: a frame. reverse: whether it is tracked towards the beginning.
+
+    Returns:
+        The frames beside it, from it on, that are to be tracked to first, in the other direction, up to the next edited
+        frame: as many as the released models read. None if the frame itself was not edited, or no other one was.
+    """
+    edited = track.prompted_frames()
+    if frame_idx not in edited:
+        return range(0)
+    track.forget_tracked()
+    step = 1 if reverse else -1
+    distances = [(other - frame_idx) * step for other in edited if (other - frame_idx) * step > 0]
+    count = min(_AROUND, min(distances) - 1) if distances else 0
+    return range(frame_idx + step, frame_idx + step * (count + 1), step)
 
 
 def agreeing(mask: np.ndarray, points: Sequence[tuple[float, float]], labels: Sequence[int]) -> int:

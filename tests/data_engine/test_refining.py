@@ -1,4 +1,4 @@
-"""Which of several answers to clicks is shown."""
+"""Which of several answers to clicks is shown, and what is tracked anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data_engine.made import squares
 
-from sam2v.data_engine.clicks import FrameClicks, agreeing
+from sam2v.data_engine.refining import FrameClicks, agreeing, tracked_anew
 from sam2v.data_engine.tools import Tools
 from sam2v.masks.result import MaskletFrame
 from sam2v.tracking.prompts import Prompt
@@ -62,3 +62,20 @@ def test_without_an_object_a_click_beside_it_says_nothing(tools: Tools, clip: Pa
     assert offer is not None
     alone = tools.image.predict([[3.0, 3.0], [12.0, 14.0]], [0, 1], embedding=embedding)
     assert np.array_equal(offer.mask, alone.masks[int(alone.iou.argmax())])
+
+
+def test_memories_beside_an_edited_frame_are_made_anew(tools: Tools, clip: Path) -> None:
+    """Those that were tracked are not read any more, whichever way; edited and verified frames are."""
+    state = tools.video.init_state(clip)
+    tools.video.add_points(state, 2, 1, [[12, 14]], [1])
+    list(tools.video.propagate_in_video(state, direction="both"))
+    track = state.tracks[1]
+    assert not tracked_anew(track, 5) and all(entry.readable for entry in track.bank.history.values())
+    tools.video.add_points(state, 6, 1, [[14, 14]], [1])
+    tools.video.verify(state, 4)
+    tools.video.engine.remember_prompts(state)
+    assert list(tracked_anew(track, 6)) == [5, 4, 3]
+    assert {f for f, entry in track.bank.history.items() if entry.readable} == {4}
+    assert list(tracked_anew(track, 2, reverse=True)) == [3, 4, 5]
+    assert {f for f, entry in track.bank.history.items() if entry.readable} == {4}
+    assert {*track.bank.conditioning} == {2, 6} and track.frames() == list(range(9))
