@@ -26,6 +26,7 @@ from sam2v.app.worker import Worker
 from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
+from sam2v.data_engine.refining import tracked_anew
 from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision, Video
 from sam2v.masks.rle import decode_rle
 from sam2v.output.lock import FolderLock
@@ -384,3 +385,29 @@ def test_in_phase_2_tracking_knows_one_mask_and_nothing_else(
             if result.frame_idx > 4:
                 counts = result.to_coco_rle()[0]["counts"]
                 assert proposed[result.frame_idx] in (counts, "")
+
+
+def test_in_phase_3_memories_follow_from_the_correction(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(3, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        with socket_of(client, task) as socket:
+            click(socket, clip, 0)
+            track(socket, 0)
+            corrected = click(socket, clip, 4)
+            track(socket, 4)
+            found = {frame: shown(socket, frame) for frame in range(5, FRAMES)}
+        source = engine.database.read(lambda s: s.scalars(select(Video)).one().path)
+    with predictor.init_state(source) as state:
+        predictor.add_points(state, 0, 1, [a_click(clip, 0, 0)[:2]])
+        list(predictor.propagate_in_video(state))
+        there = predictor.add_points(state, 4, 1, [a_click(clip, 0, 4)[:2]])
+        assert corrected in (there.to_coco_rle()[0]["counts"], "")
+        predictor.engine.remember_prompts(state)
+        beside = tracked_anew(state.tracks[1], 4)
+        assert list(beside) == [3, 2, 1]
+        list(predictor.track_frames(state, beside, reverse=True))
+        for result in predictor.propagate_in_video(state, start_frame_idx=4):
+            if result.frame_idx > 4:
+                assert found[result.frame_idx] in (result.to_coco_rle()[0]["counts"], "")
