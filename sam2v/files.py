@@ -78,6 +78,17 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, at once: under its name it is never half there.
+
+    Raises:
+        OSError: it cannot be moved away.
+    """
+    gone = _beside(folder)
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def check_new(folder: Path) -> None:
     """Raise FileExistsError if there is something of a folder's name, other than an empty folder."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):

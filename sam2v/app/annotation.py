@@ -38,7 +38,15 @@ class Annotation:
         OSError: the folder cannot be written, or is in use by another server. ValueError: what is in it is no project.
     """
 
-    def __init__(self, folder: Path, source: FrameSource, name: str, predictor: VideoPredictor, worker: Worker) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: FrameSource,
+        name: str,
+        predictor: VideoPredictor,
+        worker: Worker,
+        segmenter: type[Segmenter] = Segmenter,
+    ) -> None:
         self.folder, self.source, self.name, self.worker = folder, source, name, worker
         self._lock = FolderLock(folder)
         self._lock.__enter__()
@@ -47,7 +55,7 @@ class Annotation:
             self.log = EventLog(folder / "events.jsonl")
             self.store = MaskStore(folder / "masks.jsonl", self.log.holds)
             self.state = ProjectState.of(self.log.live)
-            self.segmenter = Segmenter(predictor, source, folder)
+            self.segmenter = segmenter(predictor, source, folder)
             self.history = History(self.segmenter)
             self._resume()
         except BaseException:

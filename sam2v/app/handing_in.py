@@ -79,14 +79,16 @@ def annotated_frames(annotation: Annotation, rate: float) -> list[int]:
     return frames_at(annotation.length, annotation.source.fps, rate)
 
 
-def work_of(annotation: Annotation, rate: float, start: MaskletMasks | None, model: str, seconds: float) -> Work:
+def work_of(
+    annotation: Annotation, rate: float, start: MaskletMasks | None, model: str, seconds: float, phase: int = 3
+) -> Work:
     """What is handed in of a project, in the worker's thread: the object's masks on the annotated frames as they are.
 
     Where the object's prompts were cleared, or the task began with an empty mask, it is not to be seen.
 
     Args:
         rate: annotated frames per second. start: the masks that the task began with.
-        model: which one helped. seconds: active ones.
+        model: which one helped. seconds: active ones. phase: by which it was worked.
 
     Raises:
         ValueError: tracking is under way, there is not one object, or a frame without a mask.
@@ -114,7 +116,7 @@ def work_of(annotation: Annotation, rate: float, start: MaskletMasks | None, mod
     masks = MaskletMasks(annotation.source.size, rows)
     if not any(masks.areas()):
         raise ValueError("the object is on no annotated frame: click on it, or give the object up")
-    return Work(masks, list(_acts(events, obj_id, frames)), 3, model, seconds)
+    return Work(masks, list(_acts(events, obj_id, frames)), phase, model, seconds)
 
 
 def _row(

@@ -15,6 +15,7 @@ from sam2v.app.annotation import Annotation
 from sam2v.app.editor import Editor
 from sam2v.app.library import Library, Video
 from sam2v.app.pictures import encoded
+from sam2v.app.segmenter import Segmenter
 from sam2v.app.worker import Worker
 from sam2v.predict.video import VideoPredictor
 from sam2v.video.base import FrameSource
@@ -45,6 +46,11 @@ class Project:
         """Whether closing it would disturb somebody, or something that is under way."""
         return self.annotation.is_busy or self.editor.is_rendering
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether an export or a rendering is under way."""
+        return bool(self.annotation.exporting) or self.editor.is_rendering
+
     def jpeg(self, frame: int) -> bytes:
         """A frame as JPEG. EndOfVideo, which is an IndexError, behind the last one."""
         return encoded(self._shown[frame])[0]
@@ -57,11 +63,17 @@ class Project:
 
 
 def open_project(
-    id: str, folder: Path, source: FrameSource, name: str, predictor: VideoPredictor, worker: Worker
+    id: str,
+    folder: Path,
+    source: FrameSource,
+    name: str,
+    predictor: VideoPredictor,
+    worker: Worker,
+    segmenter: type[Segmenter] = Segmenter,
 ) -> Project:
     """A project in a folder, see `Annotation`; when it cannot be opened, nothing stays open, not even the source."""
     try:
-        annotation = Annotation(folder, source, name, predictor, worker)
+        annotation = Annotation(folder, source, name, predictor, worker, segmenter)
     except BaseException:
         source.close()
         raise
@@ -78,7 +90,12 @@ class Projects:
     Args:
         library: the videos. predictor: answers prompts and tracks. worker: the thread that has the device.
         most: how many stay open.
+
+    Attributes:
+        segmenter: the model's side of each.
     """
+
+    segmenter: type[Segmenter] = Segmenter
 
     def __init__(self, library: Library, predictor: VideoPredictor, worker: Worker, most: int = 6) -> None:
         self.library, self.predictor, self.worker, self.most = library, predictor, worker, most
@@ -119,7 +136,7 @@ class Projects:
         self._evict()
         folder = self.library.folder(video)
         source = self.library.open(video)
-        return open_project(video.id, folder, source, video.name, self.predictor, self.worker)
+        return open_project(video.id, folder, source, video.name, self.predictor, self.worker, self.segmenter)
 
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""

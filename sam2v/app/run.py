@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sam2v.app.events import Event, EventLog
 from sam2v.app.history import History
-from sam2v.app.mask_store import MaskStore
+from sam2v.app.mask_store import MaskStore, StoredMask
 from sam2v.app.messages import choice, whole, wholes
 from sam2v.app.ranges import Leg, frames_of, legs, rest
 from sam2v.app.segmenter import Segmenter, Tracks, stored
@@ -62,8 +62,9 @@ class Run:
             raise ValueError("nothing to track: click on an object first, or unlock one")
         self.halt()
         before = project.history.copies(project.segmenter.session.obj_ids)
+        first_steps = self._begin(project.frame_of(message), ids, run[0])
         event = project.record("track", before, quiet=True, legs=run, objects=ids)
-        self._start(event["event"], run, ids)
+        self._start(event["event"], run, ids, first_steps)
         return {}
 
     def resume(self) -> dict[str, Any]:
@@ -74,7 +75,8 @@ class Run:
         if run is None or not left or not ids:
             raise ValueError("there is no tracking to go on with")
         self.halt()
-        self._start(run.event, left, ids)
+        first_steps = self._begin(run.legs[0][0], ids, run.legs[0]) if run.at is None else iter(())
+        self._start(run.event, left, ids, first_steps)
         return {}
 
     def stop(self) -> dict[str, Any]:
@@ -98,13 +100,22 @@ class Run:
         ready, objects = self._project.segmenter.trackable(), self._project.state.objects
         return [i for i in obj_ids if i in ready and i in objects and not objects[i].locked]
 
-    def _start(self, event: int, run: list[Leg], ids: list[int]) -> None:
-        self._steps, self._ids = self._tracked(event, run, ids), frozenset(ids)
+    def _begin(self, frame: int, ids: list[int], leg: Leg) -> Iterator[object]:
+        shown = self._project.store.frame(frame, ids)
+        absent = StoredMask("", 0.0, -10.0, "track")
+        return self._project.segmenter.begin_run(
+            frame, {obj_id: shown.get(obj_id, absent) for obj_id in ids}, leg[2] < 0
+        )
+
+    def _start(self, event: int, run: list[Leg], ids: list[int], first_steps: Iterator[object]) -> None:
+        self._steps, self._ids = self._tracked(event, run, ids, first_steps), frozenset(ids)
         self._project.changed()
         self._project.worker.run(self._guarded(self._steps))
 
-    def _tracked(self, event: int, run: list[Leg], ids: list[int]) -> Iterator[None]:
+    def _tracked(self, event: int, run: list[Leg], ids: list[int], first_steps: Iterator[object]) -> Iterator[None]:
         project, state = self._project, self._project.state
+        for _ in first_steps:
+            yield
         left = sum(len(frames_of(leg)) for leg in run)
         for leg in run:
             for result in project.segmenter.track(frames_of(leg), leg[2] < 0, ids):

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,6 +141,20 @@ class Segmenter:
     def trackable(self) -> list[int]:
         """Objects that have a prompt to track from."""
         return [obj_id for obj_id, track in self.session.tracks.items() if track.has_prompt()]
+
+    def begin_run(self, frame: int, shown: Mapping[int, StoredMask], reverse: bool) -> Iterator[object]:
+        """Get ready to track objects from a frame, by their masks that are shown there. Here: with all that is known.
+
+        Args:
+            reverse: whether it goes towards the beginning first.
+
+        Returns:
+            What is to be gone through before, a step at a time.
+
+        Raises:
+            ValueError: that cannot be; nothing has changed.
+        """
+        return iter(())
 
     def track(self, frames: Iterable[int], reverse: bool, obj_ids: Collection[int]) -> Iterator[MaskletFrame]:
         """Track some objects through frames and give each frame's masks of them; the others stay as they are."""

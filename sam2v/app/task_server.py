@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,14 @@ from starlette.routing import Route, WebSocketRoute
 from sam2v.app.desk import TASKS, Desk, Person, seconds_of, task_name
 from sam2v.app.handing_in import annotated_frames, begin_task, work_of
 from sam2v.app.library import Library, Video
+from sam2v.app.phases import SEGMENTERS
 from sam2v.app.projects import Project, Projects
 from sam2v.app.server import Server
 from sam2v.app.sockets import error_text
 from sam2v.app.worker import Worker
 from sam2v.data_engine.queue import Task, TaskTaken
+from sam2v.files import remove_folder
+from sam2v.output.lock import FolderLock
 from sam2v.predict.video import VideoPredictor
 
 _MOST_BYTES = 16384
@@ -48,7 +52,8 @@ class TaskLibrary(Library):
 
 
 class TaskProjects(Projects):
-    """A project of the annotator per task, which begins with the task's masks.
+    """A project of the annotator per task, which begins with the task's masks. When a task is over and no page is
+    connected to its project any more, that is closed and its folder deleted.
 
     Args:
         desk: where tasks come from. predictor: answers prompts and tracks. worker: the thread that has the device.
@@ -56,6 +61,8 @@ class TaskProjects(Projects):
 
     def __init__(self, desk: Desk, predictor: VideoPredictor, worker: Worker) -> None:
         self.tasks = TaskLibrary(desk)
+        self._over: set[str] = set()  # names of tasks
+        self.segmenter = SEGMENTERS[desk.project.settings.phase]
         super().__init__(self.tasks, predictor, worker)
 
     def know(self, task: Task) -> str:
@@ -64,9 +71,48 @@ class TaskProjects(Projects):
         self.tasks.tasks[name] = task
         return name
 
-    def forget(self, name: str) -> None:
-        """A task is over: its project is not opened again."""
+    def finish(self, name: str) -> None:
+        """A task is over, which is written down: its project is not opened again, and goes when nobody uses it."""
         self.tasks.tasks.pop(name, None)
+        self._over.add(name)
+        self.worker.submit(partial(self._delete, name))
+
+    @contextlib.contextmanager
+    def pinned(self, id: str) -> Iterator[None]:
+        """See `Projects`; of a task that is over the last one to leave has the project deleted."""
+        try:
+            with super().pinned(id):
+                yield
+        finally:
+            if id in self._over:
+                self.worker.submit(partial(self._delete, id))
+
+    def close(self) -> None:
+        """Save and close all of them, and delete those of tasks that are over."""
+        super().close()
+        self._pins.clear()
+        for name in list(self._over):
+            self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        """Close the project of a task that is over, and delete its folder, unless somebody uses either."""
+        with self._lock:
+            future = self._open.get(name)
+            if name not in self._over or self._pins[name] or (future is not None and not future.done()):
+                return
+            project = future.result() if future is not None and future.exception() is None else None
+            if project is not None and project.is_writing:
+                return
+            self._open.pop(name, None)
+            self._over.discard(name)
+        if project is not None:
+            with contextlib.suppress(OSError):  # a full disk: what would be saved is not wanted any more
+                project.close()
+        folder = self.tasks.root / name
+        with contextlib.suppress(OSError):  # another server has it open, or it cannot be moved: it stays
+            if folder.is_dir():
+                with FolderLock(folder):
+                    remove_folder(folder)
 
     def _opened(self, video: Video) -> Project:
         project = super()._opened(video)
@@ -142,15 +188,16 @@ class TaskServer(Server):
             await self._submit(request, task, total)
         else:
             await run_in_threadpool(self.desk.settle, task, do, total, note)
-        self.tasks.forget(task_name(task))
+        self.tasks.finish(task_name(task))
         return await run_in_threadpool(self.desk.describe, person_of(request))
 
     async def _submit(self, request: Request, task: Task, seconds: float) -> None:
         if task.kind != "annotate":
             raise ValueError("this task is to verify: say whether the masks are satisfactory")
         async with self._project(request) as project:
-            rate = self.desk.project.settings.rate
-            make = partial(work_of, project.annotation, rate, task.load(), self.model, seconds)
+            settings = self.desk.project.settings
+            about = (settings.rate, task.load(), self.model, seconds, settings.phase)
+            make = partial(work_of, project.annotation, *about)
             work = await asyncio.wrap_future(self.projects.worker.submit(make))
         await run_in_threadpool(self.desk.submit, task, work)
 

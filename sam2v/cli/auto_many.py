@@ -14,7 +14,7 @@ from sam2v.cli.auto_masks import checked_pictures, mask_options_from, write_mask
 from sam2v.cli.many import ModelWork, VideoTask, check_places, facts_of, named, run_videos
 from sam2v.cli.masklet_options import masklet_options_from
 from sam2v.cli.options import load_model_from
-from sam2v.cli.workers import check_workers, is_alone, threads_of
+from sam2v.cli.workers import check_workers, is_alone, read_only, threads_of
 from sam2v.jobs.parts import plain
 from sam2v.jobs.units import Unit, size_of
 
@@ -79,7 +79,7 @@ def run_many(args: argparse.Namespace, videos: Sequence[bool]) -> int:
     formats = formats_of(args)
     sources = named(args.source)
     check_places(sources, args.out)
-    finders = Finders(args, load_model_from(args))
+    finders = Finders(args, load_model_from(read_only(args)))
     model = _model(finders.network)
     tasks = {}
     for (name, source), is_video in zip(sources.items(), videos, strict=True):

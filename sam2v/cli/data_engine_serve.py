@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         worker = Worker()
         tools = worker.submit(lambda: Tools(load_model_from(args), memory)).result()
         about = {"model": args.model, "device": str(tools.video.model.device), "memory": memory}
-        app = make_task_app(Desk(project), tools.video, worker, about, tools.name, hosts_of(args.host))
+        predictor = tools.refining if project.settings.phase == 3 else tools.video
+        app = make_task_app(Desk(project), predictor, worker, about, tools.name, hosts_of(args.host))
         said = (
             f"Everybody puts their token from 'sam2v data-engine token {project.folder} NAME' behind it. Ctrl-C ends."
         )

@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
     how.add_argument("--wrong", type=float, default=0.75, metavar="IOU", help="frames below are edited (default: 0.75)")
     how.add_argument("--good", type=float, default=0.85, metavar="IOU", help="editing ends there (default: 0.85)")
     how.add_argument("--clicks", type=int, default=6, metavar="N", help="on a frame at most (default: 6)")
-    how.add_argument("--strokes", type=int, default=12, metavar="N", help="then, in phases 1 and 2 (default: 12)")
+    how.add_argument("--strokes", type=int, default=12, metavar="N", help="of a brush then (default: 12)")
     how.add_argument("--errors", type=float, default=0.0, metavar="SHARE", help="wrong verdicts of verifiers")
     how.add_argument("--satisfied", type=float, default=0.5, metavar="IOU", help="mean that passes (default: 0.5)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the figures")

@@ -7,8 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import no_progress
 from sam2v.cli.workers import crew_of
-from sam2v.files import read_text, sha256_of, write_text
+from sam2v.files import read_text, remove_folder, sha256_of, write_text
 from sam2v.jobs.units import RESULT, Hire, Outcome, Unit, UnitWork, done_before, run_units, size_of
 from sam2v.output.lock import FolderLock
 
@@ -131,7 +129,8 @@ def run_videos(
         for unit in units if args.fresh else ():
             _check_whole(unit.folder)
         for unit in units if args.fresh else ():
-            _forget(unit.folder)
+            if unit.folder.is_dir():
+                remove_folder(unit.folder)
         left = [unit for unit in units if not _is_done(unit)]
         outcomes = _done(work, left, units, args, crew_of(args, at_once))
     failed = [outcome for outcome in outcomes if outcome.facts is None]
@@ -230,14 +229,6 @@ def _check_whole(folder: Path) -> None:
     extra = set(_listed(folder)) - {RESULT, *(map(str, known) if isinstance(known, list) else ())}
     if extra:
         raise ValueError(f"{folder}: {min(extra)} is no result of an earlier run; take it away, or name another --out")
-
-
-def _forget(folder: Path) -> None:
-    """Remove a folder of results, at once: it is never half there."""
-    if folder.is_dir():
-        gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _listed(folder: Path) -> list[str]:

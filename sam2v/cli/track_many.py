@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sam2v.cli.many import ModelWork, VideoTask, check_places, facts_of, named, run_videos, stamp
 from sam2v.cli.prompts import FramePrompt, check_masks_stay, mask_frames
 from sam2v.cli.track_request import TrackRequest, predictor_from
-from sam2v.cli.workers import check_workers, is_alone, threads_of
+from sam2v.cli.workers import check_workers, is_alone, read_only, threads_of
 from sam2v.files import user_path
 from sam2v.jobs.parts import plain
 from sam2v.jobs.units import Unit, size_of
@@ -56,7 +56,7 @@ def run_many(args: argparse.Namespace) -> int:
         prompts[name] = request.prompts(imported=False)
         if request.masks is not None:
             check_masks_stay(request.masks, request.out)
-    predictor = predictor_from(args)
+    predictor = predictor_from(read_only(args))
     tasks = {name: _task(predictor, request, prompts[name]) for name, request in requests.items()}
     threads = threads_of(args) if args.runtime is None else None
     work = TrackWork(args, Path.cwd(), threads, predictor if is_alone(args) else None)

@@ -45,6 +45,17 @@ def is_alone(args: argparse.Namespace) -> bool:
     return args.ray is None and (args.workers or 1) <= 1
 
 
+def read_only(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with which a process that leaves the work to others reads a model's settings and weights: on the
+    CPU, whatever the workers' device, and in the precision that they will have. One that works itself keeps its own."""
+    if is_alone(args) or getattr(args, "runtime", None) is not None:
+        return args
+    from sam2v.weights.hardware import pick_device, pick_dtype
+
+    dtype = str(pick_dtype(args.dtype, pick_device(args.device)))
+    return argparse.Namespace(**{**vars(args), "device": "cpu", "dtype": dtype})
+
+
 def threads_of(args: argparse.Namespace) -> int | None:
     """Threads of the CPU for each of several workers; None: as many as one likes."""
     from sam2v.jobs.ranks import default_workers

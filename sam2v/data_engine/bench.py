@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from sam2v.closing import Closing
 from sam2v.data.masklet_file import MaskletMasks, MaskRow, frames_at
+from sam2v.data_engine.refining import FrameClicks, tracked_anew
 from sam2v.data_engine.tools import Tools
 from sam2v.data_engine.work import Act, ActKind, Work
 from sam2v.masks.result import MaskletFrame
@@ -214,51 +216,82 @@ class AcrossTime(ByFrame):
 
 
 class FullModel(Bench):
-    """Phase 3: clicks on any frame refine what is there, with the memory of all that was clicked before."""
+    """Phase 3: clicks on any frame refine what is there, with the memory of the frames that were edited before.
+
+    Clicks are answered as `FrameClicks` says. Tracking goes on from the mask of the frame as it then is; of the frames
+    before it those that were edited are remembered. What was tracked before it led to a mask that was wrong, and is
+    forgotten: the frames just before it are tracked anew, backwards from it, to be remembered as they then are. (Their
+    masks, which were right, stay.) A frame on which the object is not to be seen is not remembered.
+    """
 
     phase = 3
 
     def __init__(self, tools: Tools, path: Path, rate: float, start: MaskletMasks | None = None) -> None:
         super().__init__(tools, path, rate, start)
-        self._state = tools.video.init_state(self._source)
+        self._state = tools.refining.init_state(self._source)
+        self._at: int | None = None
+        self._clicks: FrameClicks | None = None
 
     def begin(self, frame_idx: int) -> None:
         """Turn to a frame. Of masks to begin with, the one before it, which is right, is what the tracker learns."""
         self._check(frame_idx)
+        if self._at != frame_idx:
+            self._at, self._clicks = frame_idx, None
         if self._start is None or _OBJECT in self._state.tracks:
             return
         before = [index for index in self._start.frames if index < frame_idx and self._start.mask(index).any()]
         with self.tools.timed():
             for index in [*before[-1:], *([frame_idx] if self._start.mask(frame_idx).any() else [])]:
-                self.tools.video.add_mask(self._state, index, _OBJECT, self._start.mask(index))
+                self.tools.refining.add_mask(self._state, index, _OBJECT, self._start.mask(index))
 
     def click(self, frame_idx: int, x: float, y: float, label: int) -> np.ndarray:
         self.begin(frame_idx)
         with self.tools.timed():
-            prompt = {_OBJECT: Prompt([[float(x), float(y)]], [int(label)])}
-            result = self.tools.video.add_prompts(self._state, frame_idx, prompt, clear_old_points=False)
-            self._take(result)
-            mask = result.binary()[0]
+            if self._clicks is None:
+                self._clicks = self._clicks_on(frame_idx)
+            offer = self._clicks.add(float(x), float(y), int(label))
+        if offer is not None:
+            self._rows[frame_idx] = self._row(offer.mask, offer.iou, 10.0, 1.0)
         self._note(frame_idx, "click", x, y, label)
-        return mask
-
-    def give(self, frame_idx: int, mask: np.ndarray) -> None:
-        super().give(frame_idx, mask)
-        with self.tools.timed():
-            self.tools.video.add_mask(self._state, frame_idx, _OBJECT, mask)
-
-    def stroke(self, frame_idx: int, region: np.ndarray, label: int) -> np.ndarray:
-        mask = super().stroke(frame_idx, region, label)
-        with self.tools.timed():
-            self.tools.video.add_mask(self._state, frame_idx, _OBJECT, mask)
-        return mask
+        return self.mask(frame_idx)
 
     def propose(self, frame_idx: int) -> Iterator[int]:
-        return self._track(self.tools.video.propagate_in_video(self._state, start_frame_idx=frame_idx), frame_idx)
+        with self.tools.timed():
+            self._remember(frame_idx)
+        if not any(track.has_prompt() for track in self._state.tracks.values()):  # it was not seen yet
+            edited = {act.frame for act in self.acts}
+            behind = [index for index in self.frames if index > frame_idx]
+            self._rows.update({index: self._empty for index in behind if index not in edited})
+            return iter(behind)
+        self._clicks = None
+        return self._track(self.tools.refining.propagate_in_video(self._state, frame_idx), frame_idx)
 
     def close(self) -> None:
         self._state.close()
         super().close()
+
+    def _clicks_on(self, frame_idx: int) -> FrameClicks:
+        track = self._state.tracks.get(_OBJECT)
+        known = track is not None and track.entry(frame_idx) is not None
+        shown = self.tools.refining.result(self._state, frame_idx) if known else None
+        embedding = self.tools.image.embed(self._source[frame_idx])
+        return FrameClicks(self.tools.image, embedding, shown, partial(self._with_memory, frame_idx))
+
+    def _with_memory(self, frame_idx: int, x: float, y: float, label: int) -> MaskletFrame:
+        prompt = {_OBJECT: Prompt([[x, y]], [label])}
+        return self.tools.refining.add_prompts(self._state, frame_idx, prompt, clear_old_points=False)
+
+    def _remember(self, frame_idx: int) -> None:
+        """Have the tracker know the mask of a frame as it is, and of the frames before it what follows from that."""
+        mask, video, tracks = self.mask(frame_idx), self.tools.refining, self._state.tracks
+        if mask.any():
+            video.add_mask(self._state, frame_idx, _OBJECT, mask)
+        elif _OBJECT in tracks:
+            video.clear_all_prompts_in_frame(self._state, frame_idx, _OBJECT)
+            tracks[_OBJECT].forget_tracked()
+        if around := tracked_anew(tracks[_OBJECT], frame_idx) if mask.any() else None:
+            for _ in video.track_frames(self._state, around, reverse=True):
+                pass
 
 
 BENCHES: dict[int, type[Bench]] = {1: ByFrame, 2: AcrossTime, 3: FullModel}

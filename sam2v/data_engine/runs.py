@@ -300,4 +300,4 @@ def _videos(project: Project, only: Sequence[str]) -> list[Video]:
 
 def _weights(model: ModelSpec) -> str:
     """What of a model decides results: its settings and its weights."""
-    return fingerprint(replace(model, threads=None, device=None), model.load().name)
+    return fingerprint(replace(model, threads=None, device=None), model.weights())

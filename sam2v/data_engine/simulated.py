@@ -43,7 +43,7 @@ class Manner(Options):
 
     Attributes:
         wrong: a frame whose mask has a lower IoU is edited. good: editing of a frame ends at this IoU.
-        clicks: on a frame at most. strokes: of the brush after them at most, in phases 1 and 2.
+        clicks: on a frame at most. strokes: of the brush after them at most.
         reach: how far a stroke goes, in sizes of the object (square roots of its area).
     """
 
@@ -180,11 +180,11 @@ def annotate(bench: Bench, truth: Truth, obj: int, manner: Manner) -> None:
 
 def _edit(bench: Bench, index: int, wanted: np.ndarray, manner: Manner) -> None:
     bench.begin(index)
-    if not wanted.any() and bench.phase < 3:
+    if not wanted.any():
         bench.give(index, wanted)  # the object is not to be seen
         return
     shown = bench.mask(index)
-    for number in range(manner.clicks + (manner.strokes if bench.phase < 3 else 0)):
+    for number in range(manner.clicks + manner.strokes):
         click = central_click(wanted, shown)
         if click is None or overlap(wanted, shown) >= manner.good:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,17 @@ class ModelSpec:
         how = (self.name, self.checkpoint, self.device, self.dtype, self.overrides)
         return Tools(load_model(*how, fast=self.fast), self.memory)
 
+    def weights(self) -> str:
+        """What `Tools.name` says of it, without a place on its device: of a file of weights, read on the CPU.
+
+        Raises:
+            ValueError, OSError: as `sam2v.load_model`.
+        """
+        from sam2v.weights.hardware import pick_device, pick_dtype
+
+        dtype = str(pick_dtype(self.dtype, pick_device(self.device)))
+        return replace(self, device="cpu", dtype=dtype, threads=None).load().name
+
 
 @dataclass
 class Tools:
@@ -67,6 +78,11 @@ class Tools:
     def video(self) -> VideoPredictor:
         """The tracker."""
         return VideoPredictor(self.network, policy=self.memory)
+
+    @cached_property
+    def refining(self) -> VideoPredictor:
+        """The tracker of phase 3, which reads the memories of the two nearest edited frames: older views mislead it."""
+        return VideoPredictor(self.network, policy=self.memory, max_cond_frames_in_attn=2)
 
     @cached_property
     def image(self) -> ImagePredictor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from sam2v.memory.entry import MemoryEntry
@@ -76,6 +77,15 @@ class MemoryBank:
         """Forget a tracked entry, if there is one."""
         for entries in (self.history, self.own, self.anchors):
             entries.pop(frame_idx, None)
+
+    def forget(self, frames: Collection[int]) -> None:
+        """Read the tracked entries of some frames no more; their results stay, for people alone."""
+        for frame_idx in [frame for frame in frames if frame in self.history]:
+            self.history[frame_idx] = replace(self.history[frame_idx], encoded=None, readable=False)
+            self._encoded.discard(frame_idx)
+        for entries in (self.own, self.anchors):
+            for frame_idx in [frame for frame in frames if frame in entries]:
+                del entries[frame_idx]
 
     @property
     def has_start(self) -> bool:

@@ -109,6 +109,11 @@ class ObjectTrack:
         self.bank.settle()
         del self.hypotheses[1:]
 
+    def forget_tracked(self) -> None:
+        """Read no more what it was tracked to; prompted and verified frames are read still, and all results stay."""
+        self.collapse()
+        self.bank.forget(self.bank.history.keys() - self.verified)
+
     def clear_prompts(self, frame_idx: int) -> None:
         """Forget the prompts on a frame; what was conditioning there stays as an ordinary result."""
         self.points.pop(frame_idx, None)

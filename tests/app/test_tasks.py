@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from sam2v.app.worker import Worker
 from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project, Settings
-from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision
+from sam2v.data_engine.refining import tracked_anew
+from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision, Video
+from sam2v.masks.rle import decode_rle
+from sam2v.output.lock import FolderLock
 
 HERE = "http://127.0.0.1:8000"
 
@@ -247,15 +252,162 @@ def test_what_is_not_done_is_not_handed_in(enter: Enter, engine: Project, clip: 
     assert ann.post("/api/take/other").status_code == 400
 
 
-def test_projects_of_other_phases_are_verified_only(
-    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+def full_disk(*_: Any) -> None:
+    raise OSError("the disk is full")
+
+
+def gone(folder: Path) -> bool:
+    """Whether a folder goes within a few seconds: the worker's thread deletes it."""
+    deadline = time.monotonic() + 20
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not folder.exists()
+
+
+def test_folders_of_tasks_that_are_over_are_deleted(
+    enter: Enter, engine: Project, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_clip(clip, tmp_path / "videos" / "a.mp4")
+    ann, ben = enter("ann"), enter("ben")
+    task, other = take(ann), take(ben)
+    mine, theirs = (engine.folder / "tasks" / one["id"] for one in (task, other))
+    annotate(ann, task, clip)
+    annotate(ben, other, clip)
+    with monkeypatch.context() as broken:
+        broken.setattr(Desk, "submit", full_disk)
+        assert end(ann, task, "submit").status_code == 503
+    with socket_of(ann, task) as socket:  # nothing was lost, and a page that is connected keeps it
+        assert ask(socket, "describe")[0]["value"]["prompts"]
+        assert end(ann, task, "submit").status_code == 200
+        ask(socket, "describe")
+        assert (mine / "events.jsonl").exists()
+    assert gone(mine)
+    with FolderLock(theirs.parent / "another"):  # folders that are no task's stay
+        assert Desk(engine).queue.release(0.0) == 1
+        assert end(ben, other, "submit").status_code == 409
+        assert end(ann, check := take(ben, "verify"), "satisfactory").status_code == 409
+        assert end(ben, check, "satisfactory").status_code == 200
+        assert gone(engine.folder / "tasks" / check["id"])
+        assert (theirs / "events.jsonl").exists()  # taken back, not handed in
+        assert (theirs.parent / "another").exists()
+
+
+def test_a_folder_that_another_server_has_open_stays(enter: Enter, engine: Project) -> None:
+    ann = enter("ann")
+    task = take(ann)
+    folder = engine.folder / "tasks" / task["id"]
+    with FolderLock(folder):
+        assert end(ann, task, "release").status_code == 200
+        again = take(ann)
+        annotated = engine.folder / "tasks" / again["id"]
+        assert end(ann, again, "release").status_code == 200
+        assert gone(annotated)  # which comes after the other in the worker's thread
+        assert folder.exists()
+
+
+@contextmanager
+def served_by(phase: int, clip: Clip, predictor: sam2v.VideoPredictor, folder: Path) -> Iterator[tuple[Project, Any]]:
+    """A project of one video, by a phase, and somebody in it."""
+    write_clip(clip, folder / "videos" / "a.mp4")
     with (
-        Project.create(tmp_path / "project", [tmp_path / "videos"], Settings(phase=1)) as engine,
+        Project.create(folder / "project", [folder / "videos"], Settings(phase=phase)) as engine,
         TestClient(app_of(engine, predictor), base_url=HERE, follow_redirects=False) as client,
     ):
         client.get("/", params={"token": engine.new_token("ann")})
-        answer = client.post("/api/take/annotate")
-        assert answer.status_code == 400 and "phase 1" in answer.json()["error"]
-        assert take(client, "verify") is None
+        yield engine, client
+
+
+def shown(socket: Any, frame: int) -> str:
+    """The mask of object 1 on a frame."""
+    masks = ask(socket, "masks", frames=[frame])[0]["value"]["masks"]
+    return str(masks[str(frame)]["1"][0])
+
+
+def click(socket: Any, clip: Clip, frame: int) -> str:
+    """Click on the object; its mask."""
+    ask(socket, "prompt", frame=frame, object=1, prompt={"points": [a_click(clip, 0, frame)]})
+    return shown(socket, frame)
+
+
+def track(socket: Any, frame: int) -> None:
+    ask(socket, "track", frame=frame, direction="forward")
+    until(socket, "tracked", left=0)
+    while ask(socket, "describe")[0]["value"]["tracking"]["running"]:
+        pass
+
+
+def test_in_phase_1_every_frame_is_annotated_by_itself(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(1, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        assert task["phase"] == 1
+        with socket_of(client, task) as socket:
+            later = click(socket, clip, 4)
+            click(socket, clip, 0)
+            refused = ask(socket, "track", frame=0, direction="forward")[0]
+            assert "nothing is tracked" in refused["error"]
+            for frame in (2, 6, 8, 10):
+                click(socket, clip, frame)
+            assert shown(socket, 4) == later
+        assert end(client, task, "submit").status_code == 200
+        (revision,) = rows(engine, Revision)
+        assert (revision.phase, revision.edited, revision.clicks) == (1, 6, 6)
+
+
+def test_in_phase_2_tracking_knows_one_mask_and_nothing_else(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(2, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        with socket_of(client, task) as socket:
+            refused = ask(socket, "track", frame=0, direction="forward")[0]
+            assert "nothing to track" in refused["error"]
+            first = click(socket, clip, 0)
+            track(socket, 0)
+            tracked = {frame: shown(socket, frame) for frame in range(1, FRAMES)}
+            again = click(socket, clip, 4)
+            track(socket, 4)
+            assert shown(socket, 0) == first and shown(socket, 4) == again
+            assert {f: shown(socket, f) for f in (1, 2, 3)} == {f: tracked[f] for f in (1, 2, 3)}
+            proposed = {frame: shown(socket, frame) for frame in range(5, FRAMES)}
+        assert end(client, task, "submit").status_code == 200
+        (revision,) = rows(engine, Revision)
+        assert (revision.phase, revision.edited) == (2, 2)
+        source = engine.database.read(lambda s: s.scalars(select(Video)).one().path)
+    with predictor.init_state(source) as alone:  # as if nothing had been there before frame 4
+        predictor.add_points(alone, 4, 1, [a_click(clip, 0, 4)[:2]])
+        size = list(alone.size)
+        from_click = predictor.result(alone, 4).to_coco_rle()[0]["counts"]
+        assert again == from_click
+        predictor.reset_state(alone)
+        predictor.add_mask(alone, 4, 1, decode_rle({"size": size, "counts": again}))
+        for result in predictor.propagate_in_video(alone, start_frame_idx=4):
+            if result.frame_idx > 4:
+                counts = result.to_coco_rle()[0]["counts"]
+                assert proposed[result.frame_idx] in (counts, "")
+
+
+def test_in_phase_3_memories_follow_from_the_correction(
+    clip: Clip, predictor: sam2v.VideoPredictor, tmp_path: Path
+) -> None:
+    with served_by(3, clip, predictor, tmp_path) as (engine, client):
+        task = take(client)
+        with socket_of(client, task) as socket:
+            click(socket, clip, 0)
+            track(socket, 0)
+            corrected = click(socket, clip, 4)
+            track(socket, 4)
+            found = {frame: shown(socket, frame) for frame in range(5, FRAMES)}
+        source = engine.database.read(lambda s: s.scalars(select(Video)).one().path)
+    with predictor.init_state(source) as state:
+        predictor.add_points(state, 0, 1, [a_click(clip, 0, 0)[:2]])
+        list(predictor.propagate_in_video(state))
+        there = predictor.add_points(state, 4, 1, [a_click(clip, 0, 4)[:2]])
+        assert corrected in (there.to_coco_rle()[0]["counts"], "")
+        predictor.engine.remember_prompts(state)
+        beside = tracked_anew(state.tracks[1], 4)
+        assert list(beside) == [3, 2, 1]
+        list(predictor.track_frames(state, beside, reverse=True))
+        for result in predictor.propagate_in_video(state, start_frame_idx=4):
+            if result.frame_idx > 4:
+                assert found[result.frame_idx] in (result.to_coco_rle()[0]["counts"], "")

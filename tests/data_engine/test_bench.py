@@ -53,18 +53,32 @@ def test_phase_2_proposes_from_one_mask_alone(tools: Tools, clip: Path) -> None:
         assert np.array_equal(bench.mask(8), tracked(tools, clip, 4, later)[8])
 
 
-def test_phase_3_is_the_tracker_with_all_clicks(tools: Tools, clip: Path) -> None:
-    state = tools.video.init_state(clip)
-    tools.video.add_points(state, 0, 1, [[12, 14]], [1])
-    expected = {r.frame_idx: r.binary()[0].copy() for r in tools.video.propagate_in_video(state)}
-    tools.video.add_points(state, 4, 1, [[30, 30]], [0])
-    expected |= {r.frame_idx: r.binary()[0].copy() for r in tools.video.propagate_in_video(state, start_frame_idx=4)}
+def test_phase_3_remembers_edited_frames_and_nothing_that_was_tracked(tools: Tools, clip: Path) -> None:
+    """The frames behind the second mask follow from the two masks, whatever was tracked in between."""
+    state = tools.refining.init_state(clip)
     with open_bench(3, tools, clip, RATE) as bench:
-        bench.click(0, 12, 14, 1)
+        first = bench.click(0, 12, 14, 1)
         assert list(bench.propose(0)) == [4, 8]
-        bench.click(4, 30, 30, 0)
+        before = bench.mask(8)
+        later = bench.click(4, 30, 30, 1)
         assert list(bench.propose(4)) == [8]
-        assert all(np.array_equal(bench.mask(index), expected[index]) for index in (0, 4, 8))
+        assert np.array_equal(bench.mask(0), first) and np.array_equal(bench.mask(4), later)
+        for index, mask in ((0, first), (4, later)):
+            tools.refining.add_mask(state, index, 1, mask)
+        list(tools.refining.track_frames(state, [3, 2, 1], reverse=True))  # anew
+        expected = {r.frame_idx: r.binary()[0].copy() for r in tools.refining.propagate_in_video(state, 4)}
+        assert np.array_equal(bench.mask(8), expected[8]) and not np.array_equal(bench.mask(8), before)
+
+
+def test_phase_3_goes_on_where_the_object_is_not_to_be_seen(tools: Tools, clip: Path) -> None:
+    nothing = np.zeros((48, 64), bool)
+    with open_bench(3, tools, clip, RATE) as bench:
+        bench.give(0, nothing)
+        assert list(bench.propose(0)) == [4, 8] and not bench.mask(4).any()  # nothing is known of it yet
+        bench.click(4, 12, 14, 1)
+        bench.give(8, nothing)
+        assert list(bench.propose(4)) == [8] and not bench.mask(8).any()
+        assert bench.acts[-1].kind == "mask"
 
 
 @pytest.mark.parametrize("phase", [2, 3])
@@ -88,17 +102,14 @@ def test_strokes_add_and_take_away(tools: Tools, clip: Path) -> None:
 
 
 def test_masks_to_begin_with_are_refined(tools: Tools, clip: Path) -> None:
-    """A click on a frame refines the mask that is there; the frame before it is what the tracker remembers."""
+    """A click on a frame refines the mask that is there; the others stay."""
     truth = Squares()
     start = MaskletMasks.of({index: truth.masks(index)[1] for index in (0, 4, 8)}, truth.size)
-    state = tools.video.init_state(clip)
-    for index in (0, 4):
-        tools.video.add_mask(state, index, 1, truth.masks(index)[1])
-    expected = tools.video.add_points(state, 4, 1, [[60, 40]], [0], clear_old_points=False).binary()[0]
     with open_bench(3, tools, clip, RATE, start) as bench:
         assert np.array_equal(bench.mask(8), truth.masks(8)[1])
-        assert np.array_equal(bench.click(4, 60, 40, 0), expected)
-        assert np.array_equal(bench.mask(0), truth.masks(0)[1])
+        y, x = np.argwhere(bench.mask(4))[0]
+        assert not bench.click(4, float(x), float(y), 0)[y, x]
+        assert np.array_equal(bench.mask(0), truth.masks(0)[1]) and np.array_equal(bench.mask(8), truth.masks(8)[1])
 
 
 def test_what_does_not_fit_is_refused(tools: Tools, clip: Path, tmp_path: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import hashlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cli.conftest import nano_arguments
 from data_engine.made import Squares, squares
 from sqlalchemy import event, select
 
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.cli.main import main
+from sam2v.cli.workers import read_only
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.project import Project, Settings
@@ -218,3 +222,19 @@ def test_masks_of_options_count_in_full() -> None:
     first, second, same = (OPTIONS.changed(leave_out=mask) for mask in (masks[0], masks[1], masks[0].copy()))
     assert repr(first) == repr(second) and described(first) != described(second)
     assert described(first) == described(same) and described(OPTIONS) == [repr(OPTIONS)]
+
+
+@pytest.mark.parametrize("dtype", [None, "float16"])
+def test_who_leaves_the_work_to_others_needs_no_device(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch, dtype: str | None
+) -> None:
+    """There is no such device here; the weights are called what they are called where they work."""
+    expected = replace(spec, dtype=dtype or "bfloat16").load().name
+    monkeypatch.setattr("sam2v.weights.hardware.pick_device", lambda device: torch.device(device))
+    monkeypatch.setattr("sam2v.weights.hardware._half", lambda device: torch.bfloat16)
+    there = replace(spec, device="cuda", dtype=dtype)
+    assert there.weights() == expected != spec.weights()
+    args = argparse.Namespace(workers=2, ray=None, device="cuda", dtype=dtype)
+    assert read_only(args).device == "cpu" and read_only(args).dtype.endswith(dtype or "bfloat16")
+    args.workers = 1
+    assert read_only(args) is args  # it does the work

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 
 const LOOKING = ["Space", "Home", "End", "+", "-", "0", "?", "Escape"];
+const STEPS = ["ArrowLeft", "ArrowRight"];
 const ELSEWHERE = ["n", "a", "x", "f", "d"];
 
 export class TaskBar {
@@ -10,6 +11,7 @@ export class TaskBar {
   constructor(task, end) {
     Object.assign(this, { task, end });
     this.verifying = task.kind === "verify";
+    this.byFrame = !this.verifying && task.phase === 1;
     const [again, done] = this.verifying ? ["unsatisfactory", "satisfactory"] : ["reject", "submit"];
     this.choices = this.verifying
       ? [
@@ -38,6 +40,7 @@ export class TaskBar {
     const { store, player } = app;
     app.element.classList.add("task", this.task.kind);
     for (const one of [app.about, app.exportButton]) one.hidden = true;
+    if (this.byFrame) for (const one of [...app.trackButtons, app.resume, app.stop, app.only.closest("label")]) one.remove();
     app.about.before(this.element);
     const own = this.choices.map(([key, , about, run]) => ["Task", key, about, run]);
     const step = (to) => () => {
@@ -49,7 +52,8 @@ export class TaskBar {
       ["Frames", "ArrowRight", "One annotated frame on", step(() => store.stops.find((stop) => stop > store.frame))],
       ...app.commands.filter(([, key]) => LOOKING.includes(key)),
     ];
-    app.commands = [...own, ...(this.verifying ? looking : app.commands.filter(([, key]) => !ELSEWHERE.includes(key)))];
+    const usual = app.commands.filter(([group, key, , , when]) => !ELSEWHERE.includes(key) && !(this.byFrame && (group === "Tracking" || (STEPS.includes(key) && !when))));
+    app.commands = [...own, ...(this.verifying ? looking : this.byFrame ? [...usual, ...looking.slice(0, 2)] : usual)];
     store.on("objects loaded", () => {
       const [first] = store.objects.keys();
       if (store.selected === null && first !== undefined) store.select(first);
@@ -59,9 +63,9 @@ export class TaskBar {
       const words = this.verifying ? "Verify" : "Annotate";
       app.title.textContent = `${words} object ${this.task.object} of ${store.name}`;
       if (this.task.note) app.say(`Sent back: ${this.task.note}`, "error", true);
+      if (this.verifying || this.byFrame) store.stops = app.link.model.get("stops");
       if (!this.verifying) return;
       store.choose("hand");
-      store.stops = app.link.model.get("stops");
       player.start();
     };
     store.addEventListener("loaded", begin);
