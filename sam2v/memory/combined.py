@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from sam2v.memory.bank import Reach
 from sam2v.memory.candidates import Candidates
 from sam2v.memory.guard import FloodGuard
@@ -127,17 +129,24 @@ class Policy:
         return choices
 
     def commit(self, hypothesis: Hypothesis, candidates: Candidates, choice: Choice, moment: Moment) -> Commit:
-        """See `MemoryPolicy`; facts are those of the parts beside "iou", "object_score" and, where the object is
-        absent, "away": the frame's number among those without it."""
-        row, mask, away = choice.row, choice.mask, _away_before(hypothesis, moment)
+        """See `MemoryPolicy`; facts are those of the parts beside "iou", "object_score", and "edge" or "away".
+
+        "edge" is 1 where the mask touches the frame's edge, and on the frames without the object after that: it left
+        the picture, and such frames show what is not it. "away" is the frame's number among those without it after it
+        vanished amid the picture: it may be there, hidden.
+        """
+        row, mask, (away, left) = choice.row, choice.mask, _before(hypothesis, moment)
         facts = {"iou": float(candidates.iou[row, mask]), "object_score": float(candidates.object_score[row])}
         if self.guard is not None:
             known = hypothesis.memo.setdefault("guard", self.guard.start())
             if gone := self.guard.refuses(known, candidates, choice, away):
                 hypothesis.memo["choice"] = self.choice.start()
-                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0, "away": float(gone)}
-                return Commit("absent", facts | absent)
-        facts |= {} if facts["object_score"] > 0 else {"away": away + 1.0}
+                absent = {"object_score": -abs(facts["object_score"]), "area": 0.0}
+                return Commit("absent", facts | absent | ({"edge": 1.0} if left else {"away": float(gone)}))
+        if facts["object_score"] > 0:
+            facts |= {"edge": 1.0} if _touches_edge(candidates.masks[row, mask]) else {}
+        else:
+            facts |= {"edge": 1.0} if left else {"away": away + 1.0}
         facts |= self.choice.follow(hypothesis.memo["choice"], candidates, choice, moment)
         facts |= self.short.note(candidates, choice)
         anchor = False
@@ -160,10 +169,16 @@ class Policy:
         return self.long.anchors(hypothesis, hypothesis.memo.get("long", {})) if self.long else []
 
 
-def _away_before(hypothesis: Hypothesis, moment: Moment) -> int:
-    """On how many frames up to the one before the object was absent."""
+def _before(hypothesis: Hypothesis, moment: Moment) -> tuple[int, bool]:
+    """ "away" and "edge" of the frame before."""
     before = next(Past(hypothesis, moment, ()).nearest(), None)
-    return 0 if before is None else int(before[1].facts.get("away", 0))
+    facts = {} if before is None else before[1].facts
+    return int(facts.get("away", 0)), "edge" in facts
+
+
+def _touches_edge(mask: np.ndarray) -> bool:
+    """Whether an h x w mask reaches to the edge of the frame."""
+    return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
 
 
 def _note_several(memo: Memo, several: bool, frame_idx: int) -> None:

@@ -17,8 +17,9 @@ from sam2v.memory.policy import Choice, Read
 class UnbrokenFrames:
     """Short-term half: the latest tracked frames, back to where the object was last away.
 
-    An object that leaves is seen in part at last, and frames on which it is absent say nothing about it: while it is
-    away it is looked for with what was prompted, and with anchors, alone.
+    An object that something hides is seen in part at last, and frames on which it is absent say nothing about it: while
+    it is away it is looked for with what was prompted, and with anchors, alone. One that left over the frame's edge is
+    not away in this sense, see `Policy.commit`.
 
     Attributes:
         patience: from so many frames without the object on it is away, at least 1.
