@@ -79,7 +79,7 @@ def test_the_phases_are_compared(tools: Tools, tmp_path: Path) -> None:
     assert [one.phase for one in figures] == [1, 2, 3] and first.edited == 1.0
     assert first.agreement["all"] == 1.0 and first.agreement["large"] is None and first.truth > 0.7
     assert all(one.masklets == 1 and one.frames == 3 and one.clicks >= 1 for one in figures)
-    assert figures[2].strokes == 0 and table(figures).count("\n") == 4
+    assert all(one.strokes > 0 for one in figures) and table(figures).count("\n") == 4
     with pytest.raises(FileExistsError):
         compare_phases(squares(tmp_path / "more"), tools, tmp_path / "out", manner=QUICK)
     with pytest.raises(ValueError, match="with 1 to compare with"):
