@@ -22,6 +22,7 @@ from sam2v.arrays import (
     on_device,
     on_host,
     owned,
+    owned_rows,
     packed_bytes,
     unpacked,
 )
@@ -102,6 +103,14 @@ class Pool:
                 self._drop(kept)
                 raise
         return kept
+
+    def keep_rows(self, *arrays: Array) -> list[Kept]:
+        """Take the rows of arrays in, N x ... each: what is kept of each row lives and moves by itself.
+
+        Raises:
+            OSError: see `keep`.
+        """
+        return [self.keep(*row) for row in zip(*map(owned_rows, arrays), strict=True)]
 
     def advance(self) -> None:
         """Say that a step begins: what is used from now on is used later than what was used before."""

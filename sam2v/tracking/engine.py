@@ -270,8 +270,7 @@ class Engine:
             scores = xp.stack([entry.score for entry in some.values()])[:, None]
             harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
             masks = self.finish.clean(masks) if prompted else masks
-            memories = self.backend.write_memory(features, masks, scores, harden)
-            kept = [session.pool.keep(memory) for memory in memories]
+            kept = session.pool.keep_rows(self.backend.write_memory(features, masks, scores, harden))
             made.update((key, e.with_memory(k)) for (key, e), k in zip(some.items(), kept, strict=True))
         return made
 
@@ -280,11 +279,8 @@ class Engine:
     ) -> list[MemoryEntry]:
         """One entry per row, without its memory."""
         scores = namespace(answer.iou).concat([answer.iou, answer.object_score], axis=1)
-        rows = zip(answer.mask[:, 0], answer.pointer, scores, commits, strict=True)
-        return [
-            MemoryEntry(session.pool.keep(*row), None, prompted, commit.keep != "result", commit.facts)
-            for *row, commit in rows
-        ]
+        rows = zip(session.pool.keep_rows(answer.mask[:, 0], answer.pointer, scores), commits, strict=True)
+        return [MemoryEntry(kept, None, prompted, commit.keep != "result", commit.facts) for kept, commit in rows]
 
     def _moment(self, session: Session, position: int, reverse: bool) -> Moment:
         """A frame with the pointer limit: the model's, or the video's length if that is shorter, as in the
