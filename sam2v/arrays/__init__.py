@@ -37,6 +37,7 @@ __all__ = [
     "on_device",
     "on_host",
     "owned",
+    "owned_rows",
     "packed_bits",
     "packed_bytes",
     "resized",
@@ -160,6 +161,12 @@ def finite_floats(array: Array) -> bool:
 def owned(array: Array) -> Array:
     """An array without gradients that is no view of a larger one: keeping a row would keep the whole batch."""
     return kind_of(array).owned(array)
+
+
+def owned_rows(array: Array) -> list[Array]:
+    """The rows of N x ..., each an array as `owned` makes it; all of them by one operation of a device."""
+    rows: list[Array] = kind_of(array).owned_rows(array)
+    return rows
 
 
 def type_name(dtype: Any) -> str:

@@ -61,6 +61,11 @@ def owned(array: np.ndarray) -> np.ndarray:
     return array if array.base is None and array.flags.c_contiguous else np.array(array, order="C")
 
 
+def owned_rows(array: np.ndarray) -> list[np.ndarray]:
+    """See `sam2v.arrays.owned_rows`."""
+    return [owned(row) for row in array]
+
+
 def packed_bytes(array: np.ndarray) -> bytes:
     """See `sam2v.arrays.packed_bytes`."""
     return array.tobytes()

@@ -98,6 +98,16 @@ def owned(array: Tensor) -> Tensor:
     return tensor if whole and tensor.is_contiguous() else tensor.clone(memory_format=torch.contiguous_format)
 
 
+def owned_rows(array: Tensor) -> list[Tensor]:
+    """See `sam2v.arrays.owned_rows`."""
+    whole, count = array.detach().contiguous(), len(array)
+    if count < 2:
+        return [owned(row) for row in whole]
+    rows = [whole.new_empty(whole.shape[1:]) for _ in range(count)]
+    torch.split_with_sizes_copy(whole, [1] * count, 0, out=[row[None] for row in rows])  # one kernel for all rows
+    return rows
+
+
 def packed_bytes(array: Tensor) -> bytes:
     """See `sam2v.arrays.packed_bytes`."""
     return array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

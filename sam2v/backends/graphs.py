@@ -1,10 +1,11 @@
 """The network's calls as graphs of fixed shapes, one for every number of rows in a few steps.
 
-Rows are padded to the next bucket and cut off again. Memories and pointers are padded to full banks: while a bank
-fills, padded slots are hidden by the attention bias; a full bank is read without a bias, which GPUs have their fastest
-kernels for, by a graph of its own. So tracking needs one graph for every call and bucket, and a second one for reading.
-Rows of several videos, each on a picture of its own, need one more of each.
-What is prompted runs as it is: prompts have too many shapes, and a user clicks rarely.
+Rows are padded to the next bucket and cut off again. Memories and pointers are padded to full banks. There are two ways
+of reading, which are calls of their own: while a bank fills, the attention bias hides padded slots; a full bank, which
+most frames have, is read without a bias, since GPUs' fastest kernels know none. So tracking needs one graph for every
+call and bucket; objects that were prompted on several frames read more, in further buckets, and rows of several
+videos, each on a picture of its own, have buckets of their own. What is prompted runs as it is: prompts have too many
+shapes, and a user clicks rarely.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 #: Makes a function of a function, as `torch.compile` does.
 Compiler = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+#: The calls that there are graphs of, and the network's own that they are.
+CALLS = {
+    "encode_image": "encode_image",
+    "read_memory": "read_memory",
+    "read_filling_memory": "read_memory",
+    "decode_prompts": "decode_prompts",
+    "write_memory": "write_memory",
+}
 
 
 def graph_network(
@@ -111,9 +121,8 @@ class GraphCalls(Calls):
     def __init__(self, prepared: Sam2Network, network: Sam2Network, compiler: Compiler | None) -> None:
         self.network = prepared
         self.recordings = Recordings(prepared.device, plain=compiler is not None)
-        names = ("encode_image", "read_memory", "decode_prompts", "write_memory")
         calls = network if compiler else prepared
-        functions = {name: getattr(calls, name) for name in names}
+        functions = {name: getattr(calls, call) for name, call in CALLS.items()}
         if compiler is not None:
             functions = {name: of_many_shapes(compiler(call)) for name, call in functions.items()}
         self._functions = functions
@@ -137,7 +146,8 @@ class GraphCalls(Calls):
             return self.network.read_memory(features, memory)
         groups = _as_full_bank(memory, self.network)
         padded = tuple(padded_rows(group, bucket_of(count)) for group in groups)
-        answer: Tensor = self._run("read_memory", padded_pictures(features, bucket_of(count)), padded)
+        name = "read_memory" if all(group.bias is None for group in padded) else "read_filling_memory"
+        answer: Tensor = self._run(name, padded_pictures(features, bucket_of(count)), padded)
         return answer[:count]
 
     def decode_prompts(

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ from sam2v.arrays import (
     on_device,
     on_host,
     owned,
+    owned_rows,
     packed_bytes,
     unpacked,
 )
@@ -242,3 +244,13 @@ class _SpillFile:
     def free(self, offset: int, length: int) -> None:
         """Give a record's room back."""
         self._free.setdefault(length, []).append(offset)
+
+
+def keep_rows(pools: Sequence[Pool], *arrays: Array) -> list[Kept]:
+    """Take the rows of arrays in, N x ... each, by N pools: what is kept of each row lives and moves by itself.
+
+    Raises:
+        OSError: see `Pool.keep`.
+    """
+    rows = zip(*map(owned_rows, arrays), strict=True)
+    return [pool.keep(*row) for pool, row in zip(pools, rows, strict=True)]

@@ -10,7 +10,8 @@ import numpy as np
 from sam2v.arrays import Array, floats, namespace, on_device
 from sam2v.backends.batched import BatchedCalls
 from sam2v.masks.result import MaskletFrame
-from sam2v.memory import Commit, MemoryBank, MemoryEntry, MemoryPolicy, Moment, Reach, Selection
+from sam2v.memory import Commit, MemoryBank, MemoryEntry, MemoryPolicy, Moment, Pool, Reach, Selection
+from sam2v.memory.pool import keep_rows
 from sam2v.model.offered import ABSENT_LOGIT, gate_by_score
 from sam2v.model.values import Answer, ImageFeatures
 from sam2v.tracking.answers import Pointed, answer_masks, answer_points
@@ -272,9 +273,9 @@ class Engine:
         if readable:
             if outcome.rows is not rows or len(readable) < len(rows):
                 features = features_of_rows(pictures, visits, [outcome.rows[n] for n in readable])
-            memories = self._memories(features, [entries[n] for n in readable])
-            for n, memory in zip(readable, memories, strict=True):
-                entries[n] = entries[n].with_memory(pools[n].keep(memory))
+            made = self._with_memories(features, [pools[n] for n in readable], [entries[n] for n in readable])
+            for n, entry in zip(readable, made, strict=True):
+                entries[n] = entry
         remember(outcome.rows, entries, outcome.commits)
 
     def _missing_encoded(
@@ -306,18 +307,22 @@ class Engine:
         made: dict[int, MemoryEntry] = {}
         for prompted in (False, True):
             some = {key: entry for key, entry in entries.items() if entry.prompted == prompted}
-            memories = self._memories(features, list(some.values()), prompted) if some else ()
-            for (key, entry), memory in zip(some.items(), memories, strict=True):
-                made[key] = entry.with_memory(session.pool.keep(memory))
+            if some:
+                pools = [session.pool] * len(some)
+                made.update(zip(some, self._with_memories(features, pools, list(some.values())), strict=True))
         return made
 
-    def _memories(self, features: ImageFeatures, entries: Sequence[MemoryEntry], prompted: bool = False) -> Array:
-        """Memories of N entries that were all prompted, or all tracked; features of one picture or of N."""
-        xp = namespace(*(entry.mask for entry in entries))
+    def _with_memories(
+        self, features: ImageFeatures, pools: Sequence[Pool], entries: Sequence[MemoryEntry]
+    ) -> list[MemoryEntry]:
+        """N entries, all of them prompted or all tracked, with their memories; features of one picture or of N."""
+        prompted, xp = entries[0].prompted, namespace(*(entry.mask for entry in entries))
         masks = xp.stack([entry.mask for entry in entries])[:, None]
         scores = xp.stack([entry.score for entry in entries])[:, None]
         harden = prompted and self.options.binarize_mask_from_pts_for_mem_enc
-        return self.backend.write_memory(features, self.finish.clean(masks) if prompted else masks, scores, harden)
+        masks = self.finish.clean(masks) if prompted else masks
+        kept = keep_rows(pools, self.backend.write_memory(features, masks, scores, harden))
+        return [entry.with_memory(memory) for entry, memory in zip(entries, kept, strict=True)]
 
     def _moment(self, session: Session, position: int, reverse: bool) -> Moment:
         """A frame with the pointer limit: the model's, or the video's length if that is shorter, as in the

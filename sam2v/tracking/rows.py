@@ -23,6 +23,7 @@ from sam2v.memory import (
     Pool,
     Selection,
 )
+from sam2v.memory.pool import keep_rows
 from sam2v.model.offered import ABSENT_LOGIT
 from sam2v.model.values import Answer, ImageFeatures, Prediction
 from sam2v.tracking.session import Session
@@ -165,11 +166,8 @@ def entries_of(
 ) -> list[MemoryEntry]:
     """One entry per row, without its memory, kept in the row's pool."""
     scores = namespace(answer.iou).concat([answer.iou, answer.object_score], axis=1)
-    rows = zip(pools, answer.mask[:, 0], answer.pointer, scores, commits, strict=True)
-    return [
-        MemoryEntry(pool.keep(*row), None, prompted, commit.keep != "result", commit.facts)
-        for pool, *row, commit in rows
-    ]
+    rows = zip(keep_rows(pools, answer.mask[:, 0], answer.pointer, scores), commits, strict=True)
+    return [MemoryEntry(kept, None, prompted, commit.keep != "result", commit.facts) for kept, commit in rows]
 
 
 def remember(rows: Sequence[Row], entries: Sequence[MemoryEntry], commits: Sequence[Commit]) -> None:

@@ -96,6 +96,12 @@ def test_what_is_kept_is_no_view(kind: str) -> None:
     assert float(row.sum()) == 0 and row.nbytes == 20
     assert arrays.owned(row) is row or kind == "torch"
     assert arrays.owned(array.T).shape == (5, 8)
+    for part in (array, array[:, 1:3], array[2:3]):
+        rows = arrays.owned_rows(part)
+        assert [arrays.to_numpy(row).tolist() for row in rows] == arrays.to_numpy(part).tolist()
+        for row in rows:
+            row[...] = 0
+    assert arrays.to_numpy(array).sum() == 7 * 5
 
 
 def test_moving() -> None:

@@ -12,6 +12,8 @@ from golden.replay import Fixture, golden_network
 from models import loud_nano
 
 from sam2v.backends.base import Backend
+from sam2v.backends.fused import FUSED_KINDS
+from sam2v.backends.stand_in import stand_in
 from sam2v.model.network import Sam2Network
 
 TINY = ["sam2.1_hiera_tiny", "sam2_hiera_tiny"]
@@ -34,16 +36,18 @@ def config(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=["plain", "prepared"])
+@pytest.fixture(params=["plain", "prepared", "fused"])
 def module_fixture(
     golden_dir: Path, config: str, device: torch.device, request: pytest.FixtureRequest
 ) -> Callable[[str], tuple[Fixture, Sam2Network]]:
     """Function of a kind (`"mask_decoder"`) -> its fixture for `config` and the network with its weights, as it is
-    written and as a backend computes it."""
+    written, as a backend computes it, and as one does on CUDA."""
 
     def load(kind: str) -> tuple[Fixture, Sam2Network]:
         fixture = Fixture(golden_dir / "modules" / f"{kind}_{config}.npz")
         network = _network(config, fixture.meta["salt"], device)
+        if request.param == "fused":
+            return fixture, stand_in(network, FUSED_KINDS).eval()
         return fixture, network if request.param == "plain" else Backend(network).calls
 
     return load

@@ -24,14 +24,15 @@ from sam2v import ImagePredictor, Prompt, VideoPredictor
 from sam2v.arrays import torch_kind
 from sam2v.backends import recorded
 from sam2v.backends.base import Backend
-from sam2v.backends.compiled import CALLS
-from sam2v.backends.graphs import graph_network
+from sam2v.backends.graphs import CALLS, graph_network
 from sam2v.masks.logits import packed
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import Prompts
 from sam2v.tracking.prompts import checked_prompt
 
 FRAMES = 5
+#: Frames until a bank with sixteen pointers is full.
+FULL = 18
 PRETENDED = torch.device("cuda", 0)
 
 
@@ -81,14 +82,19 @@ def test_prompts_and_tracked_frames_stay_on_the_device(network: Sam2Network, opt
 
 @pytest.mark.parametrize("network", [torch.float32, torch.bfloat16], indirect=True)
 def test_graphs_stay_on_the_device(network: Sam2Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several objects by graphs of fixed shapes, holes filled; there is nothing here to record them with."""
+    """Several objects by graphs of fixed shapes, in a file until banks are full and live, holes filled; there is
+    nothing here to record them with."""
     monkeypatch.setattr(recorded, "recorder_for", lambda device: recorded.call_again)
     made = graph_network(network)
-    video = VideoPredictor(made)
-    state = video.init_state(drawn_clip(FRAMES))
+    video = VideoPredictor(made, fill_hole_area=8)
+    state = video.init_state(drawn_clip(FULL))
     video.add_prompts(state, 0, prompts())
-    for result in video.propagate_in_video(state):
-        assert result.masks.device == PRETENDED and len(result.masks) == 4
+    results = list(video.propagate_in_video(state))
+    live = video.init_state(None)
+    video.add_prompts(live, 1, {1: Prompt([(20, 20)]), 2: Prompt(box=(5, 5, 30, 30))})
+    results += [video.track(live, frame) for frame in drawn_clip(FRAMES)]
+    for result in results[:FULL] + results[FULL + 1 :]:  # on the first live frame nothing was prompted yet
+        assert result.masks.device == PRETENDED and len(result.masks) in (2, 4)
         assert packed(result.masks[:, 0] > 0).device == PRETENDED
     assert {signature[0] for signature in made.calls.recordings.made} == set(CALLS)
 

@@ -51,7 +51,8 @@ class AddedMLP(NamedTuple):
     def of(cls, first: nn.Linear, second: nn.Linear, scale: Tensor | None = None) -> AddedMLP:
         """Join two layers; `scale` is a factor on the channels of the answer."""
         assert first.bias is not None and second.bias is not None
-        weight, bias = second.weight, second.bias
+        weight: Tensor = second.weight
+        bias: Tensor = second.bias
         if scale is not None:
             weight, bias = weight * scale[:, None], bias * scale
         return cls(

@@ -7,7 +7,7 @@ the projections' weights give the other order (b, a) as well: what is turned is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -147,6 +147,6 @@ class FusedMemoryAttention(MemoryAttention):
         scale = of_all_tokens(memory, [group.scale for group in memory], 1.0, torch.float32)
         read = Read(keys, values, turned, token_bias(memory), None if scale is None else scale[..., None])
         x, turns = x.contiguous(), self.turns(rotation)
-        for layer in cast("list[Any]", list(self.layers)):
+        for layer in list[Any](self.layers):
             x = layer.update(x, turns, read)
         return self.norm(x)

@@ -62,7 +62,7 @@ class FusedNetwork(JoinedNetwork):
         patches.proj = scaled
         self._middle = 255 * self.mean
         self._mask_bias = torch.full((), self.config.memory.mask_bias, device=self.device)
-        self._offset = self.memory_encoder.out_proj.bias[None, None]
+        self._offset = cast("Tensor", self.memory_encoder.out_proj.bias)[None, None]
         if self.config.memory.no_obj_embed_spatial:
             self._offset_absent = self._offset + self.no_obj_embed_spatial.to(self.dtype)
 

@@ -27,7 +27,8 @@ class FusedHieraBlock(HieraBlock):
 
     def prepare(self) -> None:
         """Join the MLP's layers."""
-        self._mlp = AddedMLP.of(*cast("list[nn.Linear]", list(self.mlp.layers)))
+        first, second = cast("list[nn.Linear]", list(self.mlp.layers))
+        self._mlp = AddedMLP.of(first, second)
 
     def attention(self, x: Tensor) -> Tensor:
         """The first half: B x H x W x Cin to B x H' x W' x C."""

@@ -47,7 +47,7 @@ class FusedTwoWayTransformer(TwoWayTransformer):
     def prepare(self) -> None:
         """Join weights."""
         tokens, cells = [], []
-        self._mlps = [AddedMLP.of(*layer.mlp.layers) for layer in cast("list[Any]", list(self.layers))]
+        self._mlps = [AddedMLP.of(*layer.mlp.layers) for layer in list[Any](self.layers)]
         for layer in cast("list[TwoWayLayer]", list(self.layers)):
             own, to_image, to_tokens = layer.self_attn, layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
             alike = [own.q_proj, own.k_proj]
