@@ -14,10 +14,9 @@ from sam2v.masks.bits import MaskBits
 
 #: Overlap on a frame from which a pair is followed over time.
 _FOLLOWED = 0.3
-#: Of two tracks that meet one is the guest if its mask fits where it stood before so much less well than the other's.
-_GUEST = 0.75
-#: A guest whose mask fits no better than this has come from afar.
-_AFAR = 0.1
+#: Of two tracks that meet one is the guest if the place where it stood has so much less of what they share than the
+#: other one's; from the lower share on it is hidden where it lies within the other one.
+_GUEST, _ELSEWHERE = 0.75, 0.5
 
 
 @dataclass
@@ -27,7 +26,6 @@ class Pair:
     Attributes:
         common, union: pixels in common and in all, fading. frames: how many frames.
         near: whether they overlap. guest: which of them came to the other one, if one did, until they part.
-        afar: whether it came from afar.
     """
 
     common: float = 0.0
@@ -35,7 +33,6 @@ class Pair:
     frames: int = 0
     near: bool = False
     guest: int | None = None
-    afar: bool = False
 
     def add(self, common: float, union: float, span: int) -> None:
         """Take a frame into account; what is `span` frames old has faded to a third."""
@@ -49,7 +46,7 @@ class Pair:
 
 
 class Duplicates:
-    """Follows the pairs of tracks that overlap, and where each track stood last without one."""
+    """Follows the pairs of tracks that overlap, and where each track stands."""
 
     def __init__(self, rules: AssociationRules) -> None:
         self._rules = rules
@@ -58,8 +55,8 @@ class Duplicates:
 
     def hidden(self, shown: Shown, tracks: Mapping[int, Track]) -> dict[int, int]:
         """Tracks that are hidden on a frame, with the ones that are shown in their place: of two that show the same,
-        the one that came to the other, or if neither did the one that is less rooted; and what has come from afar to
-        lie within another one."""
+        the one that came to the other, or if neither did the one that is less rooted; and what has come from elsewhere
+        to lie within another one."""
         self._meet(shown)
         found: dict[int, int] = {}
         for first, second in sorted(self._rivals(shown, tracks), key=lambda pair: tracks[pair[0]].rooted):
@@ -68,10 +65,11 @@ class Duplicates:
         return found
 
     def stand(self, shown: Shown) -> None:
-        """Note where tracks stand, of those that are not hidden; what overlaps another one stands where it did."""
-        alone = (shown.overlaps >= _FOLLOWED).sum(axis=1) == 1
-        for row in np.flatnonzero(alone).tolist():
-            self._places[shown.obj_ids[row]] = shown.masks[[row]]
+        """Note where tracks stand, of those that are not hidden; where a guest stood stays its place."""
+        guests = {state.guest for state in self.pairs.values() if state.near}
+        for row in np.flatnonzero(shown.seen).tolist():
+            if shown.obj_ids[row] not in guests:
+                self._places[shown.obj_ids[row]] = shown.masks[[row]]
 
     def follow(self, shown: Shown) -> None:
         """Add a frame to the pairs that overlap on it, or did before."""
@@ -111,9 +109,9 @@ class Duplicates:
         for a, b in zip(*(index.tolist() for index in np.nonzero(near)), strict=True):
             state = self.pairs.setdefault((shown.obj_ids[a], shown.obj_ids[b]), Pair())
             if not state.near:
-                (worse, guest), (better, _) = sorted((self._fit(row, shown), shown.obj_ids[row]) for row in (a, b))
-                state.near, state.afar = True, worse < _AFAR
-                state.guest = guest if worse < _GUEST * better else None
+                shares = self._shares(a, b, shown)
+                (less, guest), (more, _) = sorted(zip(shares, (shown.obj_ids[a], shown.obj_ids[b]), strict=True))
+                state.near, state.guest = True, guest if less < _GUEST * more else None
         for pair, state in self.pairs.items():
             rows = [shown.row.get(obj_id) for obj_id in pair]
             if None not in rows and shown.seen[rows].all() and not near[tuple(sorted(rows))]:
@@ -121,16 +119,24 @@ class Duplicates:
 
     def _rivals(self, shown: Shown, tracks: Mapping[int, Track]) -> Iterator[tuple[int, int]]:
         """Pairs of the track that stays on a frame and the one that is hidden."""
-        least, areas = self._rules.duplicate_iou, shown.masks.areas
         for pair, state in self.pairs.items():
-            if not state.near or not all(obj_id in shown.row for obj_id in pair):
-                continue
-            first, second = self._ordered(pair, tracks)
-            stays, other = shown.row[first], shown.row[second]
-            lies = state.afar and state.guest == second and areas[stays] <= self._rules.backdrop * areas[other]
-            within = lies and shown.masks[[other]].covered(shown.masks[[stays]])[0, 0] > least
-            if shown.overlaps[stays, other] >= least or within:
-                yield first, second
+            if state.near and all(obj_id in shown.row for obj_id in pair):
+                first, second = self._ordered(pair, tracks)
+                same = shown.overlaps[shown.row[first], shown.row[second]] >= self._rules.duplicate_iou
+                if same or self._came_within(second, first, shown):
+                    yield first, second
+                elif state.guest is None and self._came_within(first, second, shown):
+                    yield second, first
+
+    def _came_within(self, obj_id: int, other: int, shown: Shown) -> bool:
+        """Whether a track has come from elsewhere to lie within another one, which was there and is no backdrop."""
+        row, around = shown.row[obj_id], shown.row[other]
+        inside = shown.masks[[row]].covered(shown.masks[[around]])[0, 0] > self._rules.duplicate_iou
+        backdrop = shown.masks.areas[around] > self._rules.backdrop * shown.masks.areas[row]
+        if not inside or backdrop:
+            return False
+        own, others = self._shares(row, around, shown)
+        return own < _ELSEWHERE * others
 
     def _ordered(self, pair: tuple[int, int], tracks: Mapping[int, Track]) -> tuple[int, int]:
         """The track that stays where two are, and the other one."""
@@ -138,7 +144,10 @@ class Duplicates:
         first, second = sorted(pair, key=lambda obj_id: (obj_id == guest, tracks[obj_id].rooted))
         return first, second
 
-    def _fit(self, row: int, shown: Shown) -> float:
-        """IoU of a track's mask with where it stood last; 1 where nobody knows."""
-        place = self._places.get(shown.obj_ids[row])
-        return 1.0 if place is None else float(place.iou(shown.masks[[row]])[0, 0])
+    def _shares(self, a: int, b: int, shown: Shown) -> tuple[float, float]:
+        """What of the pixels that two rows share lies where either stood; all where nobody knows."""
+        first, second = shown.masks[[a]], shown.masks[[b]]
+        common = first.without(first.without(second))
+        places = (self._places.get(shown.obj_ids[row]) for row in (a, b))
+        own, others = (1.0 if place is None else float(common.covered(place)[0, 0]) for place in places)
+        return own, others

@@ -249,7 +249,7 @@ def test_the_one_that_creeps_onto_another_one_is_hidden() -> None:
     creeping: list[dict[int, Place | None]] = [{1: (2, 2 + 2 * step, 8, 8), 2: B} for step in range(1, 8)]
     verdicts = run(association, [{1: A, 2: B}] * 3 + creeping + [{1: B, 2: B}] * 30, start=21)
     hidden = [verdict.hidden for verdict in verdicts]
-    assert hidden[:9] == [{}] * 9 and hidden[9:] == [{1: 2}] * 31
+    assert hidden[:8] == [{}] * 8 and hidden[8:] == [{1: 2}] * 32
     (verdict,) = run(association, [{1: A, 2: B}], start=61)
     assert verdict == Verdict({}, [])
 
