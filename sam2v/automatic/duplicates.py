@@ -74,10 +74,7 @@ class Duplicates:
     def follow(self, shown: Shown) -> None:
         """Add a frame to the pairs that overlap on it, or did before."""
         areas, overlaps = shown.masks.areas, shown.overlaps
-        for pair, state in self.pairs.items():
-            if not all(obj_id in shown.row and shown.seen[shown.row[obj_id]] for obj_id in pair):
-                continue
-            a, b = (shown.row[obj_id] for obj_id in pair)
+        for _, state, a, b in self._seen(shown):
             both = float(areas[a] + areas[b])
             union = both / (1 + overlaps[a, b])
             state.add(both - union, union, self._rules.merge_after)
@@ -112,21 +109,26 @@ class Duplicates:
                 shares = self._shares(a, b, shown)
                 (less, guest), (more, _) = sorted(zip(shares, (shown.obj_ids[a], shown.obj_ids[b]), strict=True))
                 state.near, state.guest = True, guest if less < _GUEST * more else None
-        for pair, state in self.pairs.items():
-            rows = [shown.row.get(obj_id) for obj_id in pair]
-            if None not in rows and shown.seen[rows].all() and not near[tuple(sorted(rows))]:
+        for _, state, a, b in self._seen(shown):
+            if not near[min(a, b), max(a, b)]:
                 state.near, state.guest = False, None
 
     def _rivals(self, shown: Shown, tracks: Mapping[int, Track]) -> Iterator[tuple[int, int]]:
         """Pairs of the track that stays on a frame and the one that is hidden."""
-        for pair, state in self.pairs.items():
-            if state.near and all(obj_id in shown.row for obj_id in pair):
+        for pair, state, a, b in self._seen(shown):
+            if state.near:
                 first, second = self._ordered(pair, tracks)
-                same = shown.overlaps[shown.row[first], shown.row[second]] >= self._rules.duplicate_iou
+                same = shown.overlaps[a, b] >= self._rules.duplicate_iou
                 if same or self._came_within(second, first, shown):
                     yield first, second
                 elif state.guest is None and self._came_within(first, second, shown):
                     yield second, first
+
+    def _seen(self, shown: Shown) -> Iterator[tuple[tuple[int, int], Pair, int, int]]:
+        """Pairs both of which are seen, with their rows."""
+        for pair, state in self.pairs.items():
+            if all(obj_id in shown.row and shown.seen[shown.row[obj_id]] for obj_id in pair):
+                yield pair, state, shown.row[pair[0]], shown.row[pair[1]]
 
     def _came_within(self, obj_id: int, other: int, shown: Shown) -> bool:
         """Whether a track has come from elsewhere to lie within another one, which was there and is no backdrop."""
