@@ -270,6 +270,21 @@ def test_what_comes_to_lie_within_another_one_is_hidden() -> None:
     assert verdict.hidden == {1: 2}
 
 
+def test_what_lay_at_the_edge_and_moves_inside_is_hidden() -> None:
+    whole = (2, 4, 12, 12)
+    association = begun(AssociationRules(hot_start=0, new_share=0.0), A, whole)
+    run(association, [{1: A, 2: whole}] * 3)
+    (verdict,) = run(association, [{1: (6, 6, 8, 8), 2: whole}], start=4)
+    assert verdict.hidden == {1: 2}
+
+
+def test_who_is_the_guest_is_asked_whenever_two_meet() -> None:
+    association = begun(AssociationRules(hot_start=0), A, B)
+    run(association, [{1: A, 2: B}] * 3)
+    verdicts = run(association, [{1: B, 2: B}, {1: A, 2: B}, {1: A, 2: A}], start=4)
+    assert [verdict.hidden for verdict in verdicts] == [{1: 2}, {}, {2: 1}]
+
+
 @pytest.mark.parametrize(("cover", "hides"), [((8, 10, 14, 20), True), ((0, 0, 24, 32), False)])
 def test_a_backdrop_hides_nothing(cover: Place, hides: bool) -> None:
     association = begun(AssociationRules(hot_start=0, new_share=0.0), A, cover)
