@@ -88,6 +88,7 @@ class Association:
                 track.see(frame_idx, float(shown.quality[row]), self._overlap_before(shown, obj_id))
         hidden = self._duplicates.hidden(shown, self.tracks)
         self._duplicates.follow(shown)
+        self._duplicates.stand(shown.only([obj_id for obj_id in self.tracks if obj_id not in hidden]))
         ended = self._merge()
         for obj_id, track in list(self.tracks.items()):
             for_it = bool(shown.seen[shown.row[obj_id]]) and obj_id not in hidden
@@ -120,6 +121,9 @@ class Association:
             score = float(detections.scores[row])
             self.tracks[obj_id] = Track.begin(obj_id, frame_idx, score, detections.label(row), self.rules)
             begun[obj_id] = row
+        if begun and detections.masks is not None:
+            rows = list(begun.values())
+            self._duplicates.stand(Shown(list(begun), detections.masks[rows], detections.scores[rows]))
         return Admission(begun, matching, ended, len(fresh) - len(begun))
 
     def _fresh(self, detections: Detections, matching: Matching, shown: Shown, taken: MaskBits | None) -> list[int]:

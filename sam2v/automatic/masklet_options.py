@@ -87,8 +87,9 @@ class MaskletOptions(Options):
             never been.
         keep_alive: frames that an object may be out of sight before it is given up; while it is tracked its own memory
             finds it when it comes back. Every frame on which it is seen makes up for one on which it is not.
-        duplicate_iou: of two objects whose masks overlap by this IoU on a frame the one that is young, was away or has
-            jumped is hidden there.
+        duplicate_iou: of two objects whose masks overlap by this IoU on a frame the one that came to where the other
+            was is hidden there; if neither did, the one that is young, was away or has jumped. So is one that came from
+            elsewhere and lies within another one by more than this share.
         merge_after: frames after which two such objects are one.
         min_quality: an object whose predicted IoU times stability is lower on average is given up. None: what suits the
             model.

@@ -18,8 +18,10 @@ class AssociationRules:
             more than half of them is dropped as if it had never been. 0 takes every track at once.
         keep_alive: frames that a track may go without evidence before it ends. Every frame with evidence makes up for
             one without.
-        duplicate_iou: of two tracks that overlap by this IoU on a frame one is hidden there: the one that has been at
-            its place for a shorter time, because it is young, was away, or has jumped.
+        duplicate_iou: of two tracks that overlap by this IoU on a frame one is hidden there: the one that came to where
+            the other was, and if neither did, the one that has been at its place for a shorter time, because it is
+            young, was away, or has jumped. A track that came from elsewhere is also hidden where more than this share
+            of it lies within another one. 1 hides doubles alone.
         merge_after: frames after which two tracks whose temporal IoU is as high are one.
         min_quality: a track whose masks are worse than this on average ends.
     """

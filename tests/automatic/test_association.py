@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sam2v.automatic.association import Association, Verdict
@@ -241,11 +241,63 @@ def test_a_track_that_had_a_place_of_its_own_is_hidden_until_it_finds_it_again()
     assert not any(verdict.ended for verdict in verdicts)
 
 
+def test_the_one_that_creeps_onto_another_one_is_hidden() -> None:
+    """However long it has been there: it stood elsewhere before they met."""
+    association = begun(AssociationRules(hot_start=0), A)
+    run(association, [{1: A}] * 20)
+    association.admit(20, found(B), shown({1: A}))
+    creeping: list[dict[int, Place | None]] = [{1: (2, 2 + 2 * step, 8, 8), 2: B} for step in range(1, 8)]
+    verdicts = run(association, [{1: A, 2: B}] * 3 + creeping + [{1: B, 2: B}] * 30, start=21)
+    hidden = [verdict.hidden for verdict in verdicts]
+    assert hidden[:8] == [{}] * 8 and hidden[8:] == [{1: 2}] * 32
+    (verdict,) = run(association, [{1: A, 2: B}], start=61)
+    assert verdict == Verdict({}, [])
+
+
+def test_the_one_that_stays_may_move_on() -> None:
+    """Where it stands is where it went since they met, not where they met."""
+    association = begun(AssociationRules(hot_start=0), A, B)
+    run(association, [{1: A, 2: B}] * 3)
+    moving: list[dict[int, Place | None]] = [{1: place, 2: place} for place in [(2 + y, 16, 8, 8) for y in range(11)]]
+    assert all(verdict.hidden == {1: 2} for verdict in run(association, moving, start=4))
+
+
+def test_what_comes_to_lie_within_another_one_is_hidden() -> None:
+    whole, part = (10, 14, 12, 12), (12, 15, 6, 6)
+    association = begun(AssociationRules(hot_start=0), A, whole)
+    run(association, [{1: A, 2: whole}] * 3 + [{2: whole}] * 2)
+    (verdict,) = run(association, [{1: part, 2: whole}], start=6)
+    assert verdict.hidden == {1: 2}
+
+
+def test_what_lay_at_the_edge_and_moves_inside_is_hidden() -> None:
+    whole = (2, 4, 12, 12)
+    association = begun(AssociationRules(hot_start=0, new_share=0.0), A, whole)
+    run(association, [{1: A, 2: whole}] * 3)
+    (verdict,) = run(association, [{1: (6, 6, 8, 8), 2: whole}], start=4)
+    assert verdict.hidden == {1: 2}
+
+
+def test_who_is_the_guest_is_asked_whenever_two_meet() -> None:
+    association = begun(AssociationRules(hot_start=0), A, B)
+    run(association, [{1: A, 2: B}] * 3)
+    verdicts = run(association, [{1: B, 2: B}, {1: A, 2: B}, {1: A, 2: A}], start=4)
+    assert [verdict.hidden for verdict in verdicts] == [{1: 2}, {}, {2: 1}]
+
+
+@pytest.mark.parametrize(("cover", "hides"), [((8, 10, 14, 20), True), ((0, 0, 24, 32), False)])
+def test_a_backdrop_hides_nothing(cover: Place, hides: bool) -> None:
+    association = begun(AssociationRules(hot_start=0, new_share=0.0), A, cover)
+    run(association, [{1: A, 2: cover}] * 3)
+    (verdict,) = run(association, [{1: (12, 16, 8, 8), 2: cover}], start=4)
+    assert verdict.hidden == ({1: 2} if hides else {})
+
+
 def test_parts_and_wholes_live_side_by_side() -> None:
     whole, part = (2, 2, 12, 12), (2, 2, 6, 12)
-    association = begun(AssociationRules(hot_start=2, merge_after=3), A, B)
+    association = begun(AssociationRules(hot_start=2, merge_after=3, new_share=0.0, match_iou=0.6), whole, part)
     verdicts = run(association, [{1: whole, 2: part}] * 10)
-    assert all(verdict == Verdict({}, []) for verdict in verdicts)
+    assert len(association.tracks) == 2 and all(verdict == Verdict({}, []) for verdict in verdicts)
 
 
 # -- invariants --------------------------------------------------------------------------------------------------------
@@ -271,6 +323,22 @@ def test_boxes_against_masks_of_rectangles(first: list[Place], second: list[Plac
     a, b = bits(*first), bits(*second)
     assert np.allclose(box_iou(boxes_of(a), boxes_of(b)), a.iou(b))
     assert np.allclose(box_covered(boxes_of(a), boxes_of(b)), a.covered(b))
+
+
+LEFT = st.tuples(st.integers(0, 16), st.integers(0, 12), st.integers(4, 8), st.integers(1, 4))
+
+
+@given(st.lists(st.tuples(LEFT, LEFT), min_size=1, max_size=8), st.lists(st.none() | LEFT, min_size=8, max_size=8))
+def test_who_is_elsewhere_disturbs_nobody(together: list[tuple[Place, Place]], third: list[Place | None]) -> None:
+    """A track on the right, whatever it does, changes nothing for two that meet on the left."""
+    assume(together[0][0] != together[0][1])
+    rules = AssociationRules(hot_start=0, merge_after=3, new_share=0.0, match_iou=1.0)
+    alone, watched = begun(rules, *together[0]), begun(rules, *together[0], (0, 20, 4, 4))
+    for number, ((first, second), other) in enumerate(zip(together, third, strict=False), 1):
+        right = None if other is None else (other[0], other[1] + 16, *other[2:])
+        now: dict[int, Place | None] = {1: first, 2: second}
+        (one,), (two,) = run(alone, [now], number), run(watched, [{**now, 3: right}], number)
+        assert one.hidden == two.hidden and {end[1:] for end in one.ended} == {end[1:] for end in two.ended}
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 5))

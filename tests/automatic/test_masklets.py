@@ -13,15 +13,18 @@ from drawn import drawn_clip
 from models import nano_by_rule
 
 import sam2v
-from sam2v.automatic import finder
+from sam2v.automatic import finder, forward
 from sam2v.automatic.lifecycle import Track
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.automatic.masklets import AutomaticMasklets
 from sam2v.automatic.options import MaskOptions
 from sam2v.automatic.proposals import Proposals
+from sam2v.automatic.sightings import Shown
 from sam2v.backends.base import Backend
+from sam2v.masks.bits import MaskBits
 from sam2v.masks.result import MaskletFrame
 from sam2v.model.network import Sam2Network
+from sam2v.model.offered import ABSENT_LOGIT
 from sam2v.video.sources import StreamSource
 from sam2v.weights.load import embedded_checkpoint
 
@@ -156,6 +159,33 @@ def test_a_track_that_fails_its_hot_start_never_was(
     run = AutomaticMasklets(network, **LENIENT, hot_start=2, propose_every=4).track(clip)
     assert [result.obj_ids for result in run] == [[1]] * FRAMES
     assert list(run.masklets) == [1]
+
+
+def test_one_that_comes_to_another_is_out_of_sight_and_disturbs_nobody(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first object creeps onto the second one and goes back: while it is there it is hidden, and the second one is
+    what it is without the first."""
+    alone = found([B], propose_every=0)
+    away, creeping = range(5, 9), {2: (2, 5, 8, 8), 3: (2, 8, 8, 8), 4: (2, 11, 8, 8)}
+
+    def place(obj_id: int, frame_idx: int) -> Place:
+        return B if obj_id == 2 or frame_idx in away else creeping.get(frame_idx, A)
+
+    def sighting(result: MaskletFrame) -> Shown:
+        places = [place(obj_id, result.frame_idx) for obj_id in result.obj_ids]
+        planes = np.zeros((len(places), *LOW), bool)
+        for plane, (y, x, height, width), low in zip(planes, places, result.low_res[:, 0], strict=True):
+            plane[y : y + height, x : x + width] = bool((low > ABSENT_LOGIT).any())
+        return Shown(result.obj_ids, MaskBits.of(planes), np.ones(len(places)))
+
+    monkeypatch.setattr(forward, "sighting", sighting)
+    both = found([A, B], propose_every=0, duplicate_iou=0.7)
+    assert all(result.obj_ids == [1, 2] for result in both)
+    hidden = [bool((result.low_res[0] == ABSENT_LOGIT).all()) for result in both]
+    assert hidden == [result.frame_idx in away for result in both]
+    for one, two in zip(alone, both, strict=True):
+        assert torch.allclose(one.low_res[0], two.low_res[1], atol=1e-3)
 
 
 def test_a_stream_gives_what_an_array_gives(found: Found) -> None:
