@@ -3,7 +3,7 @@ known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -92,7 +92,7 @@ class FrameEncoder:
         if position not in session.features.encoded:
             session.frames[position]
 
-    def read_ahead(self, session: Session, positions: Iterable[int]) -> Iterator[int]:
+    def read_ahead(self, session: Session, positions: Iterable[int]) -> Generator[int, None, None]:
         """Go through frames while a thread decodes and resizes the next ones; ends with the video."""
         if session.frames.is_live:
             yield from positions

@@ -53,6 +53,16 @@ def both_ways(predictor: VideoPredictor, clip: np.ndarray) -> Iterator[MaskletFr
         yield from predictor.propagate_in_video(state, start_frame_idx=6, reverse=True)
 
 
+def several_at_once(predictor: VideoPredictor, clip: np.ndarray) -> Iterator[MaskletFrame]:
+    """Videos of different lengths in one batch."""
+    states = [predictor.init_state(part) for part in (clip, clip[:4], clip[2:])]
+    for number, state in enumerate(states):
+        predictor.add_points(state, 0, 1, [(20, 20)])
+        predictor.add_points(state, number, 2, [(45, 30)])
+    for _, result in predictor.propagate_in_videos(states):
+        yield result
+
+
 def comings_and_goings(predictor: VideoPredictor, clip: np.ndarray) -> Iterator[MaskletFrame]:
     """Objects are added in mid-track, removed, cleared, merged and verified."""
     with predictor.init_state(clip) as state:
@@ -106,7 +116,7 @@ def many_objects(predictor: VideoPredictor, clip: np.ndarray) -> Iterator[Maskle
         yield from predictor.propagate_in_video(state, start_frame_idx=3)
 
 
-FLOWS = (refine, both_ways, comings_and_goings, masks, live, many_objects)
+FLOWS = (refine, both_ways, several_at_once, comings_and_goings, masks, live, many_objects)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
