@@ -6,7 +6,7 @@ The network is on torch's meta device, whose tensors have shapes and no values: 
 (what would read a value on the host fails), and every operation that torch dispatches is counted. Views and
 allocations are none; an upload is one, a fused attention is one, a convolution with its bias is one. What an operator
 does inside (a copy of a transposed input, say) is not seen: the number of kernels is a little higher. Frames that are
-counted read a full memory bank, seven memories and sixteen pointers; their masks are asked for as packed bits.
+counted read a full memory bank, seven memories and sixteen pointers; their masks come to the host as packed bits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.programs import DTYPES
 from sam2v import VideoPredictor
 from sam2v.backends.base import Backend
 from sam2v.config import load_model_config
-from sam2v.masks.logits import packed
+from sam2v.masks.result import MaskletFrame
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
 
@@ -132,13 +132,27 @@ def count_frame(
         results = predictor.propagate_in_videos(states)
         for _ in range(WARM * videos):
             next(results)
+        stack.enter_context(_results_within(counter))
         with counter.within("tracking"):
-            found = [next(results)[1] for _ in range(videos)]
-        with counter.within("result"):
-            for result in found:
-                packed(result.masks[:, 0] > 0)
-                counter.add("download")
+            for _ in range(videos):
+                next(results)
     return counter
+
+
+@contextmanager
+def _results_within(counter: OperationCounter) -> Iterator[None]:
+    """Count what brings masks to the host as the result's."""
+    download = MaskletFrame.download
+
+    def counted(self: MaskletFrame) -> None:
+        with counter.within("result"):
+            download(self)
+
+    MaskletFrame.download = counted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        MaskletFrame.download = download  # type: ignore[method-assign]
 
 
 class _AsItIs(Backend):
