@@ -32,7 +32,7 @@ def _fused(monkeypatch: pytest.MonkeyPatch) -> None:
 def answers(calls: Backend | Sam2Network, shared: ImageFeatures, rows: int, hidden: bool, scaled: bool) -> list[Tensor]:
     """What the calls make of some rows; features are given, so that differences do not add up."""
     h, w = shared.grid
-    cells = calls.write_memory(shared, noise(4, 1, 1, 4 * h, 4 * w, scale=5), torch.ones(1, 1)).shape[1]
+    cells = calls.write_memory(shared.select(0), noise(4, 1, 1, 4 * h, 4 * w, scale=5), torch.ones(1, 1)).shape[1]
     times = torch.tensor([[6, 0, -1 if hidden and n % 2 else 1] for n in range(rows)])
     groups = memory_groups(noise(1, rows, 3, cells, 32), times, noise(2, rows, 2, 128), noise(7, rows, 2).sigmoid())
     if scaled:
