@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from sam2v.app.editor import RENDERED, describe_effects
 from sam2v.app.library import remember_video
 from sam2v.app.messages import about_object
 from sam2v.app.projects import Project, open_project
+from sam2v.app.segmenter import Segmenter
 from sam2v.app.sockets import answer, error_text
 from sam2v.app.worker import Worker
 from sam2v.files import user_path
@@ -76,7 +78,7 @@ class Annotator(anywidget.AnyWidget):
 
         def opened() -> Project:
             remember_video(folder, frames)
-            return open_project(name, folder, frames, name, predictor, self._worker)
+            return open_project(name, folder, frames, name, self._worker, partial(Segmenter, predictor))
 
         try:
             self._project = self._worker.submit(opened).result()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sam2v.app.events import Event, EventLog
 from sam2v.app.history import History
-from sam2v.app.mask_store import KINDS, MaskStore, StoredMask
+from sam2v.app.mask_store import ABSENT, KINDS, MaskStore, StoredMask
 from sam2v.app.messages import whole, wholes
 from sam2v.app.ranges import rest
 from sam2v.app.run import Run
@@ -19,7 +19,6 @@ from sam2v.app.state import FramePrompt, ProjectState, prompts_of
 from sam2v.app.worker import Worker
 from sam2v.masks.result import MaskletFrame
 from sam2v.output.lock import FolderLock
-from sam2v.predict.video import VideoPredictor
 from sam2v.video.base import FrameSource
 
 Message = dict[str, Any]
@@ -32,20 +31,14 @@ class Annotation:
 
     Args:
         folder: the project; made if it is missing. source: the video. name: what the video is called.
-        predictor: answers prompts and tracks. worker: where tracking goes on.
+        worker: where tracking goes on. segmenter: makes the model's side of it.
 
     Raises:
         OSError: the folder cannot be written, or is in use by another server. ValueError: what is in it is no project.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        source: FrameSource,
-        name: str,
-        predictor: VideoPredictor,
-        worker: Worker,
-        segmenter: type[Segmenter] = Segmenter,
+        self, folder: Path, source: FrameSource, name: str, worker: Worker, segmenter: Callable[..., Segmenter]
     ) -> None:
         self.folder, self.source, self.name, self.worker = folder, source, name, worker
         self._lock = FolderLock(folder)
@@ -55,7 +48,7 @@ class Annotation:
             self.log = EventLog(folder / "events.jsonl")
             self.store = MaskStore(folder / "masks.jsonl", self.log.holds)
             self.state = ProjectState.of(self.log.live)
-            self.segmenter = segmenter(predictor, source, folder)
+            self.segmenter = segmenter(source=source, folder=folder)
             self.history = History(self.segmenter)
             self._resume()
         except BaseException:
@@ -175,8 +168,7 @@ class Annotation:
             own = self.segmenter.result(frame, masks)
             if own is not None:
                 return own.select([obj_id for obj_id in own.obj_ids if obj_id in self.state.objects])
-        nothing = StoredMask("", 0.0, -10.0, "track")
-        every = {obj_id: masks.get(obj_id, nothing) for obj_id in self.state.objects}
+        every = {obj_id: masks.get(obj_id, ABSENT) for obj_id in self.state.objects}
         return frame_of_masks(frame, every, self.source.size)
 
     # -- on disk -------------------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ class StoredMask(NamedTuple):
         return not self.counts or self.score <= 0
 
 
+#: What an object shows where nothing is known of it.
+ABSENT = StoredMask("", 0.0, -10.0, "track")
+
+
 class _Version(NamedTuple):
     event: int
     start: int | None  # of its line; None: no mask any more

@@ -7,8 +7,9 @@ import copy
 import hashlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from sam2v.app.annotation import Annotation
@@ -63,17 +64,11 @@ class Project:
 
 
 def open_project(
-    id: str,
-    folder: Path,
-    source: FrameSource,
-    name: str,
-    predictor: VideoPredictor,
-    worker: Worker,
-    segmenter: type[Segmenter] = Segmenter,
+    id: str, folder: Path, source: FrameSource, name: str, worker: Worker, segmenter: Callable[..., Segmenter]
 ) -> Project:
     """A project in a folder, see `Annotation`; when it cannot be opened, nothing stays open, not even the source."""
     try:
-        annotation = Annotation(folder, source, name, predictor, worker, segmenter)
+        annotation = Annotation(folder, source, name, worker, segmenter)
     except BaseException:
         source.close()
         raise
@@ -136,7 +131,8 @@ class Projects:
         self._evict()
         folder = self.library.folder(video)
         source = self.library.open(video)
-        return open_project(video.id, folder, source, video.name, self.predictor, self.worker, self.segmenter)
+        segmenter = partial(self.segmenter, self.predictor)
+        return open_project(video.id, folder, source, video.name, self.worker, segmenter)
 
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""

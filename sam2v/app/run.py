@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sam2v.app.events import Event, EventLog
 from sam2v.app.history import History
-from sam2v.app.mask_store import MaskStore, StoredMask
+from sam2v.app.mask_store import ABSENT, MaskStore
 from sam2v.app.messages import choice, whole, wholes
 from sam2v.app.ranges import Leg, frames_of, legs, rest
 from sam2v.app.segmenter import Segmenter, Tracks, stored
@@ -102,10 +102,8 @@ class Run:
 
     def _begin(self, frame: int, ids: list[int], leg: Leg) -> Iterator[object]:
         shown = self._project.store.frame(frame, ids)
-        absent = StoredMask("", 0.0, -10.0, "track")
-        return self._project.segmenter.begin_run(
-            frame, {obj_id: shown.get(obj_id, absent) for obj_id in ids}, leg[2] < 0
-        )
+        masks = {obj_id: shown.get(obj_id, ABSENT) for obj_id in ids}
+        return self._project.segmenter.begin_run(frame, masks, leg[2] < 0)
 
     def _start(self, event: int, run: list[Leg], ids: list[int], first_steps: Iterator[object]) -> None:
         self._steps, self._ids = self._tracked(event, run, ids, first_steps), frozenset(ids)

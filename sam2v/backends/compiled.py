@@ -15,17 +15,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from sam2v.backends import padded
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import (
-    are_shown,
-    is_tracking,
-    of_many_shapes,
-    padded_pictures,
-    padded_rows,
-    padded_slots,
-    repeat_last,
-    warm_up,
-)
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
@@ -69,7 +60,7 @@ def compile_network(
     compiled = CompiledBackend(network, calls, backend)
     if calls:
         started = time.perf_counter()
-        warm_up(compiled, sorted({pad_objects(n) for n in objects}), progress, "compiling")
+        padded.warm_up(compiled, sorted({pad_objects(n) for n in objects}), progress, "compiling")
         compiled.seconds = time.perf_counter() - started
     return compiled
 
@@ -93,25 +84,23 @@ class CompiledBackend(Backend):
         super().__init__(network)
         self.seconds = 0.0
         make = partial(torch.compile, dynamic=False, fullgraph=True, backend=backend)
-        self._compiled = {call: of_many_shapes(make(getattr(network, call))) for call in calls}
+        self._compiled = {call: padded.of_many_shapes(make(getattr(network, call))) for call in calls}
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """See `Sam2Network.encode_image`."""
         if "encode_image" not in self._compiled:
             return super().encode_image(images)
-        features = self._compiled["encode_image"](repeat_last(images, pad_objects(len(images))))
-        return ImageFeatures(*(level[: len(images)] for level in features))
+        return padded.encode_padded(self._compiled["encode_image"], images, pad_objects(len(images)))
 
     @torch.no_grad()
     def read_memory(self, features: ImageFeatures, memory: Sequence[TokenGroup]) -> Tensor:
         """See `Sam2Network.read_memory`."""
         count = len(memory[0].tokens)
-        if "read_memory" not in self._compiled or not are_shown(features, count):
+        if "read_memory" not in self._compiled or not padded.are_shown(features, count):
             return super().read_memory(features, memory)
-        slots = (padded_slots(group, self.config.memory) for group in memory)
-        padded = tuple(padded_rows(group, pad_objects(count)) for group in slots)
-        return self._compiled["read_memory"](padded_pictures(features, pad_objects(count)), padded)[:count]
+        slots = (padded.padded_slots(group, self.config.memory) for group in memory)
+        return padded.read_padded(self._compiled["read_memory"], features, slots, count, pad_objects(count))
 
     @torch.no_grad()
     def decode_prompts(
@@ -119,14 +108,11 @@ class CompiledBackend(Backend):
     ) -> Prediction:
         """See `Sam2Network.decode_prompts`."""
         count = len(prompts.coords)
-        known = "decode_prompts" in self._compiled and len(conditioned) == count and are_shown(features, count)
-        if not (is_tracking(prompts, wanted) and known):
+        known = "decode_prompts" in self._compiled and len(conditioned) == count and padded.are_shown(features, count)
+        if not (padded.is_tracking(prompts, wanted) and known):
             return super().decode_prompts(features, conditioned, prompts, wanted)
-        padded = [repeat_last(x, pad_objects(count)) for x in (conditioned, *prompts[:2])]
-        how = wanted._replace(least_iou=0.0)
-        shown = padded_pictures(features, pad_objects(count))
-        answer = self._compiled["decode_prompts"](shown, padded[0], Prompts(*padded[1:]), how)
-        return Prediction(*(part[:count] for part in answer))
+        call, how = self._compiled["decode_prompts"], wanted._replace(least_iou=0.0)
+        return padded.decode_padded(call, features, conditioned, prompts, how, pad_objects(count))
 
     @torch.no_grad()
     def write_memory(
@@ -134,7 +120,7 @@ class CompiledBackend(Backend):
     ) -> Tensor:
         """See `Sam2Network.write_memory`."""
         count = len(masks)
-        if "write_memory" not in self._compiled or binarize is not False or not are_shown(features, count):
+        if "write_memory" not in self._compiled or binarize is not False or not padded.are_shown(features, count):
             return super().write_memory(features, masks, object_score, binarize)
-        padded = [repeat_last(x, pad_objects(count)) for x in (masks, object_score)]
-        return self._compiled["write_memory"](padded_pictures(features, pad_objects(count)), *padded)[:count]
+        call = self._compiled["write_memory"]
+        return padded.write_padded(call, features, masks, object_score, pad_objects(count))

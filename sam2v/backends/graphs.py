@@ -11,23 +11,14 @@ shapes, and a user clicks rarely.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sam2v.backends import padded
 from sam2v.backends.base import Backend
-from sam2v.backends.padded import (
-    POINTERS,
-    are_shown,
-    is_tracking,
-    of_many_shapes,
-    padded_pictures,
-    padded_rows,
-    padded_slots,
-    repeat_last,
-    warm_up,
-)
 from sam2v.backends.recorded import Recordings
 from sam2v.model.calls import Calls
 from sam2v.model.network import Sam2Network
@@ -73,7 +64,7 @@ def graph_network(
         raise ValueError(f"objects={list(objects)}: must be numbers of at least 1")
     made = GraphsBackend(network, compiler)
     if objects:
-        warm_up(made, sorted({bucket_of(min(count, BUCKETS[-1])) for count in objects}), progress, "recording")
+        padded.warm_up(made, sorted({bucket_of(min(count, BUCKETS[-1])) for count in objects}), progress, "recording")
     return made
 
 
@@ -124,7 +115,7 @@ class GraphCalls(Calls):
         calls = network if compiler else prepared
         functions = {name: getattr(calls, call) for name, call in CALLS.items()}
         if compiler is not None:
-            functions = {name: of_many_shapes(compiler(call)) for name, call in functions.items()}
+            functions = {name: padded.of_many_shapes(compiler(call)) for name, call in functions.items()}
         self._functions = functions
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
@@ -132,8 +123,7 @@ class GraphCalls(Calls):
         count = len(images)
         if not 0 < count <= BUCKETS[-1]:
             return self.network.encode_image(images)
-        features = self._run("encode_image", repeat_last(images, bucket_of(count)))
-        return ImageFeatures(*(level[:count] for level in features))
+        return padded.encode_padded(self._call("encode_image"), images, bucket_of(count))
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
         """See `Calls`."""
@@ -142,25 +132,23 @@ class GraphCalls(Calls):
     def read_memory(self, features: ImageFeatures, memory: Sequence[TokenGroup]) -> Tensor:
         """See `Calls`."""
         count = len(memory[0].tokens)
-        if not are_shown(features, count) or not count:
+        if not padded.are_shown(features, count) or not count:
             return self.network.read_memory(features, memory)
         groups = _as_full_bank(memory, self.network)
-        padded = tuple(padded_rows(group, bucket_of(count)) for group in groups)
-        name = "read_memory" if all(group.bias is None for group in padded) else "read_filling_memory"
-        answer: Tensor = self._run(name, padded_pictures(features, bucket_of(count)), padded)
-        return answer[:count]
+        name = "read_memory" if all(group.bias is None for group in groups) else "read_filling_memory"
+        return padded.read_padded(self._call(name), features, groups, count, bucket_of(count))
 
     def decode_prompts(
         self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, wanted: Wanted
     ) -> Prediction:
         """See `Calls`."""
         count = len(prompts.coords)
-        if not (is_tracking(prompts, wanted) and are_shown(features, count) and len(conditioned) == count > 0):
+        if not (
+            padded.is_tracking(prompts, wanted) and padded.are_shown(features, count) and len(conditioned) == count > 0
+        ):
             return self.network.decode_prompts(features, conditioned, prompts, wanted)
-        read, *points = (repeat_last(x, bucket_of(count)) for x in (conditioned, *prompts[:2]))
-        shown = padded_pictures(features, bucket_of(count))
-        answer = self._run("decode_prompts", shown, read, Prompts(*points), Wanted(True))
-        return Prediction(*(part[:count] for part in answer))
+        call = self._call("decode_prompts")
+        return padded.decode_padded(call, features, conditioned, prompts, Wanted(True), bucket_of(count))
 
     def point_to_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[Tensor, Tensor]:
         """See `Calls`."""
@@ -171,22 +159,20 @@ class GraphCalls(Calls):
     ) -> Tensor:
         """See `Calls`."""
         count = len(masks)
-        if binarize is not False or not are_shown(features, count) or not count:
+        if binarize is not False or not padded.are_shown(features, count) or not count:
             return self.network.write_memory(features, masks, object_score, binarize)
-        padded = [repeat_last(x, bucket_of(count)) for x in (masks, object_score)]
-        answer: Tensor = self._run("write_memory", padded_pictures(features, bucket_of(count)), *padded)
-        return answer[:count]
+        return padded.write_padded(self._call("write_memory"), features, masks, object_score, bucket_of(count))
 
-    def _run(self, name: str, *arguments: Any) -> Any:
-        return self.recordings.run(name, self._functions[name], *arguments)
+    def _call(self, name: str) -> Callable[..., Any]:
+        return partial(self.recordings.run, name, self._functions[name])
 
 
 def _as_full_bank(memory: Sequence[TokenGroup], network: Sam2Network) -> list[TokenGroup]:
     """Groups of as many slots as a full bank has. Either none of them has a bias, or all have."""
     config, first = network.config, memory[0].tokens
-    groups = [padded_slots(group, config.memory) for group in memory]
+    groups = [padded.padded_slots(group, config.memory) for group in memory]
     if all(group.has_grid for group in groups):  # a policy that reads no pointers
-        tokens = first.new_zeros(len(first), POINTERS, config.hidden_dim // first.shape[3], first.shape[3])
+        tokens = first.new_zeros(len(first), padded.POINTERS, config.hidden_dim // first.shape[3], first.shape[3])
         time = torch.zeros_like(tokens[:, :, 0, 0], dtype=torch.float32)
         groups.append(TokenGroup(tokens, time, False, torch.full_like(time, float("-inf"))))
     if all(group.bias is None for group in groups):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sam2v.backends.base import Backend
 from sam2v.config import MemoryConfig
-from sam2v.model.values import PADDING, ImageFeatures, Prompts, TokenGroup, Wanted
+from sam2v.model.values import PADDING, ImageFeatures, Prediction, Prompts, TokenGroup, Wanted
 
 #: Memories beyond the temporal table, and object pointers, are padded to multiples of these.
 MORE_MEMORIES, POINTERS = 4, 16
@@ -73,6 +73,41 @@ def padded_pictures(features: ImageFeatures, rows: int) -> ImageFeatures:
     if len(features.stride16) == 1:
         return features
     return ImageFeatures(*(repeat_last(level, rows) for level in features))
+
+
+def encode_padded(call: Callable[..., ImageFeatures], images: Tensor, rows: int) -> ImageFeatures:
+    """Encode images, padded to `rows`."""
+    features = call(repeat_last(images, rows))
+    return ImageFeatures(*(level[: len(images)] for level in features))
+
+
+def read_padded(
+    call: Callable[..., Tensor], features: ImageFeatures, groups: Iterable[TokenGroup], count: int, rows: int
+) -> Tensor:
+    """Read what `count` rows remember, padded to `rows`; the groups' slots have been padded."""
+    return call(padded_pictures(features, rows), tuple(padded_rows(group, rows) for group in groups))[:count]
+
+
+def decode_padded(
+    call: Callable[..., Prediction],
+    features: ImageFeatures,
+    conditioned: Tensor,
+    prompts: Prompts,
+    wanted: Wanted,
+    rows: int,
+) -> Prediction:
+    """Decode rows without prompts, padded to `rows`."""
+    read, *points = (repeat_last(x, rows) for x in (conditioned, *prompts[:2]))
+    answer = call(padded_pictures(features, rows), read, Prompts(*points), wanted)
+    return Prediction(*(part[: len(conditioned)] for part in answer))
+
+
+def write_padded(
+    call: Callable[..., Tensor], features: ImageFeatures, masks: Tensor, object_score: Tensor, rows: int
+) -> Tensor:
+    """Write rows' memories, padded to `rows`."""
+    padded = (repeat_last(x, rows) for x in (masks, object_score))
+    return call(padded_pictures(features, rows), *padded)[: len(masks)]
 
 
 def is_tracking(prompts: Prompts, wanted: Wanted) -> bool:

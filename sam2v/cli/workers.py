@@ -50,10 +50,9 @@ def read_only(args: argparse.Namespace) -> argparse.Namespace:
     CPU, whatever the workers' device, and in the precision that they will have. One that works itself keeps its own."""
     if is_alone(args) or getattr(args, "runtime", None) is not None:
         return args
-    from sam2v.weights.hardware import pick_device, pick_dtype
+    from sam2v.weights.hardware import dtype_there
 
-    dtype = str(pick_dtype(args.dtype, pick_device(args.device)))
-    return argparse.Namespace(**{**vars(args), "device": "cpu", "dtype": dtype})
+    return argparse.Namespace(**{**vars(args), "device": "cpu", "dtype": dtype_there(args.dtype, args.device)})
 
 
 def threads_of(args: argparse.Namespace) -> int | None:

@@ -286,12 +286,12 @@ class FullModel(Bench):
         mask, video, tracks = self.mask(frame_idx), self.tools.refining, self._state.tracks
         if mask.any():
             video.add_mask(self._state, frame_idx, _OBJECT, mask)
+            around = tracked_anew(tracks[_OBJECT], frame_idx)
+            for _ in video.track_frames(self._state, around, reverse=True) if around else ():
+                pass
         elif _OBJECT in tracks:
             video.clear_all_prompts_in_frame(self._state, frame_idx, _OBJECT)
             tracks[_OBJECT].forget_tracked()
-        if around := tracked_anew(tracks[_OBJECT], frame_idx) if mask.any() else None:
-            for _ in video.track_frames(self._state, around, reverse=True):
-                pass
 
 
 BENCHES: dict[int, type[Bench]] = {1: ByFrame, 2: AcrossTime, 3: FullModel}

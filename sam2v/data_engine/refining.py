@@ -94,7 +94,7 @@ def tracked_anew(track: ObjectTrack, frame_idx: int, reverse: bool = False) -> r
 
     Returns:
         The frames beside it, from it on, that are to be tracked to first, in the other direction, up to the next edited
-        frame: as many as the released models read. None if the frame itself was not edited, or no other one was.
+        frame: as many as the released models read. Empty if the frame itself was not edited, or no other one was.
     """
     edited = track.prompted_frames()
     if frame_idx not in edited:

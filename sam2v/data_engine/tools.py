@@ -56,10 +56,9 @@ class ModelSpec:
         Raises:
             ValueError, OSError: as `sam2v.load_model`.
         """
-        from sam2v.weights.hardware import pick_device, pick_dtype
+        from sam2v.weights.hardware import dtype_there
 
-        dtype = str(pick_dtype(self.dtype, pick_device(self.device)))
-        return replace(self, device="cpu", dtype=dtype, threads=None).load().name
+        return replace(self, device="cpu", dtype=dtype_there(self.dtype, self.device), threads=None).load().name
 
 
 @dataclass

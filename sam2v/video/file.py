@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from sam2v.video.base import EndOfVideo, FrameSource, normal_index
 from sam2v.video.cache import CACHE_BYTES
 from sam2v.video.media import FileLike, MediaFile
-from sam2v.video.process import PerProcess
+from sam2v.video.process import Closable, PerProcess
 from sam2v.video.reader import FrameReader
+
+
+class Reader(Closable, Protocol):
+    """What reads the frames of an open file; see `FrameReader`."""
+
+    size: tuple[int, int]
+    fps: float | None
+    stream: int
+
+    def frame(self, index: int) -> np.ndarray: ...
+    def shown(self, index: int) -> tuple[Fraction, Fraction] | None: ...
+    def known_length(self) -> int | None: ...
+    def length(self) -> int: ...
 
 
 class VideoFile(FrameSource):
@@ -44,9 +59,13 @@ class VideoFile(FrameSource):
 
     def __init__(self, path: FileLike | MediaFile, cache_bytes: int = CACHE_BYTES, stream: int | None = None) -> None:
         media = MediaFile.of(path)
+        self._begin(media, partial(FrameReader, media, stream, cache_bytes))
+
+    def _begin(self, media: MediaFile, make_reader: Callable[[], Reader]) -> None:
+        """Open the file; `make_reader` is to be pickled with this."""
         self.path, self.media = media.path, media
         self._name = media.name
-        self._reader = PerProcess(partial(FrameReader, media, stream, cache_bytes))
+        self._reader = PerProcess(make_reader)
         self._closed = False
         reader = self._reader.get()
         self.size, self.fps, self.stream = reader.size, reader.fps, reader.stream

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam2v.video.base import EndOfVideo, FrameSource, normal_index
+from sam2v.video.base import EndOfVideo
 from sam2v.video.cache import CACHE_BYTES, FrameCache
 from sam2v.video.decoder import THREADS, Decoder
+from sam2v.video.file import VideoFile
 from sam2v.video.media import FileLike, MediaFile
 from sam2v.video.packets import PacketIndex
-from sam2v.video.process import PerProcess
 from sam2v.video.reader import PROBE
 from sam2v.video.streams import OpenVideo
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torchcodec.decoders import VideoDecoder
 
 
-class TorchcodecFile(FrameSource):
+class TorchcodecFile(VideoFile):
     """A video file that torchcodec decodes (`pip install torchcodec`, which needs FFmpeg's libraries).
 
     Its frames are those of `VideoFile`, by the same numbers: torchcodec goes by the times of packets, and every frame
@@ -55,38 +55,7 @@ class TorchcodecFile(FrameSource):
     ) -> None:
         check_torchcodec()
         media = MediaFile.of(path)
-        self.path, self.media = media.path, media
-        self._name, self._closed = media.name, False
-        self._reader = PerProcess(partial(_Reader, media, stream, cache_bytes, device or "cpu"))
-        reader = self._reader.get()
-        self.size, self.fps, self.stream, self._length = reader.size, reader.fps, reader.stream, len(reader)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        index = normal_index(index, self)
-        self._check_open()
-        if index >= self._length:
-            raise EndOfVideo(f"{self._name}: there is no frame {index}, the video has {self._length}")
-        with self._reader.used(unless=EndOfVideo) as reader:
-            return reader.frame(index)
-
-    def shown(self, index: int) -> tuple[Fraction, Fraction]:
-        index = normal_index(index, self)
-        self._check_open()
-        if index >= self._length:
-            raise EndOfVideo(f"{self._name}: there is no frame {index}, the video has {self._length}")
-        with self._reader.used(unless=EndOfVideo) as reader:
-            return reader.shown(index)
-
-    def close(self) -> None:
-        self._closed = True
-        self._reader.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError(f"{self._name}: this source is closed")
+        self._begin(media, partial(_Reader, media, stream, cache_bytes, device or "cpu"))
 
 
 def check_torchcodec() -> None:
@@ -121,11 +90,15 @@ class _Reader:
         self.size = (pixels.shape[0], pixels.shape[1])
         self._cache.put(0, pixels)
 
-    def __len__(self) -> int:
+    def known_length(self) -> int:
+        """Number of frames."""
         return len(self._times)
 
+    length = known_length
+
     def frame(self, index: int) -> np.ndarray:
-        """A frame, H x W x 3 uint8."""
+        """A frame, H x W x 3 uint8; EndOfVideo behind the last one."""
+        self._check(index)
         pixels = self._cache.get(index)
         if pixels is None:
             with self._lock:
@@ -134,9 +107,14 @@ class _Reader:
         return pixels
 
     def shown(self, index: int) -> tuple[Fraction, Fraction]:
-        """From when to when a frame is shown, in seconds."""
+        """From when to when a frame is shown, in seconds; EndOfVideo behind the last one."""
+        self._check(index)
         end = self._times[index + 1] if index + 1 < len(self._times) else max(self._end, self._times[index])
         return self._times[index] * self._tick, end * self._tick
+
+    def _check(self, index: int) -> None:
+        if index >= len(self._times):
+            raise EndOfVideo(f"{self._name}: there is no frame {index}, the video has {len(self._times)}")
 
     def close(self) -> None:
         """Close the file and forget its frames."""

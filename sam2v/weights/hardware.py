@@ -49,6 +49,15 @@ def pick_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.d
     return chosen
 
 
+def dtype_there(dtype: torch.dtype | str | None, device: torch.device | str | None) -> str:
+    """The name of the precision that a model has on a device, for whoever reads its weights elsewhere.
+
+    Raises:
+        ValueError: see `pick_device` and `pick_dtype`.
+    """
+    return str(pick_dtype(dtype, pick_device(device)))
+
+
 def _half(device: torch.device) -> torch.dtype:
     with torch.cuda.device(device):
         native = torch.cuda.is_bf16_supported(including_emulation=False)

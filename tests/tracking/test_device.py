@@ -144,12 +144,16 @@ def pretend_to_pin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Arrived, "waits", 0)
 
 
-class Uploads(TorchDispatchMode):
-    """Counts copies from the host to the device, and those that the host waits for."""
+class Transfers(TorchDispatchMode):
+    """Counts copies between the host and the device, and those that the host waits for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.all = self.waited_for = 0
+
+
+class Uploads(Transfers):
+    """Those to the device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -176,12 +180,8 @@ def test_the_host_waits_for_no_upload(network: Sam2Network, monkeypatch: pytest.
     assert uploads.waited_for == 0
 
 
-class Downloads(TorchDispatchMode):
-    """Counts copies from the device to the host, and those that the host waits for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all = self.waited_for = 0
+class Downloads(Transfers):
+    """Those to the host."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

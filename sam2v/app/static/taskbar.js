@@ -52,8 +52,10 @@ export class TaskBar {
       ["Frames", "ArrowRight", "One annotated frame on", step(() => store.stops.find((stop) => stop > store.frame))],
       ...app.commands.filter(([, key]) => LOOKING.includes(key)),
     ];
-    const usual = app.commands.filter(([group, key, , , when]) => !ELSEWHERE.includes(key) && !(this.byFrame && (group === "Tracking" || (STEPS.includes(key) && !when))));
-    app.commands = [...own, ...(this.verifying ? looking : this.byFrame ? [...usual, ...looking.slice(0, 2)] : usual)];
+    const tracks = ([group, key, , , when]) => group === "Tracking" || (STEPS.includes(key) && !when);
+    const usual = app.commands.filter((command) => !ELSEWHERE.includes(command[1]));
+    const byFrame = [...usual.filter((command) => !tracks(command)), ...looking.slice(0, 2)];
+    app.commands = [...own, ...(this.verifying ? looking : this.byFrame ? byFrame : usual)];
     store.on("objects loaded", () => {
       const [first] = store.objects.keys();
       if (store.selected === null && first !== undefined) store.select(first);
