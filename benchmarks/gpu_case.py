@@ -7,7 +7,6 @@ import itertools
 import json
 import statistics
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -94,7 +93,7 @@ def machine_facts(job: Job) -> dict[str, Any]:
 
 
 def decode(job: Job) -> dict[str, Any]:
-    """Frames per second that are decoded and brought to the network's size, by number of reading threads."""
+    """Frames per second that are decoded and brought to the network's size, by number of threads that fit them."""
     return {"frames_per_s": {str(count): _decode_rate(job, count) for count in job["threads"]}}
 
 
@@ -196,26 +195,20 @@ def _kernels(step: Callable[[], Any]) -> dict[str, float]:
 
 
 def _decode_rate(job: Job, threads: int) -> float:
-    """Each thread reads the file from the beginning by itself, for so many seconds."""
+    """A file is read over and over, for so many seconds; so many threads bring its frames to the network's size."""
     from sam2v.video.fit import fit
+    from sam2v.video.prefetch import Prefetcher
     from sam2v.video.sources import open_source
 
-    size, counts, end = tuple(job["size"]), [0] * threads, time.perf_counter() + job["seconds"]
-
-    def read(number: int) -> None:
-        source = open_source(job["file"])
-        for index in itertools.cycle(range(job["length"])):
-            fit(source[index], size)
-            counts[number] += 1
-            if time.perf_counter() > end:
-                return
-
-    began, readers = time.perf_counter(), [threading.Thread(target=read, args=(n,)) for n in range(threads)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    return sum(counts) / (time.perf_counter() - began)
+    size, count = tuple(job["size"]), 0
+    order = itertools.cycle(range(job["length"]))
+    with Prefetcher(open_source(job["file"]), order, lambda f: fit(f, size), 2 * threads, threads) as frames:
+        next(frames)
+        began = time.perf_counter()
+        while time.perf_counter() < began + job["seconds"]:
+            next(frames)
+            count += 1
+        return count / (time.perf_counter() - began)
 
 
 KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {

@@ -32,7 +32,7 @@ def _page(cases: dict[str, Any]) -> str:
     if tracked:
         lines += [table(_HEAD, [[name, *_cells(name, found, cases)] for name, found in tracked.items()]), ""]
     if rates := cases.get("decode", {}).get("frames_per_s"):
-        lines += ["Decoded and fitted, frames/s by reading threads: "]
+        lines += ["Decoded and fitted, frames/s by threads that fit: "]
         lines[-1] += ", ".join(f"{threads}: {rate:.0f}" for threads, rate in rates.items())
         lines += [""]
     checked = {name: found["checked"] for name, found in cases.items() if "checked" in found}

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sam2v.cli.eval_setup import DATASETS, records_from
+from sam2v.cli.eval_setup import add_video_arguments, records_from
 from sam2v.cli.options import add_memory_argument, add_model_arguments, add_quiet_argument, load_model_from, memory_from
 from sam2v.files import user_path
 
@@ -20,14 +20,7 @@ def add_parser(commands: Any) -> None:
         " people use, and print what each took and how well its masks agree with those of phase 1.",
     )
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder for the projects")
-    videos = parser.add_argument_group("videos")
-    videos.add_argument("--drawn", type=int, metavar="N", help="N drawn clips of three objects")
-    videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
-    videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
-    videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
-    videos.add_argument("--root", type=user_path, metavar="ROOT", help="the data set's folder")
-    videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
-    videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
+    add_video_arguments(parser, "three objects")
     how = parser.add_argument_group("annotators")
     how.add_argument("--phases", default="1,2,3", help="which (default: %(default)s)")
     how.add_argument("--rate", type=float, default=6.0, help="annotated frames per second (default: 6)")

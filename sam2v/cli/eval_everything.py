@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from sam2v.cli.eval_report import parts_folder, say_written
-from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
+from sam2v.cli.eval_setup import PredictorSpec, add_video_arguments, records_from, run_from, spec_from
 from sam2v.cli.masklet_options import add_masklet_arguments, add_proposal_arguments, masklet_options_from
 from sam2v.cli.options import add_model_arguments, add_quiet_argument
 from sam2v.cli.workers import add_worker_arguments
@@ -22,14 +22,7 @@ def add_parser(commands: Any) -> None:
         " called: recall of tubes and frames, identity switches, and precision and HOTA where the annotation covers"
         " everything. Beside automatic masklets stand the first frame's masks tracked, and every frame's linked.",
     )
-    videos = parser.add_argument_group("videos")
-    videos.add_argument("--drawn", type=int, metavar="N", help="N drawn clips of six objects, all annotated")
-    videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
-    videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
-    videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
-    videos.add_argument("--root", type=user_path, metavar="ROOT", help="the data set's folder")
-    videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
-    videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
+    add_video_arguments(parser, "six objects, all annotated")
     parser.add_argument("--methods", default="masklets,first,link", help="which (default: %(default)s)")
     parser.add_argument("--json", type=user_path, metavar="FILE", help="write the numbers, also of every video")
     add_worker_arguments(parser, "the data set and what is written")

@@ -13,6 +13,7 @@ from sam2v.cli.options import (
     add_memory_argument,
     add_model_arguments,
     add_quiet_argument,
+    add_resize_argument,
     memory_from,
 )
 from sam2v.cli.workers import add_worker_arguments
@@ -70,6 +71,7 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
     add_worker_arguments(parser, "the data set and what is written")
     add_memory_argument(parser)
     add_aspect_argument(parser)
+    add_resize_argument(parser)
     add_model_arguments(parser)
 
 
@@ -123,8 +125,9 @@ def run_interactive(args: argparse.Namespace) -> int:
 
 
 def _spec(args: argparse.Namespace) -> PredictorSpec:
-    return spec_from(args, args.baseline, memory_from(args), args.keep_aspect)
+    return spec_from(args, args.baseline, memory_from(args), args.keep_aspect, args.resize)
 
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
-    return run_from(args, parts, args.baseline, memory_from(args), args.keep_aspect)
+    how = [args.resize] if args.resize != "host" else []
+    return run_from(args, parts, args.baseline, memory_from(args), args.keep_aspect, *how)

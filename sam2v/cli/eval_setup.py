@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sam2v.cli.workers import check_workers, crew_of, threads_of
 from sam2v.files import user_path
@@ -31,6 +31,7 @@ class PredictorSpec:
     threads: int | None = None
     memory: str = "recent"
     keep_aspect: bool = False
+    resize: Literal["host", "device"] = "host"
 
     def __call__(self) -> Predictor:
         """Load on the first call."""
@@ -48,12 +49,26 @@ class PredictorSpec:
 
             return make_baseline(self.baseline)
         import sam2v
+        from sam2v.tracking.options import VideoOptions
 
         options = (self.model, self.checkpoint, self.device, self.dtype, self.overrides, self.fast)
-        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory, keep_aspect=self.keep_aspect)
+        how = VideoOptions(keep_aspect=self.keep_aspect, resize=self.resize)
+        return sam2v.VideoPredictor(sam2v.load_model(*options), policy=self.memory, options=how)
 
 
 _LOADED: dict[PredictorSpec, Predictor] = {}
+
+
+def add_video_arguments(parser: argparse.ArgumentParser, drawn: str) -> None:
+    """Videos whose masks are known: drawn clips (`drawn` says of what), or a data set's."""
+    videos = parser.add_argument_group("videos")
+    videos.add_argument("--drawn", type=int, metavar="N", help=f"N drawn clips of {drawn}")
+    videos.add_argument("--seed", type=int, default=0, help="of the first drawn clip (default: 0)")
+    videos.add_argument("--frames", type=int, metavar="N", help="frames of a drawn clip (default: 48)")
+    videos.add_argument("--dataset", choices=DATASETS, help="how ROOT is laid out")
+    videos.add_argument("--root", type=user_path, metavar="ROOT", help="the data set's folder")
+    videos.add_argument("--split", help="e.g. val (default: the data set's validation split)")
+    videos.add_argument("--sequences", help="names separated by commas, or a .txt file with one a line")
 
 
 def records_from(args: argparse.Namespace) -> Any:

@@ -107,6 +107,16 @@ def add_aspect_argument(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_resize_argument(group: argparse._ActionsContainer) -> None:
+    """Where frames are resized."""
+    group.add_argument(
+        "--resize",
+        choices=("host", "device"),
+        default="host",
+        help="where frames are brought to the model's size; device is for GPUs and nearly the same (default: host)",
+    )
+
+
 def memory_from(args: argparse.Namespace) -> str:
     """The policy's name that `add_memory_argument`'s argument gives.
 

@@ -9,6 +9,7 @@ from sam2v.cli.options import (
     add_memory_argument,
     add_model_arguments,
     add_quiet_argument,
+    add_resize_argument,
     add_runtime_arguments,
     no_progress,
 )
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_memory_argument(span)
     add_aspect_argument(span)
+    add_resize_argument(span)
     span.add_argument(
         "--frames-per-encoding",
         type=int,

@@ -101,5 +101,8 @@ def predictor_from(args: argparse.Namespace) -> VideoPredictor:
 
 def _options(args: argparse.Namespace) -> VideoOptions:
     return VideoOptions(
-        non_overlap_masks=args.non_overlap, fill_hole_area=args.fill_holes, keep_aspect=args.keep_aspect
+        non_overlap_masks=args.non_overlap,
+        fill_hole_area=args.fill_holes,
+        keep_aspect=args.keep_aspect,
+        resize=args.resize,
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data.synthetic.demo import demo_clip
 from sam2v.data_engine.project import Project, Settings
@@ -21,7 +21,11 @@ from sam2v.data_engine.schema import ActRow, Masklet, Revision, Video
 from sam2v.data_engine.scores import bucket_of, overlap
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, Truth, truth_overlap
 from sam2v.data_engine.tools import Tools
+from sam2v.evaluation.drawn import DrawnRecord
 from sam2v.files import whole_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: IoU from which on two masks agree.
 AGREE = 0.75
@@ -109,40 +113,15 @@ def compare_phases(
 
 
 @dataclass(frozen=True)
-class DrawnTruth:
-    """A drawn clip of three objects with their exact masks (`sam2v.data.synthetic.demo`).
+class DrawnTruth(DrawnRecord):
+    """A drawn clip of three objects, the fox, the child and the bird (`sam2v.data.synthetic.demo`)."""
 
-    Attributes:
-        seed: which clip. frames: how many. size: (height, width).
-    """
-
-    seed: int
-    frames: int = 48
     size: tuple[int, int] = (240, 432)
 
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return f"drawn-{self.seed}"
-
-    @property
-    def annotated(self) -> tuple[int, ...]:
-        """All frames."""
-        return tuple(range(self.frames))
-
-    @cached_property
-    def _clip(self) -> Clip:
-        return demo_clip(self.size, self.frames, self.seed)
-
-    @property
-    def source(self) -> np.ndarray:
-        """T x H x W x 3 uint8."""
-        return self._clip.frames.permute(0, 2, 3, 1).contiguous().numpy()
-
-    def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
-        """Object id (1 the fox, 2 the child, 3 the bird) -> H x W bool of the objects that are to be seen."""
-        found = {number: mask.numpy() for number, mask in enumerate(self._clip.masks[frame_idx], 1) if mask.any()}
-        return {number: mask for number, mask in found.items() if objects is None or number in objects}
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """See `DrawnRecord.draw`."""
+        clip = demo_clip(self.size, self.frames, self.seed)
+        return clip.frames, clip.masks
 
 
 def write_frames(folder: Path, frames: np.ndarray) -> None:

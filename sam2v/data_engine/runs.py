@@ -95,14 +95,7 @@ def run_propose(
     Only masklets that wait to be annotated take part, and those that change meanwhile are left as they are; arguments
     and errors as `run_auto`.
     """
-    key, rate = _weights(model), project.settings.rate
-    planned = []
-    for video in _videos(project, only):
-        seeds, versions = project.database.read(partial(_seeds, project=project, video_id=video.id))
-        if seeds:
-            task = ProposeTask(Path(video.path), rate, seeds)
-            about = (key, rate, repr(sorted(seeds.items())))
-            planned.append(_planned(project, "propose", video, task, about, versions))
+    planned = _planned_from_seeds(project, model, "propose", _seeds, only)
     return _run(project, "propose", ProposeWork(model), planned, hire, _commit_propose, step)
 
 
@@ -111,15 +104,22 @@ def run_agree(
 ) -> RunReport:
     """Measure how well masks that wait for verification, and those that people verified, agree with tracking
     backwards: a score of their revisions. Arguments and errors as `run_auto`."""
+    planned = _planned_from_seeds(project, model, "agree", _ends, only)
+    return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
+
+
+def _planned_from_seeds(
+    project: Project, model: ModelSpec, about: str, find: Callable[..., tuple[Any, dict[int, int]]], only: Sequence[str]
+) -> list[_Planned]:
+    """Tracking from masks that are there, in every video in which `find` (within a session) finds some."""
     key, rate = _weights(model), project.settings.rate
     planned = []
     for video in _videos(project, only):
-        seeds, revisions = project.database.read(partial(_ends, project=project, video_id=video.id))
+        seeds, versions = project.database.read(partial(find, project=project, video_id=video.id))
         if seeds:
             task = ProposeTask(Path(video.path), rate, seeds)
-            about = (key, rate, repr(sorted(seeds.items())))
-            planned.append(_planned(project, "agree", video, task, about, revisions))
-    return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
+            planned.append(_planned(project, about, video, task, (key, rate, repr(sorted(seeds.items()))), versions))
+    return planned
 
 
 _Commit = Callable[[Session, Project, _Planned, dict[str, Any]], int]

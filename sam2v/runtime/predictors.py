@@ -48,6 +48,8 @@ class VideoPredictor(video.VideoPredictor):
             raise ValueError(
                 "keep_aspect needs inputs of any size, an exported model has one: export it with --size HxW instead"
             )
+        if chosen.resize == "device":
+            raise ValueError("resize='device' is for models on torch: an exported one takes pictures from the host")
         model = _loaded(folder, provider, threads)
         super().__init__(model, policy=policy, frames_per_encoding=frames_per_encoding, pool=pool, options=chosen)
 

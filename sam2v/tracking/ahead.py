@@ -25,6 +25,7 @@ class FramesAhead(Closing, Iterator[int]):
         together: how many frames are encoded in one batch.
         prepare: brings a frame to the network's size.
         encode: encodes a frame of the session, and those that wait for it.
+        threads: how many threads prepare frames.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class FramesAhead(Closing, Iterator[int]):
         together: int,
         prepare: Callable[[np.ndarray], np.ndarray],
         encode: Callable[[int], object],
+        threads: int = 1,
     ) -> None:
         self._session, self._together, self._encode = session, together, encode
         source: FrameSource = session.frames
-        self._reader = Prefetcher(source, positions, lambda frame: (frame, prepare(frame)), depth=1 + together)
+        self._reader = Prefetcher(source, positions, lambda frame: (frame, prepare(frame)), 1 + together, threads)
         self._group: list[_Read] = []  # frames that are still to come, all of which are to be encoded or are
         self._error: BaseException | None = None
 

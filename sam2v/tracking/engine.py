@@ -67,7 +67,7 @@ class Engine:
         self.backend, self.options, self.finish = backend, options, options.finish
         sizes = (memory.num_maskmem, memory.max_obj_ptrs)
         self.policy = options.policy(policy, *sizes) if isinstance(policy, str) else policy
-        self.encoder = FrameEncoder(backend, frames_per_encoding=frames_per_encoding)
+        self.encoder = FrameEncoder(backend, frames_per_encoding=frames_per_encoding, resize=options.resize)
         self.shared = SharedSteps(self.step_together)
 
     # -- prompts -------------------------------------------------------------------------------------------------------

@@ -7,15 +7,19 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sam2v.arrays import HOST, on_device
+from sam2v.arrays import HOST, namespace, on_device
 from sam2v.backends.batched import BatchedCalls
 from sam2v.model.values import ImageFeatures
 from sam2v.tracking.ahead import FramesAhead
+from sam2v.tracking.options import Resize
 from sam2v.tracking.session import Session
-from sam2v.video.fit import fit
+from sam2v.video.fit import fit, fit_on_device
 
 #: Frames of a video that are encoded in one batch on CUDA.
 TOGETHER_ON_CUDA = 4
+#: Threads that bring a video's frames to the network's size for CUDA, which is faster than one. Elsewhere the network
+#: needs the cores.
+FITTING_FOR_CUDA = 4
 
 #: Positions of frames that are read ahead, or of a live stream's; to be closed.
 Ahead = FramesAhead | Generator[int, None, None]
@@ -29,10 +33,17 @@ class FrameEncoder:
         cached_frames: how many frames' features a session keeps at least.
         frames_per_encoding: how many frames are encoded in one batch where it is known which come next; None: 4 of a
             video on CUDA, else 1.
+        resize: where frames are brought to the network's size, see `VideoOptions`.
     """
 
-    def __init__(self, backend: BatchedCalls, cached_frames: int = 2, frames_per_encoding: int | None = None) -> None:
-        self.backend, self._cached, self._chosen = backend, cached_frames, frames_per_encoding
+    def __init__(
+        self,
+        backend: BatchedCalls,
+        cached_frames: int = 2,
+        frames_per_encoding: int | None = None,
+        resize: Resize = "host",
+    ) -> None:
+        self.backend, self._cached, self._chosen, self._resize = backend, cached_frames, frames_per_encoding, resize
 
     @property
     def is_asynchronous(self) -> bool:
@@ -89,12 +100,16 @@ class FrameEncoder:
     def _taken(self, session: Session, position: int) -> dict[int, np.ndarray]:
         """The frames that are to be encoded with one of them, by position."""
         frames, session.features.ready = session.features.ready, {}
-        return frames if position in frames else {position: fit(session.frames[position], session.input_size)}
+        return frames if position in frames else {position: self._fitted(session.frames[position], session.input_size)}
 
     def _encode(self, batch: Sequence[tuple[Session, Mapping[int, np.ndarray]]]) -> None:
         """Encode frames of sessions together, and let each have its own."""
-        images = np.stack([frame for _, frames in batch for frame in frames.values()])
-        encoded, start = self.backend.encode_image(on_device(images, self.backend.device)), 0
+        size, start = batch[0][0].input_size, 0
+        of_videos = [np.stack(list(frames.values())) for _, frames in batch]
+        if self._resize == "host":  # all are of one size: one upload
+            of_videos = [np.concatenate(of_videos)]
+        images = [fit_on_device(on_device(frames, self.backend.device), size) for frames in of_videos]
+        encoded = self.backend.encode_image(images[0] if len(images) == 1 else namespace(*images).concat(images))
         for session, frames in batch:
             session.features.encoded.update((frame, encoded.select(start + i)) for i, frame in enumerate(frames))
             start += len(frames)
@@ -113,7 +128,14 @@ class FrameEncoder:
         if session.frames.is_live:
             return (position for position in positions)
         size, together = session.input_size, self._together(session)
-        return FramesAhead(session, positions, together, lambda f: fit(f, size), lambda p: self.features(session, p))
+        threads = FITTING_FOR_CUDA if self.is_asynchronous and self._resize == "host" else 1
+        return FramesAhead(
+            session, positions, together, lambda f: self._fitted(f, size), lambda p: self.features(session, p), threads
+        )
+
+    def _fitted(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """A frame at the network's size, or as it is where the device resizes it."""
+        return frame if self._resize == "device" else fit(frame, size)
 
     def encode_next(self, ahead: Ahead) -> None:
         """Have a device that computes while the host goes on encode the next frames, as far as they were read.

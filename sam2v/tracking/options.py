@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from typing_extensions import TypedDict
 
 from sam2v.masks.logits import Finish
 from sam2v.memory import MemoryPolicy, named_policy
 from sam2v.options import Options
+
+Resize = Literal["host", "device"]
 
 
 class VideoChanges(TypedDict, total=False):
@@ -23,6 +26,7 @@ class VideoChanges(TypedDict, total=False):
     binarize_mask_from_pts_for_mem_enc: bool
     dynamic_multimask_via_stability: bool
     keep_aspect: bool
+    resize: Resize
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class VideoOptions(Options):
         keep_aspect: bring frames to the rectangle with the video's aspect whose longer side is the model's, instead of
             the model's own input size (a square, as the released models are trained). About half of the work for 16:9
             (docs/performance.md).
+        resize: where frames are brought to the input's size: "host" by Pillow, as the released models expect; "device"
+            where the network computes, by the same kind of filter, for a GPU that waits for the host. Nearly the same
+            masks (docs/performance.md).
 
     Raises:
         TypeError: a value of the wrong type. ValueError: a value out of range.
@@ -58,12 +65,15 @@ class VideoOptions(Options):
     binarize_mask_from_pts_for_mem_enc: bool = True
     dynamic_multimask_via_stability: bool = True
     keep_aspect: bool = False
+    resize: Resize = "host"
 
     def __post_init__(self) -> None:
         for option in fields(self):
             value, kind = getattr(self, option.name), type(option.default)
             if type(value) is not kind:
                 raise TypeError(f"{option.name} must be {kind.__name__}, got {value!r}")
+        if self.resize not in get_args(Resize):
+            raise ValueError(f"resize must be one of {', '.join(get_args(Resize))}, got {self.resize!r}")
         for name in ("fill_hole_area", "remove_speck_area"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

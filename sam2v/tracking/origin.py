@@ -40,7 +40,8 @@ class Origin:
     def from_record(cls, record: dict[str, Any]) -> Origin:
         """Inverse of `record`."""
         weights = str(record["weights"])
-        return cls(record["model"], record["dtype"], record["options"], record["policy"], lambda: weights)
+        options = {"resize": "host", **record["options"]}  # what is older than this option knows no other way
+        return cls(record["model"], record["dtype"], options, record["policy"], lambda: weights)
 
     def check(self, now: Origin, thing: str = "session", parts: Sequence[str] = ("model", "options", "policy")) -> None:
         """Raise ValueError, naming the difference, unless a thing from here can go on with what is there now; its

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sam2v.arrays import Array, Device, namespace, on_device, resized
+from sam2v.arrays import Array, Device, is_torch_array, namespace, on_device, resized
 
 
 def fit(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -26,6 +26,27 @@ def fit(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     image = Image.fromarray(np.ascontiguousarray(frame))
     return np.array(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def fit_on_device(frames: Array, size: tuple[int, int]) -> Array:
+    """Resize frames where they are, by a bicubic filter with antialiasing.
+
+    It is `fit` up to one of 255 steps, where sums are rounded the other way.
+
+    Args:
+        frames: B x H x W x 3 uint8 on any device.
+        size: (height, width) wanted.
+
+    Returns:
+        B x h x w x 3 uint8 there; the frames themselves if they have that size.
+    """
+    if tuple(frames.shape[1:3]) == tuple(size):
+        return frames
+    if not is_torch_array(frames):
+        return np.stack([fit(frame, size) for frame in frames])
+    from sam2v.arrays.torch_kind import bicubic
+
+    return bicubic(frames, size)
 
 
 def aspect_size(video_size: tuple[int, int], longest: int, multiple: int = 32) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from benchmarks.operations import count_frame
 from sam2v.backends import base
 from sam2v.backends.base import Backend
 from sam2v.backends.fused import FUSED_KINDS
+from sam2v.backends.fused.measured import Fastest
+from sam2v.backends.fused.memory_attention import FusedMemoryAttentionLayer
 from sam2v.config import load_model_config
 from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
@@ -70,6 +72,21 @@ def test_the_same_answers(overrides: list[str], rows: int, hidden: bool, scaled:
         both = (answers(calls, shown, rows, hidden, scaled) for calls in (backend, network))
         for found, expected in zip(*both, strict=True):
             torch.testing.assert_close(found, expected, atol=2e-4 if exact else 0.3, rtol=1e-4 if exact else 0.02)
+
+
+@pytest.mark.parametrize(("rows", "hidden"), [(1, False), (3, True)])
+@torch.no_grad()
+def test_values_may_be_projected_after_attention(rows: int, hidden: bool) -> None:
+    """Where a device says that this is faster."""
+    network = nano_by_rule()
+    backend, shared = Backend(network), network.encode_image(pictures(0, 1, 96, 96))
+    ways = {"wide": FusedMemoryAttentionLayer.wide, "narrow": FusedMemoryAttentionLayer.narrow}
+    timer = iter(range(0, -100, -1))  # what comes later takes less
+    look = backend.calls.memory_attention.look = Fastest(ways, lambda call, device: call() is None or next(timer))
+    both = (answers(calls, shared, rows, hidden, True) for calls in (backend, network))
+    for found, expected in zip(*both, strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+    assert list(look.chosen.values()) == ["narrow"]
 
 
 @pytest.mark.parametrize("twin", ["sam2.1_hiera_tiny_vii_occluded", "sam2_hiera_tiny_vii_occluded"])

@@ -17,7 +17,7 @@ import torch
 from drawn import drawn_clip
 from golden.noise import noise
 from golden.pictures import clip
-from golden.replay import TIGHT, Fixture, VideoReplay, answered, compare, golden_network
+from golden.replay import TIGHT, BesideAnother, Fixture, VideoReplay, answered, compare, golden_network
 from models import memory_groups, nano_by_rule, pictures
 from torch._dynamo import config as tracing
 
@@ -25,6 +25,7 @@ import sam2v
 from sam2v.backends import base, graphs
 from sam2v.backends.base import Backend
 from sam2v.backends.fused import FUSED_KINDS
+from sam2v.backends.fused.memory_attention import FusedMemoryAttentionLayer
 from sam2v.backends.graphs import GraphsBackend, bucket_of, graph_network
 from sam2v.backends.recorded import Recordings
 from sam2v.model.values import Prompts, Wanted
@@ -93,7 +94,7 @@ def bucket(name: str, shapes: list[Any]) -> tuple[int, ...]:
 TELLING = ("sam2.1_hiera_tiny_v_add_and_remove_object", "sam2_hiera_tiny_ii_two_objects_refine")
 
 
-@pytest.mark.parametrize("fused", [False, True], ids=["as here", "as on CUDA"])
+@pytest.mark.parametrize("everything", [False, True], ids=["as here", "as on CUDA"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -101,14 +102,18 @@ TELLING = ("sam2.1_hiera_tiny_v_add_and_remove_object", "sam2_hiera_tiny_ii_two_
         for path in sorted(TWINS.glob("*.npz"))
     ],
 )
-def test_recorded_answers(path: Path, fused: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the reference implementation, by graphs, of the device's own calls and of those of a GPU."""
-    if fused:
-        monkeypatch.setattr(base, "kinds_for", lambda _: FUSED_KINDS)
+def test_recorded_answers(path: Path, everything: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the reference implementation, by graphs: of the device's own calls; and of a GPU's, of whose two ways of
+    attention the first is slow, while four frames are encoded at once and another video is in the same batches."""
     fixture = Fixture(path)
     meta = fixture.meta
     network = golden_network(meta["config"], meta["salt"], meta["image_size"], device)
-    replay = VideoReplay(fixture, graph_network(network), clip(meta["frames"]))
+    if everything:
+        monkeypatch.setattr(base, "kinds_for", lambda _: FUSED_KINDS)
+        monkeypatch.setattr(FusedMemoryAttentionLayer, "wide", FusedMemoryAttentionLayer.narrow)
+        replay = BesideAnother(fixture, graph_network(network), clip(meta["frames"]), frames_per_encoding=4)
+    else:
+        replay = VideoReplay(fixture, graph_network(network), clip(meta["frames"]))
     for k, _, results in answered(replay, meta["ops"]):
         for t, result in enumerate(results):
             recorded = {name: fixture[f"op{k}/{name}"][t] for name in ("video_masks", "area", "score", "iou")}

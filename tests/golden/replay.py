@@ -85,15 +85,16 @@ class VideoReplay:
         fixture: the recorded file.
         network: with the fixture's weights; or an exported one.
         frames: T x H x W x 3 uint8, the frames it was recorded on.
+        more: further arguments of the predictor.
     """
 
-    def __init__(self, fixture: Fixture, network: Any, frames: np.ndarray) -> None:
+    def __init__(self, fixture: Fixture, network: Any, frames: np.ndarray, **more: Any) -> None:
         options = fixture.meta["options"]
         chosen = {"fill_hole_area": 0, "add_all_frames_to_correct_as_cond": False}  # the recordings' defaults
         if not options.get("apply_postprocessing", True):
             chosen |= {"binarize_mask_from_pts_for_mem_enc": False, "dynamic_multimask_via_stability": False}
         chosen |= {name: options[name] for name in OPTIONS if name in options}
-        self.predictor = VideoPredictor(network, **chosen)
+        self.predictor = VideoPredictor(network, **chosen, **more)
         self.size = frames.shape[1:3]
         self.state = self.predictor.init_state(frames)
 
@@ -106,12 +107,31 @@ class VideoReplay:
         if "mask" in op:
             arguments["mask"] = ellipse(op["mask"], *self.size)
         if name == "propagate":
-            yield from self.predictor.propagate_in_video(self.state, **arguments)
+            yield from self.propagate(**arguments)
         elif name == "remove_object":
             yield from self.predictor.remove_object(self.state, **arguments)[1]
         elif name != "init_state":
             result = getattr(self.predictor, name)(self.state, **arguments)
             if result is not None:
+                yield result
+
+    def propagate(self, **arguments: Any) -> Iterator[MaskletFrame]:
+        """Track."""
+        return self.predictor.propagate_in_video(self.state, **arguments)
+
+
+class BesideAnother(VideoReplay):
+    """The same, while another video is tracked in the same batches."""
+
+    def __init__(self, fixture: Fixture, network: Any, frames: np.ndarray, **more: Any) -> None:
+        super().__init__(fixture, network, frames, **more)
+        self.other = self.predictor.init_state(frames[::-1, ::2])
+        self.predictor.add_points(self.other, len(frames) // 2, 1, [(100, 40)])
+
+    def propagate(self, **arguments: Any) -> Iterator[MaskletFrame]:
+        """Track both."""
+        for index, result in self.predictor.propagate_in_videos([self.other, self.state], **arguments):
+            if index == 1:
                 yield result
 
 

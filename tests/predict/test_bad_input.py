@@ -257,6 +257,8 @@ def test_making_a_predictor(model: Sam2Network) -> None:
         VideoPredictor(model, fill_hole_area=-1)
     with pytest.raises(ValueError, match=r"max_cond_frames_in_attn must be -1 \(all\) or at least 2, got 1"):
         VideoPredictor(model, max_cond_frames_in_attn=1)
+    with pytest.raises(ValueError, match="resize must be one of host, device, got 'gpu'"):
+        VideoPredictor(model, resize="gpu")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="frames_per_encoding must be at least 1, got 0"):
         VideoPredictor(model, frames_per_encoding=0)
     with pytest.raises(ValueError, match="memory_temporal_stride_for_eval must be at least 1"):

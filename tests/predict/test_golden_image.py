@@ -13,6 +13,9 @@ from golden.pictures import checksum, photograph
 from golden.replay import Fixture, assert_close, golden_network
 
 from sam2v import ImagePredictor
+from sam2v.backends import base
+from sam2v.backends.fused import FUSED_KINDS
+from sam2v.backends.graphs import graph_network
 
 LOGITS, SCORES, FEATURES = 2e-3, 1e-4, 1e-4
 TWINS = Path(__file__).parent.parent / "golden" / "images"
@@ -33,10 +36,9 @@ def arguments_of(case: dict[str, Any], low_res: dict[str, np.ndarray]) -> dict[s
     return arguments
 
 
-def replay(fixture: Fixture, picture: Any, device: torch.device) -> None:
+def replay(fixture: Fixture, picture: Any, predictor: ImagePredictor) -> None:
     """Make all recorded calls on one image."""
     meta = fixture.meta
-    predictor = predictor_of(meta["config"], meta["salt"], device)
     predictor.set_image(picture)
     low_res: dict[str, np.ndarray] = {}
     for case in meta["cases"]:
@@ -54,9 +56,19 @@ def replay(fixture: Fixture, picture: Any, device: torch.device) -> None:
 def test_twin(device: torch.device) -> None:
     fixture, picture = Fixture(TWINS / "sam2.1_hiera_tiny.npz"), photograph()
     assert checksum(picture) == fixture.meta["picture"], "the picture is drawn differently than when this was recorded"
-    replay(fixture, picture, device)
-    embedding = predictor_of(fixture.meta["config"], fixture.meta["salt"], device).get_image_embedding()
+    predictor = predictor_of(fixture.meta["config"], fixture.meta["salt"], device)
+    replay(fixture, picture, predictor)
+    embedding = predictor.get_image_embedding()
     assert_close(embedding[0, ::11, ::9, ::9], fixture["image_embed"], FEATURES, "embedding")
+
+
+def test_as_on_cuda(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    """By the calls of a GPU, as graphs."""
+    monkeypatch.setattr(base, "kinds_for", lambda _: FUSED_KINDS)
+    fixture = Fixture(TWINS / "sam2.1_hiera_tiny.npz")
+    made = graph_network(golden_network(fixture.meta["config"], fixture.meta["salt"], device=device))
+    replay(fixture, photograph(), ImagePredictor(made))
+    assert made.calls.recordings.made
 
 
 def test_masks_are_the_logits_above_zero(device: torch.device) -> None:
@@ -75,6 +87,7 @@ def test_photograph(shared_dir: Path, config: str, device: torch.device) -> None
     from PIL import Image
 
     fixture = Fixture(shared_dir / "golden" / "public" / f"image_{config}.npz")
-    replay(fixture, Image.open(shared_dir / "data" / "images" / fixture.meta["image"]), device)
-    embedding = predictor_of(config, fixture.meta["salt"], device).get_image_embedding()
+    predictor = predictor_of(config, fixture.meta["salt"], device)
+    replay(fixture, Image.open(shared_dir / "data" / "images" / fixture.meta["image"]), predictor)
+    embedding = predictor.get_image_embedding()
     assert_close(embedding[0, ::7, ::5, ::5], fixture["image_embed"], FEATURES, "embedding")

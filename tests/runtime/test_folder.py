@@ -346,6 +346,8 @@ def test_predictors_check_their_options_first(tmp_path: Path) -> None:
         runtime.VideoPredictor(nowhere, fill_holes=8)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="keep_aspect needs inputs of any size"):
         runtime.VideoPredictor(nowhere, keep_aspect=True)
+    with pytest.raises(ValueError, match="resize='device' is for models on torch"):
+        runtime.VideoPredictor(nowhere, resize="device")
 
 
 def test_predictors_are_made_as_those_on_torch(folder: Path, exported: runtime.ExportedModel) -> None:

@@ -7,6 +7,7 @@ devices. No accelerator is needed for that.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,9 @@ from sam2v.backends.graphs import CALLS, graph_network
 from sam2v.masks.logits import packed
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import Prompts
+from sam2v.tracking import features
 from sam2v.tracking.prompts import checked_prompt
+from sam2v.video.fit import fit
 
 FRAMES = 5
 #: Frames until a bank with sixteen pointers is full.
@@ -67,7 +70,19 @@ def prompts() -> dict[int, Prompt]:
     }
 
 
-@pytest.mark.parametrize("options", [{}, {"non_overlap_masks": True, "remove_speck_area": 4, "fill_hole_area": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {
+            "non_overlap_masks": True,
+            "remove_speck_area": 4,
+            "fill_hole_area": 0,
+            "resize": "device",
+            "keep_aspect": True,
+        },
+    ],
+)
 def test_prompts_and_tracked_frames_stay_on_the_device(network: Sam2Network, options: dict) -> None:
     video = VideoPredictor(network, **options)
     state = video.init_state(drawn_clip(FRAMES))
@@ -222,18 +237,25 @@ def test_a_tracked_frame_is_one_download_that_nobody_waits_for(
 def test_on_cuda_four_frames_are_encoded_together_and_ahead(
     network: Sam2Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next frames are encoded before this one's masks are handed over; those of a stream are not waited for."""
+    """The next frames are encoded before this one's masks are handed over; those of a stream are not waited for.
+    Several threads bring them to the network's size, all but the prompted one."""
     batches: list[int] = []
+    fitted: list[str] = []
+    monkeypatch.setattr(
+        features, "fit", lambda frame, size: (fitted.append(threading.current_thread().name), fit(frame, size))[1]
+    )
     encode = Backend.encode_image
     monkeypatch.setattr(Backend, "encode_image", lambda self, x: (batches.append(len(x)), encode(self, x))[1])
     video, clip = VideoPredictor(network), drawn_clip(FRAMES)
     for source, expected in ((clip, [4, 1]), (iter(clip), [1] * (FRAMES - 1))):
+        fitted.clear()
         state = video.init_state(source)
         video.add_prompts(state, 0, {1: Prompt([(20, 20)])})
         batches.clear()
         for _ in video.propagate_in_video(state):
             pass
         assert batches == expected
+        assert fitted and all(name.startswith("sam2v-prepare") for name in fitted[1:])
 
 
 def test_images_stay_on_the_device(network: Sam2Network) -> None:

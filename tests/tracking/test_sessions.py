@@ -18,6 +18,7 @@ import sam2v
 from sam2v import Prompt, Session, VideoPredictor
 from sam2v.backends.base import Backend
 from sam2v.memory import Pool
+from sam2v.tracking.origin import Origin
 
 FRAMES = 9
 
@@ -160,6 +161,17 @@ def test_bytes_know_their_video_and_model(predictor: VideoPredictor, clip: np.nd
     for wrong in (b"", b"text", data[:-100], data[:100]):
         with pytest.raises(ValueError, match="not a session file of this version"):
             Session.from_bytes(wrong)
+
+
+def test_sessions_that_are_older_than_an_option(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    """They were made as its default makes them."""
+    origin = begun(predictor, clip).origin
+    record = origin.record()
+    del record["options"]["resize"]
+    Origin.from_record(record).check(origin)
+    other = VideoPredictor(predictor.model, resize="device")
+    with pytest.raises(ValueError, match=r"other options: resize \(host, now device\) differ"):
+        other.result(begun(predictor, clip), 0)
 
 
 def test_damaged_records_are_refused(predictor: VideoPredictor, clip: np.ndarray) -> None:

@@ -58,7 +58,7 @@ def pieced(predictor: VideoPredictor, video: Video, state: Session, results: Seq
     several=st.lists(videos, min_size=2, max_size=3),
     direction=st.sampled_from(["forward", "both"]),
     policy=st.sampled_from(["recent", "tree", "motion"]),
-    how=st.sampled_from([{}, {"keep_aspect": True}, {"frames_per_encoding": 2}]),
+    how=st.sampled_from([{}, {"keep_aspect": True}, {"frames_per_encoding": 2, "resize": "device"}]),
 )
 def test_together_equals_one_by_one(
     network: Sam2Network, several: list[Video], direction: Any, policy: str, how: dict[str, Any]

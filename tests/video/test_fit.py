@@ -1,13 +1,15 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sam2v.video.fit import aspect_size, fit
+from sam2v.video.fit import aspect_size, fit, fit_on_device
 
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 64), (64, 128), (45, 64)])
@@ -20,9 +22,22 @@ def test_it_is_pillows_bicubic(size: tuple[int, int]) -> None:
         assert result.shape == (*size, 3) and result.dtype == np.uint8 and result.flags.writeable
 
 
+@pytest.mark.parametrize("size", [(32, 32), (96, 64), (64, 128), (45, 64)])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_on_a_device_it_is_nearly_the_same(size: tuple[int, int], kind: Callable) -> None:
+    """Up to rounding; a wrong filter or place is off by tens."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 45, 70, 3), dtype=np.uint8)
+    found = fit_on_device(kind(frames), size)
+    assert type(found) is type(kind(frames)) and found.shape == (2, *size, 3)
+    difference = np.asarray(found).astype(int) - np.stack([fit(frame, size) for frame in frames])
+    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.01
+
+
 def test_what_fits_is_left_as_it_is() -> None:
     frame = np.zeros((64, 96, 3), np.uint8)
     assert fit(frame, (64, 96)) is frame
+    frames = torch.from_numpy(frame[None])
+    assert fit_on_device(frames, (64, 96)) is frames
 
 
 def test_video_fixture(shared_dir: Path) -> None:

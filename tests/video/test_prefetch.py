@@ -20,7 +20,7 @@ def array(count: int) -> np.ndarray:
 
 
 def threads() -> int:
-    return sum(thread.name == "sam2v-prefetch" for thread in threading.enumerate())
+    return sum(thread.name.startswith(("sam2v-prefetch", "sam2v-prepare")) for thread in threading.enumerate())
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -32,12 +32,64 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 @pytest.mark.parametrize("order", [range(10), range(9, -1, -1), [3, 3, 7, 0]])
-@pytest.mark.parametrize("depth", [1, 4, 100])
-def test_frames_come_in_the_order_asked(order: list[int], depth: int) -> None:
-    with Prefetcher(open_source(array(10)), order, depth=depth) as frames:
+@pytest.mark.parametrize(("depth", "count"), [(1, 1), (4, 1), (100, 1), (1, 4), (4, 3), (100, 5)])
+def test_frames_come_in_the_order_asked(order: list[int], depth: int, count: int) -> None:
+    def prepare(frame: np.ndarray) -> int:
+        time.sleep(0.002 * (number_of(frame) % 3))  # the later one may be ready first
+        return number_of(frame)
+
+    with Prefetcher(open_source(array(10)), order, prepare, depth, count) as frames:
         got = list(frames)
-    assert [index for index, _ in got] == [number_of(frame) for _, frame in got] == list(order)
+    assert got == [(number, number) for number in order]
     assert threads() == 0
+
+
+def test_several_threads_prepare_at_once() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def prepare(frame: np.ndarray) -> int:
+        together.wait()
+        return number_of(frame)
+
+    with Prefetcher(open_source(array(6)), range(6), prepare, depth=3, threads=3) as frames:
+        assert [index for index, _ in frames] == list(range(6))
+        assert not frames.holds(1)
+    assert threads() == 0
+
+
+def test_holds_what_is_prepared() -> None:
+    go = threading.Event()
+
+    def prepare(frame: np.ndarray) -> int:
+        if number_of(frame) == 1:
+            go.wait(10)
+        return number_of(frame)
+
+    with Prefetcher(open_source(array(3)), range(3), prepare, depth=4, threads=2) as frames:
+        assert eventually(lambda: frames.holds(1))
+        assert not frames.holds(2)
+        go.set()
+        assert eventually(lambda: frames.holds(4))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_error_while_preparing_comes_in_its_turn(count: int) -> None:
+    def prepare(frame: np.ndarray) -> int:
+        if number_of(frame) == 2:
+            raise ValueError("cannot be prepared")
+        return number_of(frame)
+
+    frames = Prefetcher(open_source(array(6)), range(6), prepare, depth=4, threads=count)
+    assert [next(frames), next(frames)] == [(0, 0), (1, 1)]
+    with pytest.raises(ValueError, match="cannot be prepared"):
+        next(frames)
+    assert eventually(lambda: threads() == 0)
+
+
+@pytest.mark.parametrize("name", ["depth", "threads"])
+def test_fewer_than_one_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        Prefetcher(open_source(array(2)), range(2), **{name: 0})
 
 
 def test_prepare_runs_in_the_thread() -> None:

@@ -2,6 +2,9 @@
 
 A turn of the pairs (a, b) of channels by angles t is (a, b) cos t + (-b, a) sin t. All a come before all b here, and
 the projections' weights give the other order (b, a) as well: what is turned is never taken apart or put together.
+
+Values are linear in the memory's Cm channels and attention weights sum to one, so values may be projected before they
+are summed, to the C channels that queries and keys have (which flash kernels ask for), or after, which is less work.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2v.backends.fused.layers import AddedMLP
+from sam2v.backends.fused.measured import Fastest
 from sam2v.backends.joined import in_one
 from sam2v.model.memory_attention import MemoryAttention, MemoryAttentionLayer, MemoryTokens, of_all_tokens, token_bias
 from sam2v.nn.attention import attend
@@ -91,10 +95,10 @@ class FusedMemoryAttentionLayer(MemoryAttentionLayer):
         self._value = in_one(memory.v_proj, memory.out_proj)
         self._mlp_added = AddedMLP.of(self.linear1, self.linear2)
 
-    def update(self, x: Tensor, turns: Turns, read: Read) -> Tensor:
-        """Update the frame's cells B (or 1) x cells x C."""
+    def update(self, x: Tensor, turns: Turns, read: Read, look: Fastest) -> Tensor:
+        """Update the frame's cells B (or 1) x cells x C. `look` knows the ways of attention, `wide` and `narrow`."""
         x = x + self._look_at_frame(self.norm1(x), turns)
-        x = x + self._look_at_memory(self.norm2(x), turns, read)
+        x = x + self._look_at_memory(self.norm2(x), turns, read, look)
         return self._mlp_added.add_relu_(x, self.norm3(x))
 
     def _look_at_frame(self, x: Tensor, turns: Turns) -> Tensor:
@@ -104,7 +108,7 @@ class FusedMemoryAttentionLayer(MemoryAttentionLayer):
         q, k = turns.apply(*_in_both_orders(both)).unbind(1)
         return attend(q[:, None], k[:, None], v[:, None]).flatten(2)
 
-    def _look_at_memory(self, x: Tensor, turns: Turns, read: Read) -> Tensor:
+    def _look_at_memory(self, x: Tensor, turns: Turns, read: Read, look: Fastest) -> Tensor:
         q = turns.apply(*_in_both_orders(F.linear(x, *self._query)))
         k, swapped = F.linear(read.keys, *self._key).chunk(2, -1)
         for start, slots, of_slot in read.turned:
@@ -113,8 +117,18 @@ class FusedMemoryAttentionLayer(MemoryAttentionLayer):
             of_slot.apply(placed, other, out=placed)
         if read.scale is not None:
             k.mul_(read.scale)
+        kind = len(k), k.shape[1].bit_length(), read.bias is None, x.dtype
+        return look.run(kind, x.device, self, q, k, read)
+
+    def wide(self, q: Tensor, k: Tensor, read: Read) -> Tensor:
+        """Attention of q, B (or 1) x cells x C, to keys B x all x C; values are projected first."""
         v = F.linear(read.values, *self._value)
         return attend(q[:, None], k[:, None], v[:, None], read.bias).flatten(2)
+
+    def narrow(self, q: Tensor, k: Tensor, read: Read) -> Tensor:
+        """The same, of values in the memory's channels."""
+        summed = attend(q[:, None], k[:, None], read.values[:, None], read.bias).flatten(2)
+        return F.linear(summed, *self._value)
 
 
 def _in_both_orders(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,6 +141,11 @@ class FusedMemoryAttention(MemoryAttention):
     """The stack of layers."""
 
     constants = ("turns",)
+
+    def prepare(self) -> None:
+        """Nothing was measured yet."""
+        layer = FusedMemoryAttentionLayer
+        self.look = Fastest({"wide": layer.wide, "narrow": layer.narrow})
 
     def turns(self, rotation: Rotation) -> Turns:
         """Factors of a rotation's turns."""
@@ -148,5 +167,5 @@ class FusedMemoryAttention(MemoryAttention):
         read = Read(keys, values, turned, token_bias(memory), None if scale is None else scale[..., None])
         x, turns = x.contiguous(), self.turns(rotation)
         for layer in list[Any](self.layers):
-            x = layer.update(x, turns, read)
+            x = layer.update(x, turns, read, self.look)
         return self.norm(x)
