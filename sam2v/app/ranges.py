@@ -13,7 +13,8 @@ Leg = Sequence[int]
 def legs(start: int, direction: Direction, first: int, last: int, verified: Collection[int]) -> list[Leg]:
     """The legs of a run, in the order in which they are tracked.
 
-    A leg ends before the next verified frame. Where the run starts on one, it starts with the frame beside it.
+    A leg ends before the next verified frame. Where the run starts on one, it starts with the frame beside it; where it
+    would start before the range, with the range.
 
     Args:
         start: where to start. first, last: of the range that may be tracked.
@@ -23,12 +24,12 @@ def legs(start: int, direction: Direction, first: int, last: int, verified: Coll
     """
     found: list[Leg] = []
     if direction in ("forward", "both"):
-        begin = start + 1 if start in verified else start
+        begin = max(start + 1 if start in verified else start, first)
         end = min([last, *(frame - 1 for frame in verified if frame >= begin)])
         if begin <= end:
             found.append([begin, end, 1])
     if direction in ("backward", "both"):
-        begin = start - 1 if start in verified or direction == "both" else start
+        begin = min(start - 1 if start in verified or direction == "both" else start, last)
         end = max([first, *(frame + 1 for frame in verified if frame <= begin)])
         if begin >= end:
             found.append([begin, end, -1])

@@ -37,6 +37,9 @@ class BackwardPass:
         for masklet in self._masklets.values():
             found.setdefault(masklet.found, []).append(masklet.obj_id)
         latest = max(found, default=0)
+        with self._session.lock:
+            if self._session.tracks:  # the last frame's prompts were not tracked from yet
+                self._engine.remember_prompts(self._session, every_object=False)
         for position in self._engine.encoder.read_ahead(self._session, range(latest - 1, -1, -1)):
             with self._session.lock:
                 self._failed.update(dict.fromkeys(found.pop(position + 1, ()), 0))

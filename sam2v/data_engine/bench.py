@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,8 @@ class FullModel(Bench):
             self._rows.update({index: self._empty for index in behind if index not in edited})
             return iter(behind)
         self._clicks = None
-        return self._track(self.tools.refining.propagate_in_video(self._state, frame_idx), frame_idx)
+        empty = {act.frame for act in self.acts if not self.mask(act.frame).any()}
+        return self._track(self._tracked(frame_idx, empty), frame_idx)
 
     def close(self) -> None:
         self._state.close()
@@ -276,6 +277,13 @@ class FullModel(Bench):
         shown = self.tools.refining.result(self._state, frame_idx) if known else None
         embedding = self.tools.image.embed(self._source[frame_idx])
         return FrameClicks(self.tools.image, embedding, shown, partial(self._with_memory, frame_idx))
+
+    def _tracked(self, frame_idx: int, empty: Collection[int]) -> Iterator[MaskletFrame]:
+        """Track from a frame on. What the tracker sees on frames on which there is nothing is not remembered."""
+        for result in self.tools.refining.propagate_in_video(self._state, frame_idx):
+            if result.frame_idx in empty:
+                self._state.forget_result(_OBJECT, result.frame_idx)
+            yield result
 
     def _with_memory(self, frame_idx: int, x: float, y: float, label: int) -> MaskletFrame:
         prompt = {_OBJECT: Prompt([[x, y]], [label])}

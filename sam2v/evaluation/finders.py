@@ -49,7 +49,7 @@ def track_first(predictor: VideoPredictor, source: Any, options: MaskletOptions)
         finder = Finder(predictor.engine, state, options)
         found = _distinct_masks(finder, 0, options)
         if found is None:
-            for position in forward_frames(state, 0, None):
+            for position in predictor.engine.encoder.read_ahead(state, forward_frames(state, 0, None)):
                 yield predictor.engine.result(state, position)
             return
         masks = found[0]

@@ -18,17 +18,16 @@ class BroughtMasks:
     """N masks and their scores on the way to the host.
 
     Args:
-        low_res: N x 1 x h x w float logits, cleaned.
-        finish: how they are enlarged.
+        bits: N x ceil(H * W / 8) uint8, as `sam2v.masks.logits.packed` makes them.
         size: (height, width) of the masks.
         iou, object_score: N floats each.
     """
 
-    def __init__(self, low_res: Array, finish: Finish, size: tuple[int, int], iou: Array, object_score: Array) -> None:
-        xp = namespace(low_res)
+    def __init__(self, bits: Array, size: tuple[int, int], iou: Array, object_score: Array) -> None:
+        xp = namespace(bits)
         scores = xp.stack([floats(iou), floats(object_score)], axis=1)
         self.size = size
-        self._arriving = download(xp.concat([packed_masks(low_res, finish, size), scores.view(xp.uint8)], axis=1))
+        self._arriving = download(xp.concat([bits, scores.view(xp.uint8)], axis=1))
 
     @cached_property
     def _rows(self) -> np.ndarray:

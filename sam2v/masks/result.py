@@ -55,6 +55,7 @@ class MaskletFrame:
         self.iou, self.object_score, self.frame = iou, object_score, frame
         self.size: tuple[int, int] = (masks.shape[-2], masks.shape[-1])
         self._raw, self._finish = masks, Finish()
+        self._whole: tuple[MaskletFrame, np.ndarray] | None = None  # the result that this is some rows of
         self.__dict__["masks"] = self.__dict__["low_res"] = masks
 
     @classmethod
@@ -93,6 +94,9 @@ class MaskletFrame:
     @cached_property
     def masks(self) -> Array:
         """N x 1 x H x W float mask logits at the frame's size; > 0 is object."""
+        if self._whole is not None:
+            result, rows = self._whole
+            return result.masks[on_device(rows, device_of(result.masks))]
         return self._finish.enlarge(self.low_res, self.size)
 
     def download(self) -> None:
@@ -105,7 +109,11 @@ class MaskletFrame:
 
     @cached_property
     def _brought(self) -> BroughtMasks:
-        return BroughtMasks(self.low_res, self._finish, self.size, self.iou, self.object_score)
+        if self._whole is not None:
+            bits = packed(self.masks[:, 0] > 0)
+        else:
+            bits = packed_masks(self.low_res, self._finish, self.size)
+        return BroughtMasks(bits, self.size, self.iou, self.object_score)
 
     @cached_property
     def crops(self) -> list[MaskCrop | None]:
@@ -161,6 +169,8 @@ class MaskletFrame:
         raw, iou, score = (p[on_device(kept, device_of(p))] for p in (self._raw, self.iou, self.object_score))
         made = type(self).from_low_res(self.frame_idx, obj_ids, raw, iou, score, self.size, self._finish)
         made.frame = self.frame
+        if self._finish.non_overlap and len(kept) < len(self.obj_ids):  # what others won stays theirs
+            made._whole = self, kept
         return made
 
     def to_numpy(self) -> np.ndarray:

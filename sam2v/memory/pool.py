@@ -210,9 +210,10 @@ class _SpillFile:
         """
         data = b"".join(map(packed_bytes, arrays))
         free = self._free.get(len(data))
-        offset = free[-1] if free else self.size
+        again = free.pop() if free else None  # taken now: records may be given back on the way, by the collector
+        offset = self.size if again is None else again
         try:
-            if not free and shutil.disk_usage(self.folder).free < len(data) + _MARGIN:
+            if again is None and shutil.disk_usage(self.folder).free < len(data) + _MARGIN:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="sam2v-", dir=self.folder)  # noqa: SIM115 - outlives this
@@ -220,15 +221,15 @@ class _SpillFile:
             self._file.write(data)
             self._file.flush()
         except OSError as error:
+            if again is not None:
+                self.free(again, len(data))
             raise OSError(
                 error.errno or 0,
                 f"cannot keep more results: {error.strerror or error} in {self.folder}; make room there, name another "
                 f"folder (Pool(folder=...) or {FOLDER_VARIABLE}), or open the video with history='window'",
             ) from error
-        if free:
-            free.pop()
-        else:
-            self.size += len(data)
+        if again is None:
+            self.size = offset + len(data)
         return offset
 
     def read(self, offset: int, layout: list[Layout]) -> tuple[Array, ...]:

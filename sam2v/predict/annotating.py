@@ -130,9 +130,10 @@ class Annotating:
                 raise ValueError(f"object {obj_id} can be merged with other objects, each once")
             if not state.frames.is_seekable:
                 raise ValueError("objects of a stream cannot be merged: its frames are gone, to encode them again")
+            union = track
             for other in rest:
-                track = merged(track, other, state.pool, self.engine.policy)
-            state.tracks[track.obj_id] = track
+                union = merged(union, other, state.pool, self.engine.policy)
+            track.become(union)
             for other in rest:
                 state.remove_object(other.obj_id)
             return state.obj_ids

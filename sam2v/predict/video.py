@@ -194,6 +194,7 @@ class VideoPredictor(WithExemplars):
             if not isinstance(prompts, Mapping) or not all(isinstance(p, Prompt) for p in prompts.values()):
                 raise TypeError("prompts must map object ids to sam2v.Prompt values")
             prompts = {check_index(obj_id, "obj_id"): prompt for obj_id, prompt in prompts.items()}
+            frame_idx = check_index(frame_idx, "frame_idx")
             if any(prompt.box is not None for prompt in prompts.values()) and not clear_old_points:
                 raise ValueError("a box starts afresh: it needs clear_old_points=True")
             if state.is_ahead(frame_idx):
@@ -262,7 +263,7 @@ class VideoPredictor(WithExemplars):
         with state.lock:
             self._ours(state)
             if state.is_ahead(frame_idx):
-                state.held.get(frame_idx, {}).pop(obj_id, None)
+                state.held.get(check_index(frame_idx, "frame_idx"), {}).pop(check_index(obj_id, "obj_id"), None)
                 return self._nothing(state, frame_idx)
             position = state.check_frame(frame_idx)
             track = state.track(obj_id)
@@ -281,10 +282,11 @@ class VideoPredictor(WithExemplars):
         """
         with state.lock:
             self._ours(state)
-            if check_index(obj_id, "obj_id") not in state.tracks and not strict:
-                return state.obj_ids, []
-            state.track(obj_id)
-            frames = state.remove_object(obj_id)
+            obj_id = check_index(obj_id, "obj_id")
+            if obj_id in state.tracks or not strict:
+                frames = state.remove_object(obj_id)
+            else:
+                state.track(obj_id)
             if not state.tracks:
                 return [], []
             return state.obj_ids, [self.engine.result(state, position) for position in frames]
@@ -416,7 +418,7 @@ class VideoPredictor(WithExemplars):
         """
         with state.lock:
             self._ours(state)
-            state.near = frozenset(near)
+            state.near = frozenset(check_index(position, "near") for position in near)
             self.engine.remember_prompts(state)
         positions = (_position(state, frame_idx) for frame_idx in frames)
         return alone(self.engine, walk(self.engine, state, positions, reverse))
@@ -499,9 +501,15 @@ class VideoPredictor(WithExemplars):
         for late in [held for held in state.held if held < number]:
             del state.held[late]
             warnings.warn(f"frame {late} never came: its prompts are dropped", stacklevel=4)
+        errors: list[Exception] = []
         for obj_id, several in state.held.pop(number, {}).items():
             for held in several:
-                self.add_prompts(state, number, {obj_id: held.prompt}, held.clear_old_points, held.normalize_coords)
+                try:
+                    self.add_prompts(state, number, {obj_id: held.prompt}, held.clear_old_points, held.normalize_coords)
+                except (ValueError, TypeError) as error:
+                    errors.append(error)
+        if errors:  # what is right was answered all the same
+            raise errors[0]
 
     def _nothing(self, state: Session, frame_idx: int) -> MaskletFrame:
         """The result of a frame that has not come yet."""

@@ -181,10 +181,11 @@ class Engine:
         answers wait included), and anchors."""
         track = session.tracks[obj_id]
         waiting = {p: answer.entry for p, answer in track.pending.items() if answer.conditioning}
-        for position, entry in waiting.items():
+        known = {**track.bank.anchors, **track.bank.conditioning, **waiting}
+        for position, entry in known.items():
             if entry.encoded is None:
-                waiting |= self._encode(session, self.encoder.features(session, position), {position: entry})
-        return [*track.bank.exemplars, *({**track.bank.anchors, **track.bank.conditioning} | waiting).values()]
+                known |= self._encode(session, self.encoder.features(session, position), {position: entry})
+        return [*track.bank.exemplars, *known.values()]
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -335,7 +336,9 @@ class Engine:
         """Let go what is not read any more of some objects."""
         if session.history == "full" and not session.frames.is_seekable:
             return  # what a stream has passed cannot be encoded again
-        moments = [moment, *(self._moment(session, near, moment.reverse) for near in session.near)]
+        # frames of a stream's window can still be prompted, and read what is before them then
+        near = [*session.near, *(session.frames.recent() if isinstance(session.frames, LiveSource) else ())]
+        moments = [moment, *(self._moment(session, position, moment.reverse) for position in near)]
         window = session.history == "window"
         for track in tracks:
             reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]

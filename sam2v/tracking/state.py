@@ -168,8 +168,11 @@ class SessionState:
         return self.tracks[index]
 
     def remove_object(self, obj_id: int) -> list[int]:
-        """Forget an object and leave the others as they are; returns the frames where it had prompts."""
-        return self.tracks.pop(obj_id).prompted_frames()
+        """Forget an object, what is held for frames to come too, and leave the others as they are; returns the frames
+        where it had prompts."""
+        for waiting in self.held.values():
+            waiting.pop(obj_id, None)
+        return self.tracks.pop(obj_id).prompted_frames() if obj_id in self.tracks else []
 
     @property
     def verified(self) -> dict[int, list[int]]:
@@ -186,9 +189,10 @@ class SessionState:
                 waiting[new_id] = waiting.pop(obj_id)
 
     def forget_result(self, obj_id: int, position: int) -> None:
-        """Forget what an object was tracked to on a frame: it is absent there, and no memory of it is read. What it was
-        prompted to stays."""
-        self.tracks[obj_id].bank.drop(position)
+        """Forget what an object was tracked to on a frame, whichever way it moved: it is absent there, and no memory of
+        it is read. What it was prompted to stays."""
+        for hypothesis in self.tracks[obj_id].hypotheses:
+            hypothesis.bank.drop(position)
 
     def entries(self, position: int, newest: bool = False) -> list[MemoryEntry | None]:
         """What is shown of every object on a frame, or with `newest` what its best hypothesis has of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from sam2v.memory import Hypothesis, MemoryBank, MemoryEntry, MemoryPolicy
 from sam2v.tracking.prompts import MaskPrompt, PointPrompt
@@ -74,6 +74,11 @@ class ObjectTrack:
         for hypothesis in self.hypotheses:
             hypothesis.bank.own.pop(frame_idx, None)
         self.verified |= {frame_idx}
+
+    def become(self, other: ObjectTrack) -> None:
+        """Take over everything that is known of another track."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(other, part.name))
 
     def prompted_frames(self) -> list[int]:
         """Frames with a prompt, ascending."""

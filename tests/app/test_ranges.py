@@ -22,8 +22,7 @@ def test_no_run_goes_over_a_verified_frame(start, direction, verified, one, othe
     frames = [frame for leg in run for frame in frames_of(leg)]
     assert len(frames) == len(set(frames))
     assert not set(frames) & verified
-    assert all(first <= frame for frame in frames if frame < start)
-    assert all(frame <= last for frame in frames if frame > start)
+    assert all(first <= frame <= last for frame in frames)
     for leg in run:
         seen = list(frames_of(leg))
         between = range(min(start, *seen), max(start, *seen) + 1)
@@ -36,4 +35,7 @@ def test_no_run_goes_over_a_verified_frame(start, direction, verified, one, othe
 def test_nothing_to_track_is_said() -> None:
     with pytest.raises(ValueError, match="nothing to track that way"):
         legs(0, "backward", 5, 9, set())
+    with pytest.raises(ValueError, match="nothing to track that way"):
+        legs(12, "forward", 5, 9, set())
+    assert legs(2, "forward", 5, 9, set()) == [[5, 9, 1]] and legs(12, "backward", 5, 9, set()) == [[9, 5, -1]]
     assert legs(3, "both", 0, 9, {5, 1}) == [[3, 4, 1], [2, 2, -1]]

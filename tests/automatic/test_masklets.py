@@ -96,6 +96,12 @@ def test_ids_come_and_stay(found: Found) -> None:
     assert all(result.size == SIZE for result in results)
 
 
+def test_what_is_found_on_the_last_frame_is_tracked_back(found: Found, clip: np.ndarray) -> None:
+    results = found([A], [B], source=clip[:9], propose_every=8, both=True)
+    assert results[8].obj_ids == [1, 2]
+    assert any(2 in result.obj_ids for result in results[:8])
+
+
 def test_those_that_join_disturb_nobody(found: Found) -> None:
     alone, joined = found([A], propose_every=4), found([A], [B], propose_every=4)
     assert [len(result.obj_ids) for result in joined] == [1] * 4 + [2] * 8

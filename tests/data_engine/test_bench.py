@@ -81,6 +81,18 @@ def test_phase_3_goes_on_where_the_object_is_not_to_be_seen(tools: Tools, clip: 
         assert bench.acts[-1].kind == "mask"
 
 
+def test_phase_3_remembers_nothing_of_frames_on_which_there_is_nothing(tools: Tools, clip: Path) -> None:
+    """Whatever the tracker sees there, also when it passes them again."""
+    with open_bench(3, tools, clip, RATE) as bench:
+        bench.give(0, Squares().masks(0)[1])
+        list(bench.propose(0))
+        bench.give(4, np.zeros((48, 64), bool))
+        for start in (4, 0):
+            list(bench.propose(start))
+            bank = bench._state.tracks[1].bank  # type: ignore[attr-defined]
+            assert bank.get(4) is None and bank.get(3) is not None and bank.get(5) is not None
+
+
 @pytest.mark.parametrize("phase", [2, 3])
 def test_edited_frames_stay(tools: Tools, clip: Path, phase: int) -> None:
     last = Squares().masks(8)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from sam2v.data.records import VideoRecord
 from sam2v.evaluation.baselines import make_baseline
 from sam2v.evaluation.drawn import drawn_videos
 from sam2v.evaluation.everything import evaluate_everything
+from sam2v.evaluation.finders import Method, find_everything
 from sam2v.evaluation.interactive import evaluate_interactive
 from sam2v.evaluation.vos import evaluate_vos
 from sam2v.jobs.run import Run
@@ -45,6 +47,14 @@ def interactive(records: list[VideoRecord], run: Run) -> object:
 def everything(_: list[VideoRecord], run: Run) -> object:
     options = MaskletOptions(points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0, min_quality=0.0)
     return evaluate_everything(nano_by_rule(), drawn_videos(1, 0, 1), options, methods=["first"], run=run)
+
+
+@pytest.mark.parametrize("method", ["first", "link"])
+def test_where_nothing_is_found_it_ends_with_the_video(method: Method) -> None:
+    """Of a video whose length is not known, too."""
+    options = MaskletOptions(points_per_side=2, pred_iou_thresh=1.0)
+    results = find_everything(method, nano_by_rule(), iter(drawn_videos(1, 0, 3)[0].source), options)
+    assert [result.obj_ids for result in itertools.islice(results, 9)] == [[]] * 3
 
 
 @pytest.mark.parametrize("protocol", [vos, interactive, everything])

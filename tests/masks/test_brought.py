@@ -65,6 +65,18 @@ def test_the_masks_that_overlap_are_those_of_the_test() -> None:
     assert not (frame(3, replace(Finish(), non_overlap=True)).binary().sum(axis=0) > 1).any()
 
 
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_what_others_won_stays_theirs_in_a_selection(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = frame(3, replace(Finish(), non_overlap=True))
+    if place == "device":
+        monkeypatch.setattr(sam2v.masks.result, "is_on_host", lambda array: False)
+    some = whole.select([whole.obj_ids[2], whole.obj_ids[0]])
+    assert np.array_equal(some.binary(), whole.binary()[[2, 0]])
+    assert torch.equal(some.masks, whole.masks[[2, 0]])
+    again = pickle.loads(pickle.dumps(some)).select([whole.obj_ids[0]])
+    assert np.array_equal(again.binary(), whole.binary()[[0]]) and np.array_equal(again.packed(), whole.packed()[[0]])
+
+
 def test_what_is_on_its_way_is_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sam2v.masks.result, "is_on_host", lambda array: False)
     result = frame(3, Finish())

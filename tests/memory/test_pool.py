@@ -130,6 +130,31 @@ def test_a_full_disk_loses_nothing(impatient: None, monkeypatch: pytest.MonkeyPa
     assert all(torch.equal(k.get()[0], tensors(n)[0]) for n, k in enumerate(kept))
 
 
+def test_room_that_comes_free_while_something_is_written_is_left_alone(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector may run at any time, and give back what was written before."""
+    pool = Pool(host_bytes=0)
+    alive = [pool.keep(*tensors(number)) for number in range(2)]
+    pool.advance(), pool.advance()
+    alive.append(pool.keep(*tensors(2)))
+    assert alive[0].place == "file"
+    usage = module.shutil.disk_usage
+
+    def collecting(folder: Path) -> object:
+        if len(alive) > 3:
+            del alive[0]
+        return usage(folder)
+
+    monkeypatch.setattr(module.shutil, "disk_usage", collecting)
+    for number in range(3, 9):
+        pool.advance(), pool.advance()
+        alive.append(pool.keep(*tensors(number)))
+    for kept, number in zip(reversed(alive), range(8, -1, -1)):
+        for mine, other in zip(kept.get(), tensors(number), strict=True):
+            assert torch.equal(mine, other)
+
+
 def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Pool(folder=tmp_path).folder == tmp_path
     monkeypatch.setenv("SAM2V_SPILL_DIR", str(tmp_path))

@@ -205,6 +205,22 @@ def test_merged_objects_are_the_union_and_keep_their_prompts(
         assert torch.equal(one.masks, two.masks)
 
 
+def test_a_merged_object_still_stops_where_it_was_verified(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    """Merging while it is tracked does not start it again."""
+    state = predictor.init_state(clip)
+    for obj_id, place in ((1, (20, 20)), (2, (40, 30)), (3, (10, 40))):
+        predictor.add_points(state, 0, obj_id, [place])
+    list(predictor.propagate_in_video(state))
+    predictor.verify(state, 2, 1)
+    for result in predictor.propagate_in_video(state):
+        if result.frame_idx == 3:
+            for frame in (2, FRAMES - 1):
+                state.forget_result(2, frame)
+            before = state.tracks[1].shown(FRAMES - 1).mask
+            predictor.merge_objects(state, 1, 2)
+    assert torch.equal(state.tracks[1].shown(FRAMES - 1).mask, before)
+
+
 def test_merging_puts_prompts_of_one_frame_together(predictor: VideoPredictor, clip: np.ndarray) -> None:
     state = predictor.init_state(clip)
     mask = np.zeros(clip.shape[1:3], bool)

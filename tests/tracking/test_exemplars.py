@@ -18,6 +18,17 @@ FRAMES = 8
 POLICIES = ["recent", "tree", "robust"]
 
 
+def test_merged_objects_are_saved(predictor: VideoPredictor, clip: np.ndarray, tmp_path: Path) -> None:
+    """Their union was not encoded yet."""
+    state = predictor.init_state(clip)
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.add_points(state, 0, 2, [(40, 30)])
+    list(predictor.track_frames(state, range(3)))
+    predictor.merge_objects(state, 1, 2)
+    predictor.save_exemplar(state, 1, tmp_path / "both.safetensors")
+    assert found(predictor, clip, tmp_path / "both.safetensors").shape[0] == FRAMES
+
+
 @pytest.fixture(scope="module")
 def file(predictor: VideoPredictor, clip: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first object of the clip, clicked on two frames of which one was not tracked yet."""

@@ -105,8 +105,48 @@ def test_a_held_prompt_that_turns_out_wrong(predictor: VideoPredictor, clip: np.
     predictor.add_points(state, 0, 2, [(20, 20)])
     with pytest.raises(ValueError, match="lies outside the frame of 64 x 48"):
         predictor.track(state, clip[0])
-    assert predictor.result(state, 0).frame_idx == 0
+    assert predictor.result(state, 0).obj_ids == [2], "what is right was answered all the same"
     assert predictor.track(state, clip[1]).frame_idx == 1
+
+
+@pytest.mark.parametrize("window", [2, 5])
+def test_every_frame_of_the_window_can_be_prompted(predictor: VideoPredictor, clip: np.ndarray, window: int) -> None:
+    """What it reads of the frames before it is still there, of objects old and new."""
+    for back in range(window):
+        state = predictor.init_state(None, window=window)
+        for number in range(20):
+            predictor.track(state, clip[number % len(clip)])
+            if number == 0:
+                predictor.add_points(state, 0, 1, [(20, 20)])
+        assert predictor.add_points(state, 19 - back, 1, [(30, 30)], [0]).obj_ids == [1]
+        assert predictor.add_points(state, 19 - back, 2, [(40, 20)]).obj_ids == [1, 2]
+        assert predictor.track(state, clip[0]).obj_ids == [1, 2]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_removed_object_does_not_come_back(predictor: VideoPredictor, clip: np.ndarray, strict: bool) -> None:
+    """What was held for it goes with it; one of which nothing else is known can be removed, too."""
+    state = predictor.init_state(None)
+    predictor.add_points(state, 2, 1, [(20, 20)])
+    predictor.add_points(state, 2, 2, [(40, 20)])
+    predictor.track(state, clip[0])
+    if strict:
+        predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.remove_object(state, 1, strict)
+    assert [predictor.track(state, clip[number]).obj_ids for number in (1, 2)] == [[], [2]]
+
+
+def test_any_kind_of_number_names_a_frame(predictor: VideoPredictor, clip: np.ndarray) -> None:
+    state = predictor.init_state(None)
+    predictor.track(state, clip[0])
+    predictor.add_points(state, 0, 1, [(20, 20)])
+    predictor.add_points(state, np.int64(2), 1, [(20, 20)])  # type: ignore[arg-type]
+    predictor.add_points(state, torch.tensor(3), 2, [(20, 20)])  # type: ignore[arg-type]
+    list(predictor.track_frames(state, [0], near=np.array([0])))
+    restored = type(state).from_bytes(state.to_bytes())
+    predictor.clear_all_prompts_in_frame(restored, np.int64(2), np.int64(1))  # type: ignore[arg-type]
+    ids = [predictor.track(restored, frame).obj_ids for frame in clip[1:4]]
+    assert ids == [[1], [1], [1, 2]] and not restored.held
 
 
 def test_numbers_of_a_long_stream_are_forgotten(predictor: VideoPredictor, clip: np.ndarray) -> None:
@@ -115,5 +155,5 @@ def test_numbers_of_a_long_stream_are_forgotten(predictor: VideoPredictor, clip:
         predictor.track(state, clip[number % len(clip)], frame_idx=10 * number)
         if number == 0:
             predictor.add_points(state, 0, 1, [(20, 20)])
-    assert len(state.numbering.numbers) <= 18
+    assert len(state.numbering.numbers) <= 20
     assert predictor.scores(state, 0)[1].iou > 0, "the prompted frame is known for good"

@@ -116,6 +116,18 @@ def test_hypotheses_are_rows_of_their_own(network: Sam2Network, clip: np.ndarray
             torch.testing.assert_close(both.result(state, number).masks, later[number], atol=1e-4, rtol=0)
 
 
+def test_what_is_forgotten_no_hypothesis_remembers(network: Sam2Network, clip: np.ndarray) -> None:
+    video = VideoPredictor(network, policy=TwoWays())
+    state = begun(video, clip, 1)
+    list(video.track_frames(state, range(PART + 3)))
+    (track,) = state.tracks.values()
+    assert len(track.hypotheses) == 2 and all(h.bank.get(PART + 2) for h in track.hypotheses)
+    state.forget_result(track.obj_id, PART + 2)
+    assert not any(h.bank.get(PART + 2) for h in track.hypotheses)
+    list(video.track_frames(state, range(PART + 3, FRAMES)))
+    assert track.entry(PART + 2) is None, "the one that won knows nothing of it either"
+
+
 @pytest.mark.parametrize("policy", [TwoWays(), WithAnchor()])
 @pytest.mark.parametrize("way", ["file", "bytes"])
 def test_a_session_saved_in_the_middle_goes_on_as_it_would(
