@@ -13,7 +13,18 @@ from sam2v.lazy import lazy_names
 if TYPE_CHECKING:
     from sam2v.data.clips import Clip, ClipBatch, collate
     from sam2v.data.dataset import ClipDataset, ClipMix, read_clip
-    from sam2v.data.readers import DATASETS, davis, folder_pair, lvos, mose, open_dataset, sa1b, sav, youtube_vos
+    from sam2v.data.readers import (
+        DATASETS,
+        davis,
+        folder_pair,
+        lvos,
+        mose,
+        open_dataset,
+        project,
+        sa1b,
+        sav,
+        youtube_vos,
+    )
     from sam2v.data.records import ImageRecord, Records, VideoRecord
     from sam2v.data.samplers import FrameSampler, MixedBatches, ObjectSampler, draw_seed
     from sam2v.data.transforms import PER_CLIP, PER_FRAME, Augment, ClipTransforms
@@ -21,7 +32,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "clips": ("Clip", "ClipBatch", "collate"),
     "dataset": ("ClipDataset", "ClipMix", "read_clip"),
-    "readers": ("DATASETS", "davis", "folder_pair", "lvos", "mose", "open_dataset", "sa1b", "sav", "youtube_vos"),
+    "readers": (
+        *("DATASETS", "davis", "folder_pair", "lvos", "mose", "open_dataset", "project", "sa1b", "sav", "youtube_vos"),
+    ),
     "records": ("ImageRecord", "Records", "VideoRecord"),
     "samplers": ("FrameSampler", "MixedBatches", "ObjectSampler", "draw_seed"),
     "transforms": ("PER_CLIP", "PER_FRAME", "Augment", "ClipTransforms"),

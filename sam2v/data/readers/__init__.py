@@ -38,7 +38,7 @@ def open_dataset(
     """Open a data set by name.
 
     Args:
-        kind: davis2016, davis2017, mose, lvos, youtube-vos, sav, sa1b or folder.
+        kind: davis2016, davis2017, mose, lvos, youtube-vos, sav, sa1b, folder or project.
         root: its folder.
         split: e.g. "val"; None = the reader's own default.
         options: of the reader, e.g. `all_frames=True` for youtube-vos; every reader has `videos=[names]`.
