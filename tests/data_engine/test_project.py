@@ -20,7 +20,7 @@ from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import Video
 from sam2v.data_engine.status import status_of
-from sam2v.data_engine.videos import safe_name
+from sam2v.data_engine.videos import is_safe_name, safe_name
 
 
 def test_a_project_is_opened_as_it_was_made(tmp_path: Path) -> None:
@@ -182,6 +182,7 @@ def test_frames_of_a_video_of_24_frames_a_second() -> None:
 @given(st.text(max_size=300))
 def test_names_are_safe(text: str) -> None:
     name = safe_name(text)
+    assert is_safe_name(name) and is_safe_name(f"{name}-2")
     assert 0 < len(name) <= 80 and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
 
 
