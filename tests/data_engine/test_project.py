@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from sam2v.cli.main import main
 from sam2v.data.masklet_file import MaskletMasks, frames_at
-from sam2v.data_engine.database import Database, DatabaseAway, sqlite_url
+from sam2v.data.project_url import sqlite_url
+from sam2v.data_engine.database import Database, DatabaseAway
 from sam2v.data_engine.export_plan import plan_export
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
@@ -128,7 +129,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     """Transactions that find it away are made again from their beginning, until they wait no longer."""
     from sqlalchemy.exc import OperationalError
 
-    database = Database(sqlite_url(tmp_path / "some.sqlite"), patience=5.0)
+    database = Database(sqlite_url(tmp_path / "some.sqlite"), patience=5.0, new=True)
     calls = []
 
     def work(session: Session) -> str:
