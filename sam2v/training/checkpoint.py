@@ -17,7 +17,13 @@ from sam2v.weights.torch_files import check_archive
 
 _VERSION = 1
 #: What a state holds at least.
-_PARTS: dict[str, type | tuple[type, ...]] = {"config": dict, "step": int, "best": (int, float), "model": dict, "optimizer": dict}
+_PARTS: dict[str, type | tuple[type, ...]] = {
+    "config": dict,
+    "step": int,
+    "best": (int, float),
+    "model": dict,
+    "optimizer": dict,
+}
 
 
 def save_state(path: Path, state: dict[str, Any], config: TrainConfig) -> None:
