@@ -27,6 +27,14 @@ def _steady_threads() -> None:
     torch.set_num_threads(int(os.environ.get("SAM2V_TEST_THREADS", "1" if among_others else "2")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """None of the user's settings, which stay as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        yield
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite runs in several processes, a part that somebody names in one."""
     if config.args_source is pytest.Config.ArgsSource.ARGS:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from sam2v.app.annotation import Annotation, Message
+from sam2v.app.events import Event
+from sam2v.app.mask_store import StoredMask
 from sam2v.app.messages import about_object, flag, frame_prompt, wholes
 from sam2v.app.segmenter import stored, union
 from sam2v.app.state import FramePrompt, ProjectState
@@ -56,15 +60,19 @@ def merge(annotation: Annotation, message: Message) -> Message:
     with annotation.history.changing([into, *others]) as before:
         annotation.segmenter.merge(into, others)
         event = annotation.record("merge", before, quiet=True, into=into, objects=others)
+    write_masks(annotation, event, _merged(annotation, into, others))
+    annotation.changed(reload=True)
+    return {}
+
+
+def _merged(annotation: Annotation, into: int, others: list[int]) -> Iterator[tuple[int, dict[int, StoredMask]]]:
+    """(frame, mask of the one object) wherever others were that it was merged with."""
     size = annotation.source.size
     for frame in sorted({frame for other in others for frame in annotation.store.frames(other)}):
         known = list(annotation.store.frame(frame, [into, *others]).values())
         painted = all(mask.kind == "drawn" for mask in known if not mask.is_absent)
         own = None if painted else annotation.segmenter.result(frame, [into])
-        mask = stored(own.select([into]), "track")[into] if own is not None else union(known, size)
-        annotation.store.write(frame, event["event"], {into: mask})
-    annotation.changed(reload=True)
-    return {}
+        yield frame, {into: stored(own.select([into]), "track")[into] if own is not None else union(known, size)}
 
 
 def prompt(annotation: Annotation, message: Message) -> Message:
@@ -82,7 +90,7 @@ def prompt(annotation: Annotation, message: Message) -> Message:
     with annotation.history.changing([obj_id]) as before:
         masks = annotation.answer(frame, {obj_id: prompt})
         event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
-    annotation.store.write(frame, event["event"], masks)
+    write_masks(annotation, event, [(frame, masks)])
     annotation.changed(frame, masks)
     return {"id": obj_id}
 
@@ -106,9 +114,26 @@ def auto(annotation: Annotation, message: Message) -> Message:
     with annotation.history.changing(prompts) as before:
         masks = annotation.answer(frame, prompts)
         event = annotation.record("prompt", before, quiet=True, frame=frame, objects=new, prompts=given)
-    annotation.store.write(frame, event["event"], masks)
+    write_masks(annotation, event, [(frame, masks)])
     annotation.changed(frame, masks)
     return {"ids": list(prompts)}
+
+
+def write_masks(
+    annotation: Annotation, event: Event, masks: Iterable[tuple[int, Mapping[int, StoredMask | None]]]
+) -> None:
+    """Write the masks that the newest event made, frame by frame; when that fails, the event is undone.
+
+    Raises:
+        OSError: the disk refuses. Where it refuses to write the undoing as well, the event stays without these masks.
+    """
+    try:
+        for frame, several in masks:
+            annotation.store.write(frame, event["event"], several)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            annotation.undo()
+        raise
 
 
 def verify(annotation: Annotation, message: Message) -> Message:

@@ -50,7 +50,7 @@ def begin_task(
 ) -> None:
     """Give a new project its one object, with the masks so far; a project that was begun stays as it is.
 
-    An import that was cut short, which is the only event then, is made anew.
+    An import that was cut short or undone, which is the only change then, is made anew.
 
     Args:
         name: of the object. start, path: the masks so far and their file, None for an object that is to be found.
@@ -59,9 +59,10 @@ def begin_task(
     Raises:
         ValueError: they are of another video.
     """
-    if annotation.log.count > 1 or (annotation.log.count and annotation.log.live[0]["do"] != "import"):
+    log = annotation.log
+    if any(event is not None and event["do"] != "import" for event in (*log.live, log.to_redo)):
         return
-    if annotation.log.count:
+    if log.live:
         annotation.undo()
     if start is not None and path is not None and any(start.areas()):
         if start.size != tuple(annotation.source.size):

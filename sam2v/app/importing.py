@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sam2v.app.annotation import Annotation
+from sam2v.app.editing import write_masks
 from sam2v.app.events import Event
-from sam2v.app.mask_store import StoredMask
+from sam2v.app.mask_store import MaskStore, StoredMask
 from sam2v.app.state import FramePrompt, hex_colour
 from sam2v.data.results import VideoMasks
 from sam2v.masks.rle import encode_rle, rle_area
@@ -49,12 +51,13 @@ def import_masks(annotation: Annotation, masks: VideoMasks) -> Imported:
     """Add the objects of masks to a project, with their masks on every frame as they are.
 
     Each is prompted with its mask on the frame where it is largest, so that tracking can go on from there. Of what was
-    imported from the same place before, the frames are imported again that are others now. Verified frames stay, and
-    objects that were removed since do not come back.
+    imported from the same place before, the frames are imported again that are others now, or that an import which was
+    cut short (the process was killed) did not come to. Verified frames stay, and objects that were removed since do not
+    come back.
 
     Raises:
-        ValueError, OSError: a broken file, masks of another size than the video, no object, or a locked one whose masks
-            are others; nothing has changed then.
+        ValueError, OSError: a broken file, masks of another size than the video, no object, a locked one whose masks
+            are others, or a full disk; nothing has changed then.
     """
     place = str(masks.path.resolve())
     earlier = [e for e in annotation.log.live if e["do"] == "import" and e["path"] == place]
@@ -63,9 +66,10 @@ def import_masks(annotation: Annotation, masks: VideoMasks) -> Imported:
     seen = _read(masks, annotation.length)
     if not any(seen.values()):
         raise ValueError(f"{masks.path}: no object is seen on any frame")
-    digests = {int(f): digest for f, digest in earlier[-1]["digests"].items()} if earlier else {}
+    digests = _digests(earlier[-1]) if earlier else {}
+    missing = _missing(annotation.store, earlier) if earlier else set()
     now = {frame: _digest(several) for frame, several in seen.items() if several}
-    changed = sorted(frame for frame in {*digests, *now} if digests.get(frame) != now.get(frame))
+    changed = sorted({f for f in {*digests, *now} if digests.get(f) != now.get(f)} | missing)
     skipped = tuple(frame for frame in changed if frame in annotation.state.verified)
     taken = {frame: seen.get(frame, {}) for frame in changed if frame not in annotation.state.verified}
     ids, new = _numbers(annotation, earlier[-1] if earlier else None, taken)
@@ -86,13 +90,34 @@ def import_masks(annotation: Annotation, masks: VideoMasks) -> Imported:
         for frame, given in prompts.items():
             annotation.answer(frame, given)
         event = annotation.record("import", before, quiet=True, **about)
-    for frame, several in taken.items():
-        known = annotation.store.frame(frame, ids.values())
-        kept: dict[int, StoredMask | None] = dict.fromkeys(known)
-        kept |= {ids[i]: StoredMask(text, 1.0, 10.0, "drawn") for i, text in several.items() if i in ids}
-        annotation.store.write(frame, event["event"], kept)
+    write_masks(annotation, event, _kept(annotation.store, taken, ids))
     annotation.changed(reload=True)
     return Imported(len(new), len(taken), skipped, bool(earlier))
+
+
+def _kept(store: MaskStore, taken: _Seen, ids: dict[int, int]) -> Iterator[tuple[int, dict[int, StoredMask | None]]]:
+    """(frame, masks by object of the project) as they are to be kept."""
+    for frame, several in taken.items():
+        kept: dict[int, StoredMask | None] = dict.fromkeys(store.frame(frame, ids.values()))
+        kept |= {ids[i]: StoredMask(text, 1.0, 10.0, "drawn") for i, text in several.items() if i in ids}
+        yield frame, kept
+
+
+def _digests(event: Event) -> dict[int, str]:
+    """What an import knew of the file's masks, by frame."""
+    return {int(frame): digest for frame, digest in event["digests"].items()}
+
+
+def _missing(store: MaskStore, imports: list[Event]) -> set[int]:
+    """Frames that imports from one place changed, going by their events, and whose masks they did not come to write."""
+    known: dict[int, str] = {}
+    changed: dict[int, int] = {}  # by frame the newest import that did
+    for event in imports:
+        digests = _digests(event)
+        changed |= {f: event["event"] for f in {*known, *digests} if known.get(f) != digests.get(f)}
+        known = digests
+    written = store.written({event["event"] for event in imports})
+    return {frame for frame, event in changed.items() if written.get(frame, -1) < event}
 
 
 def _read(masks: VideoMasks, length: int) -> _Seen:

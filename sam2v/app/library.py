@@ -101,7 +101,7 @@ class Library:
         """Where an upload of a name goes: a new file, which no other upload gets as long as the block lasts.
 
         Raises:
-            ValueError: the name's ending is not that of a video.
+            ValueError: the name's ending is not that of a video, or there are as many uploads as are on offer.
         """
         name = _PLAIN.sub("_", Path(name.replace("\\", "/")).name)
         name = name.encode()[-100:].decode(errors="ignore").lstrip(".")
@@ -111,6 +111,7 @@ class Library:
             raise ValueError(f"{name or 'the file'}: not a video file that can be uploaded; accepted: {accepted}")
         number = 1
         with self._lock:
+            self._check_room()
             while (target := inside(self.out / _UPLOADS, name)).exists() or target in self._coming:
                 number += 1
                 name = f"{path.stem}-{number}{path.suffix}"
@@ -119,6 +120,16 @@ class Library:
             yield target
         finally:
             self._coming.discard(target)
+
+    def uploaded(self, path: Path) -> Video:
+        """What is on offer once an upload is where `upload` said."""
+        return self._video(path, self.out / _UPLOADS)
+
+    def _check_room(self) -> None:
+        """Raise ValueError if one more upload would not be on offer."""
+        most = _MOST - (self.only is not None)
+        if sum(1 for _ in _videos_under(self.out / _UPLOADS, self.out)) + len(self._coming) >= most:
+            raise ValueError(f"{most} videos have been uploaded, which is the most: take some away")
 
     def _video(self, path: Path, place: Path) -> Video:
         name = path.relative_to(place).as_posix()

@@ -92,6 +92,10 @@ class MaskStore:
         """Where an object has a mask, ascending."""
         return sorted(f for f in self._versions.get(obj_id, {}) if self._has(self._current(obj_id, f)))
 
+    def written(self, events: Collection[int]) -> dict[int, int]:
+        """By frame the newest of some events that wrote its masks, even none of any object; reads the whole file."""
+        return {entry["frame_idx"]: entry["event"] for _, entry in self._journal.entries() if entry["event"] in events}
+
     def strip(self, obj_id: int, length: int) -> str:
         """What is known of an object, a character per frame: "-" nothing, "x" absent, "0" to "9" the predicted IoU."""
         row = ["-"] * length

@@ -119,8 +119,7 @@ class Server:
                 await receive(request.stream(), path, self.most_bytes)
         except (ValueError, OSError) as error:
             return JSONResponse({"error": error_text(error)}, 400)
-        videos = await run_in_threadpool(self.projects.library.videos)
-        return JSONResponse({"id": next(video.id for video in videos if video.path == path)})
+        return JSONResponse({"id": self.projects.library.uploaded(path).id})
 
     async def frame(self, request: Request) -> Response:
         """A frame as JPEG, which never changes."""

@@ -47,8 +47,16 @@ class TaskLibrary(Library):
         return []
 
     def video(self, id: str) -> Video:
-        """The video of a task that was handed out."""
-        return Video(id, self.tasks[id].video, self.tasks[id].path, True)
+        """The video of a task that was handed out; KeyError once it is over."""
+        task = self.task(id)
+        return Video(id, task.video, task.path, True)
+
+    def task(self, id: str) -> Task:
+        """The task that is called so; KeyError once it is over."""
+        task = self.tasks.get(id)
+        if task is None:
+            raise KeyError(f"the task {id[:80]} is over")
+        return task
 
 
 class TaskProjects(Projects):
@@ -115,8 +123,8 @@ class TaskProjects(Projects):
                     remove_folder(folder)
 
     def _opened(self, video: Video) -> Project:
+        task = self.tasks.task(video.id)  # which may be over since it was asked for
         project = super()._opened(video)
-        task = self.tasks.tasks[video.id]
         try:
             begin_task(project.annotation, f"Object {task.number}", task.load(), task.masks, task.kind == "verify")
         except BaseException:

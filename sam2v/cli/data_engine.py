@@ -36,7 +36,9 @@ def add_project_arguments(parser: argparse.ArgumentParser) -> None:
     """Which project, and how long to wait for its database."""
     parser.add_argument("project", type=user_path, metavar="DIR", help="the project's folder")
     parser.add_argument(
-        "--database", metavar="URL", help="of the database, where the project does not say all (a password)"
+        "--database",
+        metavar="URL",
+        help="of the database, where the project does not say all (a password), and once for a server",
     )
     parser.add_argument(
         "--patience", type=float, default=30.0, metavar="S", help="seconds to wait for a database that is away"

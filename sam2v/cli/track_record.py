@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sam2v.files import write_text
-from sam2v.output.writers import remove_results
+from sam2v.output.writers import FORMATS, Format, remove_results
 
 _RECORD = "track.json"
+_SESSION = re.compile(r"track\.[0-9]+\.session")
 
 
 @dataclass
@@ -23,6 +25,23 @@ class Position:
     done: int = 0
     finished: bool = False
     session: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Position:
+        """A position as a record holds it, which may be a stranger's.
+
+        Raises:
+            ValueError, TypeError: it is none, or names another file than `TrackRecord.save` does.
+        """
+        found = cls(**values)
+        flags, counts = (found.reverse, found.finished), (found.frame_idx, found.done)
+        if any(type(flag) is not bool for flag in flags) or any(type(count) is not int for count in counts):
+            raise TypeError("not where a run is")
+        lowest = -1 if found.reverse else 0  # backwards, -1 comes after the first frame
+        named = found.session == "" if found.finished else _SESSION.fullmatch(found.session) is not None
+        if found.frame_idx < lowest or found.done < 0 or not named:
+            raise ValueError("not where a run is")
+        return found
 
 
 class TrackRecord:
@@ -47,8 +66,8 @@ class TrackRecord:
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            position, job = Position(**record["position"]), record["job"]
-        except (ValueError, KeyError, TypeError):
+            position, job = Position.of(record["position"]), dict(record["job"])
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
         if position.done == 0 and not position.finished:
             return None
@@ -85,11 +104,15 @@ class TrackRecord:
 
     def forget(self) -> None:
         """Remove an earlier run's state, and its results as far as its record tells them."""
-        try:
-            formats = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
-        except (OSError, ValueError, KeyError, TypeError):
-            formats = []
-        for name in formats:
+        for name in self._formats():
             remove_results(name, self.folder)
         for old in (self.folder / _RECORD, *self.folder.glob("track.*.session")):
             old.unlink(missing_ok=True)
+
+    def _formats(self) -> list[Format]:
+        """The formats of an earlier run's results, as far as its record, which may be damaged, tells them."""
+        try:
+            listed = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return []
+        return [name for name in FORMATS if isinstance(listed, list) and name in listed]

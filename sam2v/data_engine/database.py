@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
+from sam2v.data.project_url import checked_url, existing_only
 
 Result = TypeVar("Result")
 
@@ -35,14 +35,15 @@ class Database(Closing):
     Args:
         url: "sqlite:////path" or "postgresql://user@host/name"; other kinds are refused.
         patience: seconds that a transaction is made again for while the database is away.
+        new: whether a SQLite file is made where there is none; else that is refused by the first transaction.
 
     Raises:
         ValueError: an address that is none. ImportError: PostgreSQL's driver is not installed.
     """
 
-    def __init__(self, url: str | URL, patience: float = 30.0) -> None:
+    def __init__(self, url: str | URL, patience: float = 30.0, new: bool = False) -> None:
         self.url, self.patience = checked_url(url), patience
-        self._engine = _engine(self.url)
+        self._engine = _engine(self.url if new else existing_only(self.url))
 
     @property
     def name(self) -> str:
@@ -103,38 +104,6 @@ class Database(Closing):
 def pairs(session: Session, statement: Any) -> dict[Any, Any]:
     """What a statement finds, the second column by the first."""
     return {row[0]: row[1] for row in session.execute(statement)}
-
-
-def checked_url(url: str | URL) -> URL:
-    """The address of a database.
-
-    Raises:
-        ValueError: none, or of another kind than SQLite or PostgreSQL. ImportError: the driver is not installed.
-    """
-    try:
-        found = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError(f"--database {url}: no address; accepted: postgresql://USER@HOST/NAME") from None
-    if found.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(f"{found.render_as_string()}: accepted are SQLite and PostgreSQL, not {found.drivername}")
-    if found.get_backend_name() == "postgresql":
-        try:
-            import psycopg  # noqa: F401
-        except ImportError:
-            raise ImportError("PostgreSQL needs a package: pip install 'sam2v[engine]'") from None
-        return found.set(drivername="postgresql+psycopg")
-    return found
-
-
-def without_password(url: URL) -> str:
-    """An address as it may be written down."""
-    where = (url.host, url.port, url.database, url.query)
-    return URL.create(url.drivername, url.username, None, *where).render_as_string(hide_password=False)
-
-
-def sqlite_url(path: Path) -> URL:
-    """The address of a SQLite file."""
-    return URL.create("sqlite", database=str(path))
 
 
 def _engine(url: URL) -> Engine:

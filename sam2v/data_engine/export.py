@@ -13,8 +13,8 @@ import torch
 
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.card import write_card
-from sam2v.data_engine.export_plan import PlannedVideo, Which, plan_export
-from sam2v.data_engine.export_sav import SavExport
+from sam2v.data_engine.export_plan import PlannedVideo, Which, keep_splits, plan_export
+from sam2v.data_engine.export_sav import SavExport, check_rate
 from sam2v.data_engine.project import Project
 from sam2v.files import check_new, whole_file, whole_folder, write_text
 from sam2v.masks.result import MaskletFrame
@@ -45,22 +45,28 @@ def export_project(
 ) -> Exported:
     """Write a project's masklets, and its data card, to a new folder, which appears whole.
 
+    Videos that have no split yet are given theirs, for good, once everything is written.
+
     Args:
         formats: of sav, davis, coco, yolo. shares, which: see `plan_export`. step: is called after every video.
 
     Raises:
-        ValueError: a format or a split that there is not, or nothing to export. FileExistsError: something is there.
-        OSError: the disk is full; nothing is left.
+        ValueError: a format or a split that there is not, a rate that a format has not, nothing to export, names in the
+            database that lead out of the folder, or another export meanwhile. FileExistsError: something is there.
+        OSError: the disk is full, or the database is away; nothing is left, and no split is given.
     """
     formats = checked(formats)
+    if "sav" in formats:
+        check_rate(project.settings.rate)
     check_new(out)
     plan, done = plan_export(project, shares, which), Exported()
     if not any(plan.videos.values()):
         raise ValueError(f"{project.folder}: no masklet is {which} yet, and none was found automatically")
     with whole_folder(out) as folder:
         for split, videos in plan.videos.items():
-            _export_split(folder, split, videos, formats, project.settings.rate, done, step)
+            _export_split(folder, split, videos, formats, done, step)
         write_card(folder, project, plan, done.failed)
+        keep_splits(project, plan)  # last: an export that fails before changes nothing
     return done
 
 
@@ -77,7 +83,6 @@ def _export_split(
     split: str,
     videos: Sequence[PlannedVideo],
     formats: Sequence[ExportFormat],
-    rate: float,
     done: Exported,
     step: Callable[[], object],
 ) -> None:
@@ -96,7 +101,7 @@ def _export_split(
                 continue
             with opened.source:
                 if "sav" in formats:
-                    SavExport(folder / "sav", split, rate).write(video, opened.source, opened.masks)
+                    SavExport(folder / "sav", split).write(video, opened.source, opened.masks)
                 if "davis" in formats:
                     _write_davis(folder / "davis", opened)
                 if "coco" in formats:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.schema import Masklet, Revision, Video
+from sam2v.data_engine.videos import is_safe_name
 
 SPLITS = ("train", "val", "test")
 Which = Literal["verified", "annotated"]
@@ -41,13 +42,18 @@ class PlannedVideo:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """The videos of an export, by split."""
+    """The videos of an export, by split.
+
+    Attributes:
+        new: splits of those that had none, by the video's id in the database.
+    """
 
     videos: dict[str, list[PlannedVideo]] = field(default_factory=dict)
+    new: dict[int, str] = field(default_factory=dict)
 
 
 def plan_export(project: Project, shares: Mapping[str, float], which: Which = "verified") -> ExportPlan:
-    """Plan an export, and give videos that have no split yet theirs, for good.
+    """Plan an export. Nothing is written: `keep_splits` gives videos that have no split yet theirs, for good.
 
     Args:
         shares: of the videos, by split; a video's place follows from its name alone.
@@ -55,14 +61,32 @@ def plan_export(project: Project, shares: Mapping[str, float], which: Which = "v
             take part unless they were rejected.
 
     Raises:
-        ValueError: splits that there are not, or shares that do not add up to 1.
+        ValueError: splits that there are not, or shares that do not add up to 1; or the database, which may be a
+            stranger's, calls a video or its split what no file can be called.
     """
     if which not in ("verified", "annotated"):
         raise ValueError(f"export what is verified or annotated, not {which!r}")
     if set(shares) - set(SPLITS) or not shares or min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
         given = ", ".join(f"{name}={share}" for name, share in shares.items())
         raise ValueError(f"splits are shares of train, val and test that add up to 1, got {given}")
-    return project.database.write(lambda session: _plan(session, project, shares, which))
+    return project.database.read(lambda session: _plan(session, project, shares, which))
+
+
+def keep_splits(project: Project, plan: ExportPlan) -> None:
+    """Give the videos of a plan that had no split theirs, for good.
+
+    Raises:
+        ValueError: another export gave one of them another split meanwhile; none is given then.
+    """
+
+    def keep(session: Session) -> None:
+        for id, split in plan.new.items():
+            session.execute(update(Video).where(Video.id == id, Video.split.is_(None)).values(split=split))
+        known = pairs(session, select(Video.id, Video.split))
+        if any(known.get(id) != split for id, split in plan.new.items()):
+            raise ValueError(f"{project.folder}: another export gave videos their splits meanwhile; export again")
+
+    project.database.write(keep)
 
 
 def _plan(session: Session, project: Project, shares: Mapping[str, float], which: Which) -> ExportPlan:
@@ -72,15 +96,22 @@ def _plan(session: Session, project: Project, shares: Mapping[str, float], which
     for video, masklet, masks in rows:
         about = PlannedMasklet(masklet.number, masklet.kind, project.file(masks), edited.get(masklet.id, 0))
         videos.setdefault(video.id, (video, []))[1].append(about)
-    plan: dict[str, list[PlannedVideo]] = {name: [] for name in shares}
+    plan = ExportPlan({name: [] for name in shares})
     for video, masklets in videos.values():
-        if video.split is None:
-            split = split_of(video.name, shares)
-            session.execute(update(Video).where(Video.id == video.id, Video.split.is_(None)).values(split=split))
-        else:
-            split = video.split
-        plan.setdefault(split, []).append(PlannedVideo(video.name, Path(video.path), tuple(masklets)))
-    return ExportPlan(plan)
+        _check_names(project, video)
+        split = video.split
+        if split is None:
+            split = plan.new[video.id] = split_of(video.name, shares)
+        plan.videos.setdefault(split, []).append(PlannedVideo(video.name, Path(video.path), tuple(masklets)))
+    return plan
+
+
+def _check_names(project: Project, video: Video) -> None:
+    """Raise ValueError unless a video's name and split can be parts of paths."""
+    if not is_safe_name(video.name):
+        raise ValueError(f"{project.folder}: a video is called {video.name!r} in the database, which no file can be")
+    if video.split is not None and video.split not in SPLITS:
+        raise ValueError(f"{project.folder}: {video.name} is in the split {video.split!r}, not in {', '.join(SPLITS)}")
 
 
 def _wanted(which: Which) -> Any:

@@ -22,26 +22,29 @@ from sam2v.video.base import FrameSource
 FPS = 24.0
 
 
+def check_rate(rate: float) -> None:
+    """Raise ValueError for a project that was annotated at another rate than 6 frames a second."""
+    if rate != FPS / STEP:
+        raise ValueError(f"SA-V has 6 masks a second, this project {rate:g}: choose another format")
+
+
 @dataclass(frozen=True)
 class SavExport:
     """Videos of one split.
 
     Attributes:
-        root: of the data set. split: train, val or test. rate: annotated frames per second of the project.
+        root: of the data set. split: train, val or test.
     """
 
     root: Path
     split: str
-    rate: float
 
     def write(self, video: PlannedVideo, source: FrameSource, masks: Mapping[int, MaskletMasks]) -> None:
         """Write a video with its masklets, by object number.
 
         Raises:
-            ValueError: the project was annotated at another rate than 6 a second.
+            ValueError: an annotated frame of the data set has no mask.
         """
-        if self.rate != FPS / STEP:
-            raise ValueError(f"SA-V has 6 masks a second, this project {self.rate:g}: choose another format")
         times = frames_24(len(source), source.fps)
         if self.split == "train":
             self._write_train(video, source, masks, times)

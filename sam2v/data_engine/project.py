@@ -16,14 +16,15 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
-from sam2v.data_engine.database import Database, sqlite_url, without_password
+from sam2v.data.project_url import SQLITE, recorded_url, remember_url, sqlite_url, without_password
+from sam2v.data_engine.database import Database
 from sam2v.data_engine.schema import VERSION, Annotator, Base, Masklet, ProjectRow, Video
 from sam2v.data_engine.videos import named
 from sam2v.files import inside, read_text, user_path, write_text
 from sam2v.options import Options
 from sam2v.output.lock import FolderLock
 
-RECORD, _SQLITE = "project.json", "engine.sqlite"
+RECORD = "project.json"
 #: Rows that are written in one transaction.
 _AT_ONCE = 2000
 
@@ -87,8 +88,8 @@ class Project(Closing):
         folder, settings = user_path(folder).absolute(), settings or Settings()
         found = named(map(user_path, videos))
         _check_free(folder)
-        url = sqlite_url(folder / _SQLITE) if database is None else database
-        opened = Database(url, patience)
+        url = sqlite_url(folder / SQLITE) if database is None else database
+        opened = Database(url, patience, new=True)
         try:
             with FolderLock(folder):
                 _check_free(folder)
@@ -103,8 +104,9 @@ class Project(Closing):
             opened.close()
             if database is None and not (folder / RECORD).exists():
                 for suffix in ("", "-journal"):
-                    (folder / (_SQLITE + suffix)).unlink(missing_ok=True)
+                    (folder / (SQLITE + suffix)).unlink(missing_ok=True)
             raise
+        remember_url(opened.url)
         return project
 
     @classmethod
@@ -112,24 +114,26 @@ class Project(Closing):
         """Open a project.
 
         Args:
-            folder: the project's. database: its address where project.json does not say everything (a password).
+            folder: the project's.
+            database: its address where project.json does not say everything (a password), or is not to be trusted: a
+                server is connected to without it only after it was named once.
             patience: seconds to wait for a database that is away.
 
         Raises:
-            FileNotFoundError: no project. ValueError: it is of a newer version, or its database is another project's.
+            FileNotFoundError: no project. ValueError: it is of a newer version, or its database is another project's,
+                somewhere else, or on a server that was not named before.
             DatabaseAway: the database does not answer.
         """
         folder = user_path(folder).absolute()
         about = _read_record(folder)
-        url = database or about["database"] or sqlite_url(folder / _SQLITE)
-        if about["database"] is None and database is None and not (folder / _SQLITE).is_file():
-            raise FileNotFoundError(f"{folder / _SQLITE}: the project's database is gone")
+        url = recorded_url(folder, about["database"]) if database is None else database
         opened = Database(url, patience)
         try:
             row = opened.read(_row)
             if row is None or row.token != about["token"]:
                 raise ValueError(f"{opened.name}: this database does not belong to the project in {folder}")
             _check_version(row.version, folder)
+            remember_url(opened.url)
             return cls(folder, opened, Settings(**row.settings), row.token)
         except BaseException:
             opened.close()
@@ -242,8 +246,8 @@ def _row(session: Session) -> ProjectRow | None:
 def _check_free(folder: Path) -> None:
     if (folder / RECORD).exists():
         raise FileExistsError(f"{folder}: there is a project already; name another folder")
-    if (folder / _SQLITE).exists():
-        raise FileExistsError(f"{folder / _SQLITE}: a database without its {RECORD}; move it away")
+    if (folder / SQLITE).exists():
+        raise FileExistsError(f"{folder / SQLITE}: a database without its {RECORD}; move it away")
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -254,7 +258,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
         about = json.loads(read_text(path))
         version, token, database = about["version"], about["token"], about["database"]
         good = isinstance(version, int) and isinstance(token, str) and isinstance(database, str | None)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:
         raise ValueError(f"{path}: not the record of a data engine's project")

@@ -282,7 +282,7 @@ def _planned(
     project: Project, kind: str, video: Video, task: Any, about: Iterable[Any], versions: dict[int, int]
 ) -> _Planned:
     key = fingerprint(kind, *about)[:32]
-    folder = project.folder / "runs" / f"{kind}-{key[:16]}" / str(video.id)
+    folder = project.file(f"runs/{kind}-{key[:16]}/{video.id}")  # SQLite keeps a text where a number is declared
     unit = Unit(video.name, task, folder, size_of(Path(video.path)))
     return _Planned(key, video.id, unit, versions)
 

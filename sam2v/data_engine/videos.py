@@ -10,6 +10,7 @@ from sam2v.video.frames import is_image_name
 
 SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts", ".gif"])
 _ODD = re.compile(r"[^\w.-]+")
+_SAFE = re.compile(r"[\w-][\w.-]*")
 _LONGEST, _DEPTH = 80, 5
 
 
@@ -41,6 +42,11 @@ def named(paths: Iterable[Path]) -> list[tuple[str, Path]]:
 def safe_name(text: str) -> str:
     """Letters, digits, `_`, `.` and `-`, at most 80 of them, not hidden and never empty."""
     return _ODD.sub("_", text).lstrip(".")[:_LONGEST].rstrip(".") or "video"
+
+
+def is_safe_name(name: object) -> bool:
+    """Whether something is a name as `safe_name` makes them, with a number behind it or not."""
+    return isinstance(name, str) and _SAFE.fullmatch(name) is not None
 
 
 def _videos(place: Path, depth: int) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from sam2v.data.samplers import draw_seed
 from sam2v.files import user_path
 from sam2v.model.network import Sam2Network
 from sam2v.training.auxiliary import look_nearby
-from sam2v.training.checkpoint import load_state, save_state
+from sam2v.training.checkpoint import load_state, reading, save_state
 from sam2v.training.config import TrainConfig, check_train_config
 from sam2v.training.data import StageBatches
 from sam2v.training.data_check import check_data
@@ -100,6 +100,7 @@ class Trainer:
         self.folder = user_path(config.out)
         if not resume and (self.folder / STATE).exists():
             raise FileExistsError(f"{self.folder} holds a training run; resume it, or choose another train.out")
+        state = load_state(self.folder / STATE, config) if resume else None  # before anything slow
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.set_flush_denormal(True)
@@ -108,8 +109,9 @@ class Trainer:
         self.optimizer = make_optimizer(self.network, config.optim)
         self.average = WeightAverage(self.network, config.ema) if config.ema else None
         self.step, self.best = 0, -math.inf
-        if resume:
-            self._restore(load_state(self.folder / STATE, config))
+        if state is not None:
+            with reading(self.folder / STATE):
+                self._restore(state)
         autocast = config.precision == "bfloat16"
         learner = ClipLearner(
             self.network, config.prompts, config.loss, config.checkpointing, autocast, self._make_teacher()

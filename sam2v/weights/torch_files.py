@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import torch
 from torch import Tensor
@@ -50,6 +50,33 @@ def read_torch_file(path: Path, choose: Callable[[Any], Mapping[str, Stored]]) -
             raise ValueError(f"{path} is damaged or incomplete, or not a torch file") from None
 
 
+def check_archive(path: Path) -> None:
+    """Make sure that a .pt file of torch 1.6 or newer holds as many bytes as torch would read from it into memory.
+
+    Raises:
+        ValueError: another file, or one with parts that are compressed, or together longer than the file.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file, ZipFile(file) as archive:
+            if file.seek(0) or file.read(4) != b"PK\x03\x04":  # by these torch takes it for one
+                raise BadZipFile
+            parts = archive.infolist()
+    except (BadZipFile, NotImplementedError, UnicodeDecodeError):
+        raise ValueError(f"{path} is damaged or incomplete, or not a torch file") from None
+    for part in parts:
+        _check_stored(part, size)
+    if sum(part.file_size for part in parts) > size:
+        raise Refused(f"it declares more bytes than the {size} of the file")
+
+
+def _check_stored(part: ZipInfo, size: int) -> None:
+    """Raise Refused unless a part of an archive of `size` bytes lies in it as it is."""
+    whole = part.compress_type == ZIP_STORED and part.compress_size == part.file_size
+    if not whole or part.header_offset + part.file_size > size:
+        raise Refused(f"{part.filename} is compressed, or longer than the file; torch writes neither")
+
+
 def _tensors(chosen: Mapping[str, Stored], read: _Reader, size: int) -> dict[str, Tensor]:
     needed = {stored.storage.key: stored.storage for stored in chosen.values()}
     if sum(storage.nbytes for storage in needed.values()) > size:
@@ -75,9 +102,7 @@ def _zipped(file: IO[bytes]) -> Iterator[tuple[Any, _Reader]]:
 
         def stream(name: str, most: int) -> IO[bytes]:
             info = archive.getinfo(folder + name)
-            whole = info.compress_type == ZIP_STORED and info.compress_size == info.file_size
-            if not whole or info.header_offset + info.file_size > size:
-                raise Refused(f"{info.filename} is compressed, or longer than the file; torch writes neither")
+            _check_stored(info, size)
             if info.file_size > most:
                 raise Refused(f"{info.filename} has {info.file_size} bytes, more than {most}")
             return archive.open(info)

@@ -240,6 +240,18 @@ def test_a_video_is_taken_and_offered(client: TestClient, videos: Path, projects
         path.unlink()
 
 
+def test_more_uploads_than_can_be_offered_are_refused(
+    client: TestClient, videos: Path, projects: Projects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sam2v.app.library._MOST", 1)
+    data = (videos / "meadow.mp4").read_bytes()
+    answers = [client.post("/api/uploads?name=a.mp4", content=data) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert "1 videos have been uploaded, which is the most" in answers[1].json()["error"]
+    (kept,) = (projects.library.out / "uploads").iterdir()
+    kept.unlink()
+
+
 def test_a_flood_is_cut_off(client: TestClient) -> None:
     def flood() -> None:
         with client.websocket_connect(SOCKET) as socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,38 @@ def test_a_disk_that_refuses_leaves_the_session_as_it_was(
     assert before is not None and after is not None
     assert after.obj_ids == before.obj_ids
     assert np.array_equal(after.binary(), before.binary())
+
+
+@pytest.mark.parametrize(("do", "written"), [("prompt", 0), ("merge", 1)])
+def test_masks_that_cannot_be_written_undo_the_change(
+    open_project: Open, clip: Clip, do: str, written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_project()
+    for obj in (0, 1):
+        for frame in (0, 5):
+            prompt = {"mask": painted(clip, 10 + 30 * obj, 10 + frame)}
+            opened.ask("prompt", frame=frame, prompt=prompt, **({"object": obj + 1} if frame else {}))
+    asked: dict[str, Any] = {
+        "prompt": {"frame": 0, "object": 1, "prompt": {"points": [[5, 5, 1]]}},
+        "merge": {"into": 1, "objects": [2]},
+    }
+    masks, prompts, store = opened.masks(), copy.deepcopy(opened.annotation.state.prompts), opened.annotation.store
+    write, left = store.write, [None] * written
+
+    def full(*arguments: Any) -> None:
+        if not left:
+            raise OSError("no space left")
+        left.pop()
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", full)
+        with pytest.raises(OSError, match="no space left"):
+            opened.ask(do, **asked[do])
+    assert opened.masks() == masks and opened.annotation.state.prompts == prompts
+    assert opened.annotation.segmenter.session.obj_ids == [1, 2]
+    opened.ask(do, **asked[do])
+    assert opened.masks() != masks
 
 
 def test_locked_objects_stay_when_tracking_goes_on(open_project: Open, clip: Clip) -> None:

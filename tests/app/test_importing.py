@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,64 @@ def test_verified_frames_and_removed_and_locked_objects_stay(open_project: Open,
     assert bring(opened, folder).objects == 0
     assert set(opened.annotation.state.objects) == {1}
     assert left_edge(opened, 2, 1) == 30
+
+
+def full_after(patch: pytest.MonkeyPatch, opened: Opened, frames: int, also_events: bool = False) -> None:
+    """Have the disk fill up behind some frames' masks; `also_events`: so that not even an event can be written."""
+    store, log = opened.annotation.store, opened.annotation.log
+    write, append = store.write, log.append
+
+    def limited(frame: int, *rest: Any) -> None:
+        nonlocal frames
+        if frames == 0:
+            if also_events:
+                patch.setattr(log, "append", full)
+            full()
+        frames -= 1
+        write(frame, *rest)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError("No space left on device")
+
+    patch.setattr(store, "write", limited)
+    patch.setattr(log, "append", append)
+
+
+def test_a_full_disk_undoes_an_import(open_project: Open, clip: Clip, tmp_path: Path) -> None:
+    opened, folder = open_project(), tmp_path / "masks"
+    for frame in range(4):
+        write(folder, frame, clip, {1: 20, 2: 40})
+    with pytest.MonkeyPatch.context() as patch:
+        full_after(patch, opened, 1)
+        with pytest.raises(OSError, match="No space left"):
+            bring(opened, folder)
+    assert not opened.annotation.state.objects and not opened.annotation.state.prompts
+    assert not opened.annotation.segmenter.session.obj_ids and not any(opened.masks().values())
+    assert bring(opened, folder) == (2, 4, (), False)
+    assert [left_edge(opened, frame, 2) for frame in range(4)] == [40] * 4
+    assert str(bring(opened, folder)) == "already imported"
+
+
+def test_an_import_that_was_cut_short_is_brought_to_its_end(open_project: Open, clip: Clip, tmp_path: Path) -> None:
+    """As after a kill: the event is there, and a part of the masks."""
+    opened, folder = open_project(), tmp_path / "masks"
+    for frame in range(4):
+        write(folder, frame, clip, {1: 20, 2: 40})
+    for written in (1, 2):  # the import, then one of what has changed since
+        with pytest.MonkeyPatch.context() as patch:
+            full_after(patch, opened, written, also_events=True)
+            with pytest.raises(OSError, match="No space left"):
+                bring(opened, folder)
+        opened.close()
+        opened = open_project()
+        assert bring(opened, folder).frames == 4 - written
+        assert str(bring(opened, folder)) == "already imported"
+        for frame in range(4):
+            edge = 50 if written == 2 else 20
+            assert left_edge(opened, frame, 1) == (None if frame == 3 and written == 2 else edge)
+            write(folder, frame, clip, {1: 50} if frame < 3 else {})  # nothing is seen on the last frame now
+    opened.ask("remove", objects=[1])
+    assert str(bring(opened, folder)) == "already imported"
 
 
 def test_the_command_says_what_it_imported(

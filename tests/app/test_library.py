@@ -109,3 +109,25 @@ def test_uploads_of_one_name_get_a_file_each(tmp_path: Path) -> None:
         assert [path.name for path in paths] == ["clip.mp4", "clip-2.mp4", "clip-3.mp4"]
     with library.upload("clip.mp4") as path:  # nothing came of those
         assert path.name == "clip.mp4"
+
+
+def test_every_upload_is_on_offer(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not be listed any more is refused before it comes; those under way count."""
+    monkeypatch.setattr("sam2v.app.library._MOST", 3)
+    shutil.copy(videos / "meadow.mp4", tmp_path / "clip.mp4")
+    library = Library(tmp_path / "clip.mp4", tmp_path / "out")
+    with library.upload("a.mp4") as first, library.upload("b.mp4") as second:
+        for path in (first, second):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(ValueError, match="2 videos have been uploaded, which is the most"), library.upload("c.mp4"):
+            pass
+        for path in (first, second):
+            path.touch()
+    with pytest.raises(ValueError, match="which is the most"), library.upload("c.mp4"):
+        pass
+    offered = library.videos()
+    assert [video.path.name for video in offered] == ["clip.mp4", "a.mp4", "b.mp4"]
+    assert [library.uploaded(path) for path in (first, second)] == offered[1:]
+    second.unlink()
+    with library.upload("c.mp4") as path:
+        assert path.name == "c.mp4"

@@ -21,7 +21,8 @@ from starlette.websockets import WebSocketDisconnect
 import sam2v
 from sam2v.app.desk import Desk
 from sam2v.app.launch import hosts_of
-from sam2v.app.task_server import make_task_app
+from sam2v.app.projects import Projects
+from sam2v.app.task_server import TaskProjects, make_task_app
 from sam2v.app.worker import Worker
 from sam2v.data.clips import Clip
 from sam2v.data.masklet_file import MaskletMasks
@@ -123,6 +124,31 @@ def test_without_a_token_of_their_own_nobody_sees_anything(served: Any, enter: E
     assert older.get("/api/library").status_code == 403
     assert enter("cid").get("/api/library", headers={"origin": "https://evil.example"}).status_code == 403
     assert engine.annotator("ann", "person")
+
+
+def test_a_task_that_is_over_while_it_is_opened_leaves_no_lock(
+    engine: Project, predictor: sam2v.VideoPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, worker = Desk(engine), Worker()
+    projects = TaskProjects(desk, predictor, worker)
+    task = desk.queue.take(engine.annotator("ann"), "annotate")
+    assert task is not None
+    opened = Projects._opened
+
+    def finishing(self: Projects, video: Any) -> Any:
+        projects.finish(video.id)
+        return opened(self, video)
+
+    monkeypatch.setattr(Projects, "_opened", finishing)
+    name = projects.know(task)
+    with projects.pinned(name):
+        projects.get(name).exception(60)
+    worker.submit(bool).result(60)  # behind what the last one to leave has asked for
+    assert not desk.folder(task).exists()
+    with pytest.raises(KeyError, match=f"the task {name} is over"):
+        projects.get(name)
+    worker.close()
+    projects.close()
 
 
 def test_two_people_get_different_tasks_and_see_only_their_own(enter: Enter) -> None:

@@ -25,6 +25,7 @@ from video.clips import write_sound
 from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
+from sam2v.cli.track_record import Position, TrackRecord
 from sam2v.masks import MaskletFrame
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter
@@ -539,6 +540,63 @@ def test_a_damaged_record_is_refused(
     (tmp_path / "out" / "track.json").write_text(content)
     assert track(movie, *PROMPTS) == 2
     assert "not the record of a run; use --fresh" in error_of(capsys)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        {"session": "../other/track.100.session"},
+        {"session": "{}/track.100.session"},
+        {"session": "notes.session"},
+        {"session": ""},
+        {"session": None},
+        {"frame_idx": -1},
+        {"frame_idx": "3"},
+        {"done": True},
+        {"done": -1},
+        {"reverse": 0},
+        {"finished": "no"},
+        {"finished": True},
+    ],
+)
+def test_a_stranger_s_record_is_refused(tmp_path: Path, position: dict[str, object]) -> None:
+    """What it names as the run's state is not read, and not removed; --fresh starts over whatever it says."""
+    good = {"reverse": False, "frame_idx": 3, "done": 1, "finished": False, "session": "track.1.session"}
+    for name in ("out", "other"):
+        (tmp_path / name).mkdir()
+    keep = [tmp_path / "other" / "track.100.session", tmp_path / "out" / "notes.session"]
+    for path in keep:
+        path.write_bytes(b"theirs")
+    if isinstance(position.get("session"), str):
+        position = {"session": str(position["session"]).format(tmp_path / "other")}
+    record = TrackRecord(tmp_path / "out", {"formats": ["tiff", 3, "png"]})
+    (tmp_path / "out" / "track.json").write_text(json.dumps({"job": record.job, "position": good}))
+    assert record.earlier() == Position(**good)
+    (tmp_path / "out" / "track.json").write_text(json.dumps({"job": record.job, "position": good | position}))
+    with pytest.raises(ValueError, match=r"track\.json: not the record of a run; use --fresh"):
+        record.earlier()
+    record.forget()
+    assert not (tmp_path / "out" / "track.json").exists() and all(path.exists() for path in keep)
+
+
+@pytest.mark.parametrize("formats", ['["tiff", {}]', '"png"', "3", "null", "[" * 100_000])
+def test_a_fresh_run_begins_whatever_the_record_says(
+    track: Track, movie: Path, tmp_path: Path, formats: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "track.json").write_text('{"position": {}, "job": {"formats": ' + formats + "}}")
+    arguments = [*PROMPTS[:4], "--max-frames", "1", "--format", "png"]
+    assert track(movie, *arguments) == 2
+    assert "not the record of a run; use --fresh" in error_of(capsys)
+    assert track(movie, *arguments, "--fresh") == 0
+
+
+def test_a_run_that_went_back_to_the_first_frame_goes_on(tmp_path: Path) -> None:
+    """Killed after the last frame, before the last files are made: the frame that comes next is -1."""
+    record = TrackRecord(tmp_path, {"formats": ["png"]})
+    position = Position(reverse=True, frame_idx=-1, done=3)
+    record.save(position, [1], Path.touch)
+    assert position.session and record.earlier() == position
 
 
 # -- a full disk -------------------------------------------------------------------------------------------------------

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from data_engine.made import Squares, made_up, squares, work
 from PIL import Image
+from sqlalchemy import select, update
 
 from sam2v.cli.main import main
 from sam2v.data.masklet_file import MaskletMasks, frames_at
 from sam2v.data.readers import davis, sav
 from sam2v.data.results import open_masks
 from sam2v.data_engine.export import export_project
-from sam2v.data_engine.export_plan import plan_export, split_of
+from sam2v.data_engine.export_plan import keep_splits, plan_export, split_of
 from sam2v.data_engine.export_sav import frames_24
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
+from sam2v.data_engine.schema import Video
 from sam2v.data_engine.work import Act, Work
 from sam2v.output.encode import encode_all
 from sam2v.video.sources import open_source
@@ -92,8 +94,6 @@ def test_sa_v_reads_it_back(project: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["manual", "auto"])
 def test_records_have_the_keys_of_sa_v(project: Project, tmp_path: Path, kind: str) -> None:
     if kind == "auto":
-        from sqlalchemy import update
-
         from sam2v.data_engine.schema import Masklet
 
         project.database.write(lambda s: s.execute(update(Masklet).values(kind="auto")).rowcount)
@@ -188,8 +188,9 @@ def test_a_rate_that_sa_v_has_not(tmp_path: Path) -> None:
         verified(project, 1)
         with pytest.raises(ValueError, match="SA-V has 6 masks a second, this project 3"):
             export_project(project, tmp_path / "out", ["sav"], ALL_TRAIN)
-        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "out").exists() and splits_of(project) == {"squares0": None}
         assert export_project(project, tmp_path / "out", ["davis"], ALL_TRAIN).videos == {"train": 1}
+        assert splits_of(project) == {"squares0": "train"}
 
 
 @pytest.mark.parametrize(("fps", "length"), [(24.0, 49), (25.0, 50), (30.0, 61), (12.0, 20), (59.94, 100)])
@@ -222,4 +223,54 @@ def test_splits_stay(tmp_path: Path) -> None:
             name: [f"v{n:05d}" for n in range(40) if split_of(f"v{n:05d}", half) == name] for name in half
         }
         assert first["train"] and first["val"]
+        assert set(splits_of(project).values()) == {None}  # a plan is only a plan
+        keep_splits(project, plan_export(project, half, "annotated"))
         assert plan_export(project, {"train": 1.0}, "annotated").videos == first
+
+
+def test_an_export_that_fails_gives_no_splits(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sam2v.data_engine.export.write_card", full)
+        with pytest.raises(OSError, match="No space left"):
+            export_project(project, tmp_path / "out", ["davis"], ALL_TRAIN)
+    assert set(splits_of(project).values()) == {None} and not (tmp_path / "out").exists()
+
+
+def test_two_exports_at_once_agree_about_splits(project: Project, tmp_path: Path) -> None:
+    """The one that is later finds what the other one decided, and leaves nothing."""
+
+    def meanwhile() -> None:
+        keep_splits(project, plan_export(project, ALL_VAL))
+
+    with pytest.raises(ValueError, match="another export gave videos their splits meanwhile"):
+        export_project(project, tmp_path / "out", ["davis"], ALL_TRAIN, step=meanwhile)
+    assert set(splits_of(project).values()) == {"val"} and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["/{}/victim", "../victim", "a/../../../victim", "..", ".hidden", "", "a b", "a\n"])
+def test_a_stranger_s_names_lead_nowhere(project: Project, tmp_path: Path, name: str) -> None:
+    refused(project, tmp_path, "a video is called", name=name.format(tmp_path))
+
+
+@pytest.mark.parametrize("split", ["../..", "/{}", "other", ""])
+def test_a_stranger_s_splits_lead_nowhere(project: Project, tmp_path: Path, split: str) -> None:
+    refused(project, tmp_path, "is in the split", split=split.format(tmp_path))
+
+
+def refused(project: Project, tmp_path: Path, words: str, **values: object) -> None:
+    """Have the database say something of a video, and see an export refused that would have written by it."""
+    project.database.write(lambda s: s.execute(update(Video).where(Video.id == 2).values(**values)).rowcount)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=words):
+        export_project(project, tmp_path / "out", ["sav", "davis", "coco", "yolo"], ALL_TRAIN)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def splits_of(project: Project) -> dict[str, str | None]:
+    rows = project.database.read(lambda session: session.execute(select(Video.name, Video.split)).all())
+    return dict(rows)

@@ -14,6 +14,7 @@ from data_engine.postgres import Server
 from sqlalchemy import func, select
 
 from sam2v.cli.main import main
+from sam2v.data import open_dataset
 from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.export_plan import plan_export
 from sam2v.data_engine.project import Project, Settings
@@ -69,6 +70,17 @@ def test_a_project_goes_its_way(server: Server, tmp_path: Path, capsys: pytest.C
     assert main(["data-engine", "init", str(tmp_path / "p"), "--videos", str(videos), "--database", url]) == 0
     record = (tmp_path / "p" / "project.json").read_text()
     assert "secret" not in record and "***" not in record and "sam2v@127.0.0.1" in record
+    with pytest.MonkeyPatch.context() as patch:  # somebody else, or another machine: once is enough
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+        assert main(["data-engine", "status", str(tmp_path / "p")]) == 2
+        assert "open the project once with --database postgresql" in capsys.readouterr().err
+        with pytest.raises(ValueError, match="open the project once with"):
+            open_dataset("project", tmp_path / "p")
+        assert main(["data-engine", "status", str(tmp_path / "p"), "--database", url]) == 0
+        assert "secret" not in (tmp_path / "settings" / "sam2v" / "databases.txt").read_text()
+        assert main(["data-engine", "status", str(tmp_path / "p")]) == 0
+        with pytest.raises(ValueError, match="no masklet was verified yet"):
+            open_dataset("project", tmp_path / "p")
     assert main(["data-engine", "status", str(tmp_path / "p"), "--database", url]) == 0
     assert main(["data-engine", "status", str(tmp_path / "p")]) == 0
     assert "3 new" in capsys.readouterr().out

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 
 from sam2v.cli.main import main
 from sam2v.data.masklet_file import MaskletMasks, frames_at
-from sam2v.data_engine.database import Database, DatabaseAway, sqlite_url
+from sam2v.data.project_url import sqlite_url
+from sam2v.data_engine.database import Database, DatabaseAway
 from sam2v.data_engine.export_plan import plan_export
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import Video
 from sam2v.data_engine.status import status_of
-from sam2v.data_engine.videos import safe_name
+from sam2v.data_engine.videos import is_safe_name, safe_name
 
 
 def test_a_project_is_opened_as_it_was_made(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     """Transactions that find it away are made again from their beginning, until they wait no longer."""
     from sqlalchemy.exc import OperationalError
 
-    database = Database(sqlite_url(tmp_path / "some.sqlite"), patience=5.0)
+    database = Database(sqlite_url(tmp_path / "some.sqlite"), patience=5.0, new=True)
     calls = []
 
     def work(session: Session) -> str:
@@ -182,6 +183,7 @@ def test_frames_of_a_video_of_24_frames_a_second() -> None:
 @given(st.text(max_size=300))
 def test_names_are_safe(text: str) -> None:
     name = safe_name(text)
+    assert is_safe_name(name) and is_safe_name(f"{name}-2")
     assert 0 < len(name) <= 80 and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
 
 

@@ -215,6 +215,22 @@ def test_the_commands(project: Project, nano: list[str], tmp_path: Path, capsys:
         assert words in said and said.count("\n") == 1
 
 
+def test_a_stranger_s_ids_lead_nowhere(project: Project, spec: ModelSpec, tmp_path: Path) -> None:
+    """SQLite keeps a text where a number is declared, if the table was made so."""
+    with project.database._engine.begin() as connection:
+        for text in ("CREATE TABLE own AS SELECT * FROM videos", "DROP TABLE videos"):
+            connection.exec_driver_sql(text)
+        names = [row[1] for row in connection.exec_driver_sql("PRAGMA table_info(own)") if row[1] != "id"]
+        listed = ", ".join(names)
+        connection.exec_driver_sql(f"CREATE TABLE videos (id TEXT PRIMARY KEY, {listed})")
+        connection.exec_driver_sql(
+            f"INSERT INTO videos SELECT '../../../victim' || id, {listed} FROM own WHERE name = 'squares0'"
+        )
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        run_auto(project, spec, OPTIONS, ALONE)
+    assert not list(tmp_path.glob("victim*"))
+
+
 def test_masks_of_options_count_in_full() -> None:
     """The text of a large array leaves its middle out."""
     masks = np.zeros((3, 60, 80), bool)

@@ -14,6 +14,7 @@ import numpy as np
 from sam2v.data.annotations import Layout
 from sam2v.data.frames import FrameFolder, Frames, VideoFrames
 from sam2v.data.masklet_file import MaskletMasks
+from sam2v.data.project_url import existing_only, recorded_url
 from sam2v.data.readers.common import open_records
 from sam2v.data.records import Records, VideoRecord
 from sam2v.files import inside, read_text, user_path
@@ -36,7 +37,8 @@ def project(root: str | Path, split: str | None = None, videos: Sequence[str] | 
         videos: only these, in this order.
 
     Raises:
-        FileNotFoundError: no project. ImportError: SQLAlchemy is missing. ValueError: nothing was verified yet.
+        FileNotFoundError: no project. ImportError: SQLAlchemy is missing. ValueError: nothing was verified yet, or a
+            database somewhere else than in the project, see `sam2v.data.project_url.recorded_url`.
         OSError: the database does not answer.
     """
     root = user_path(root).absolute()
@@ -108,26 +110,21 @@ class ProjectMasklets:
 def _rows(root: Path, split: str | None) -> list[Any]:
     """(video's name, path, object's number, file of masks) of everything that was verified."""
     try:
-        from sqlalchemy import create_engine, make_url, text
+        from sqlalchemy import create_engine, text
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise ImportError("projects of the data engine need a package: pip install 'sam2v[engine]'") from None
     try:
-        url = json.loads(read_text(root / "project.json"))["database"]
-    except (OSError, KeyError, TypeError, ValueError):
+        recorded = json.loads(read_text(root / "project.json"))["database"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         raise FileNotFoundError(f"{root}: no project of the data engine (sam2v data-engine init makes one)") from None
-    place = root / "engine.sqlite"
-    if url is None and not place.is_file():
-        raise FileNotFoundError(f"{place}: the project's database is gone")
-    found = make_url(f"sqlite:///{place}" if url is None else url)
-    if found.get_backend_name() == "postgresql":  # its password is in the environment or in ~/.pgpass
-        found = found.set(drivername="postgresql+psycopg")
-    engine = create_engine(found)
+    url = recorded_url(root, recorded)  # a server's password is in the environment or in ~/.pgpass
+    engine = create_engine(existing_only(url))
     try:
         with engine.connect() as connection:
             return list(connection.execute(text(_ROWS), {"split": split}))
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", error)).split())
-        raise OSError(f"{found.render_as_string()}: the project's database does not answer: {reason}") from None
+        raise OSError(f"{url.render_as_string()}: the project's database does not answer: {reason}") from None
     finally:
         engine.dispose()
