@@ -10,6 +10,7 @@ import numpy as np
 from sam2v.files import user_path
 from sam2v.masks.grey import Values, is_mask, is_small, one_object, present
 from sam2v.masks.palette import distinct, ids_of_colours
+from sam2v.pillow import open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +39,7 @@ def _open(path: PathLike) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(user_path(path)) as image:
+        with open_picture(user_path(path)) as image:
             image.load()
             kind, pictures = image.format, getattr(image, "n_frames", 1)
             upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) > 1 else image
