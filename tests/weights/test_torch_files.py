@@ -283,7 +283,7 @@ ENTRIES = b"}(" + b"".join(b"J" + k.to_bytes(4, "little") + b"N" for k in range(
         b"\x80\x02]q\x00"
         + b"h\x00h\x00\x86q\x00" * 22
         + b"0(NctORCH\nFloatStorage\nh\x00NK\x01tQ.".replace(b"tORCH", b"torch"),
-        b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 23 + b"0}h\x00Ns.",
+        b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 21 + b"0}h\x00Ns.",
     ],
     ids=["a bytearray", "bytearrays", "copies of a dictionary", "copies of a shape", "a storage's name", "a key"],
 )
