@@ -139,13 +139,13 @@ def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
 
 def _of_file(path: Path, source: FrameSource, names: FrameNames) -> VideoMasks:
     if path.suffix == ".jsonl":
-        lines = MaskLines(path)
+        lines = MaskLines(path, names.size)
         return _opened(path, "coco", lines, lines.annotated, source)
     if path.suffix != ".json":
         raise ValueError(f"{path}: not a file of masks; accepted: {ACCEPTED}")
     document = read_json(path)
     if "masklet" in document:
-        record = SavMasklets((path,), own_ids=True)
+        record = SavMasklets((path,), own_ids=True, video_size=names.size)
         return _opened(path, "sav", record, record.annotated, source)
     if not {"images", "annotations"} <= set(document):
         raise ValueError(f"{path}: neither a COCO data set nor a SA-V record; accepted: {ACCEPTED}")
@@ -177,7 +177,7 @@ def _object_folders(folder: Path, names: FrameNames) -> _Found | None:
     if not objects:
         return None
     files = _numbered(folder, (file.name for name in objects.values() for file in (folder / name).glob("*.png")), names)
-    return ObjectFolders(folder, objects, files), files
+    return ObjectFolders(folder, objects, files, names.size), files
 
 
 def _archives(folder: Path, names: FrameNames) -> _Found | None:
@@ -189,7 +189,7 @@ def _archives(folder: Path, names: FrameNames) -> _Found | None:
 def _lines(folder: Path, names: FrameNames) -> _Found | None:
     if not (folder / "masks.jsonl").is_file():
         return None
-    lines = MaskLines(folder / "masks.jsonl")
+    lines = MaskLines(folder / "masks.jsonl", names.size)
     return lines, lines.annotated
 
 
@@ -203,7 +203,8 @@ def _coco(folder: Path, names: FrameNames) -> _Found | None:
 def _label_maps(folder: Path, names: FrameNames) -> _Found | None:
     found = [file.name for file in folder.glob("*.png")]
     files = _numbered(folder, found, names)
-    return (LabelMaps({index: folder / name for index, name in files.items()}, "auto"), files) if found else None
+    maps = LabelMaps({index: folder / name for index, name in files.items()}, "auto", size=names.size)
+    return (maps, files) if found else None
 
 
 def _record(folder: Path, names: FrameNames) -> _Found | None:
@@ -212,7 +213,7 @@ def _record(folder: Path, names: FrameNames) -> _Found | None:
         raise ValueError(f"{folder}: holds several SA-V records, name one: {', '.join(file.name for file in files)}")
     if not files:
         return None
-    record = SavMasklets((files[0],), own_ids=True)
+    record = SavMasklets((files[0],), own_ids=True, video_size=names.size)
     return record, record.annotated
 
 
