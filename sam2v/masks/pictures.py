@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 _LOSSY = ("JPEG", "MPO", "AVIF")
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # by the kind of damage
 
 
 def picture_values(path: PathLike, single: bool) -> Values:
@@ -48,7 +50,7 @@ def _open(path: PathLike) -> Image.Image:
     except Image.UnidentifiedImageError:
         reason = "unknown format" if os.path.getsize(path) else "the file is empty"
         raise OSError(f"{path}: not a readable picture ({reason})") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:  # by the kind of damage
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise OSError(f"{path}: not a readable picture ({error})") from error
     if pictures > 1 and kind != "MPO":
         raise ValueError(f"{path}: holds {pictures} pictures; a mask is one")
