@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "sam2v"
 
 LAYERS = (  # a part may import from the layers above its own in this list
-    ("arrays", "closing", "files", "lazy", "options", "paths"),
+    ("arrays", "closing", "files", "lazy", "options", "paths", "pillow"),
     ("config",),
     ("nn", "masks", "video", "jobs"),
     ("model", "output"),

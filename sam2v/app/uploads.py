@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sam2v.files import whole_file
+from sam2v.pillow import open_picture
 from sam2v.video.media import MediaFile
 from sam2v.video.pictures import kind_of
 from sam2v.video.sources import open_source
@@ -61,7 +62,7 @@ def _size(media: MediaFile) -> tuple[int, int]:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with media.open() as file, Image.open(file) as image:
+            with media.open() as file, open_picture(file) as image:
                 return image.size
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
             raise ValueError(f"{media.name}: not a picture that can be read ({error})") from None

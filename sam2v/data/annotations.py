@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from sam2v.masks.bounds import check_picture
 from sam2v.masks.grey import VOID, is_mask, one_object, void_pixels
 from sam2v.masks.png import read_binary, read_label_map
 
@@ -55,12 +56,14 @@ class LabelMaps:
             first annotation that is not empty is black and white (see `sam2v.masks.grey.is_mask`).
         first: object id -> frame index where that is known; None = look, see `appearing`.
         appearing: whether objects may appear after the first annotated frame, so that looking means reading all.
+        size: (height, width) of the video, if masks of another are to be refused before they are made.
     """
 
     files: Mapping[int, Path]
     style: Style = "ids"
     first: Mapping[int, int] | None = None
     appearing: bool = True
+    size: tuple[int, int] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -71,8 +74,10 @@ class LabelMaps:
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
         labels = self._labels(frame_idx)
-        present = _counts(labels)
-        return {obj: labels == obj for obj in present if objects is None or obj in objects}
+        chosen = [obj for obj in _counts(labels) if objects is None or obj in objects]
+        if chosen:
+            check_picture(self.files[frame_idx], len(chosen), labels.shape, self.size)
+        return {obj: labels == obj for obj in chosen}
 
     def areas(self, frame_idx: int) -> dict[int, int]:
         return _counts(self._labels(frame_idx))
@@ -118,11 +123,13 @@ class ObjectFolders:
         root: the folder of the objects' folders.
         objects: object id -> name of its folder.
         files: frame index -> name of the PNG, in order; an object's folder need not have all of them.
+        size: as of `LabelMaps`.
     """
 
     root: Path
     objects: Mapping[int, str]
     files: Mapping[int, str]
+    size: tuple[int, int] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -132,8 +139,13 @@ class ObjectFolders:
         return self.root / "*" / self.files[frame_idx]
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
-        found = {obj: self._read(obj, frame_idx) for obj in self.objects if objects is None or obj in objects}
-        return {obj: mask for obj, mask in found.items() if mask is not None and mask.any()}
+        found: dict[int, np.ndarray] = {}
+        for obj in self.objects if objects is None else [obj for obj in self.objects if obj in objects]:
+            mask = self._read(obj, frame_idx)
+            if mask is not None and mask.any():
+                check_picture(self.file(frame_idx), len(found) + 1, mask.shape, self.size)
+                found[obj] = mask
+        return found
 
     def areas(self, frame_idx: int) -> dict[int, int]:
         return {obj: int(mask.sum()) for obj, mask in self.masks(frame_idx).items()}

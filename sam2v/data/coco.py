@@ -13,8 +13,9 @@ import numpy as np
 
 from sam2v.data.masklets import read_json
 from sam2v.data.names import FrameNames
+from sam2v.masks.bounds import check_masks, decode_one
 from sam2v.masks.outline import filled
-from sam2v.masks.rle import MAX_PIXELS, decode_rle
+from sam2v.masks.rle import MAX_PIXELS
 
 #: Where tools write which object an annotation is of; without any, each annotation is an object of its own.
 _TRACK_KEYS = ("track_id", "instance_id", "object_id")
@@ -42,8 +43,10 @@ class CocoMasks:
 
     def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
         found: dict[int, np.ndarray] = {}
-        for obj_id, shape in self._annotations.get(frame_idx, ()):
-            mask = self._mask(frame_idx, shape)
+        entries = self._annotations.get(frame_idx, [])
+        objects = len({obj_id for obj_id, _ in entries})
+        for obj_id, shape in entries:
+            mask = self._mask(frame_idx, shape, objects)
             found[obj_id] = found[obj_id] | mask if obj_id in found else mask
         return {obj_id: mask for obj_id, mask in found.items() if mask.any()}
 
@@ -94,9 +97,14 @@ class CocoMasks:
             raise ValueError(f"{self.path}: {error}") from None
         return found
 
-    def _mask(self, frame_idx: int, shape: Any) -> np.ndarray:
+    def _mask(self, frame_idx: int, shape: Any, objects: int) -> np.ndarray:
+        """The mask of an annotation, of which a frame has some for each of its objects."""
         try:
-            return _polygons(shape, self._size(frame_idx)) if isinstance(shape, list) else decode_rle(shape)
+            if not isinstance(shape, list):
+                return decode_one(shape, objects, self.names.size)
+            if (size := self._size(frame_idx)) is not None:
+                check_masks(objects, size, self.names.size)
+            return _polygons(shape, size)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.path}: frame {frame_idx}: {error}") from None
 
@@ -108,9 +116,15 @@ class CocoMasks:
 
 @dataclass(frozen=True)
 class MaskLines:
-    """masks.jsonl: a line per frame, of which the last one counts; one is read at a time."""
+    """masks.jsonl: a line per frame, of which the last one counts; one is read at a time.
+
+    Attributes:
+        path: the file.
+        size: (height, width) of the video.
+    """
 
     path: Path
+    size: tuple[int, int]
 
     @property
     def annotated(self) -> tuple[int, ...]:
@@ -123,10 +137,11 @@ class MaskLines:
     def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
         found = {}
         try:
-            for item in self._line(frame_idx)["objects"]:
+            items = self._line(frame_idx)["objects"]
+            for item in items:
                 if int(item["id"]) in found:
                     raise ValueError(f"object {item['id']} stands there twice")
-                mask = decode_rle(item["segmentation"])
+                mask = decode_one(item["segmentation"], len(items), self.size)
                 if mask.any():
                     found[int(item["id"])] = mask
         except (KeyError, TypeError, ValueError) as error:

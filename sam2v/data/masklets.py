@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sam2v.data.annotations import Layout
-from sam2v.masks.rle import decode_rle, rle_area
+from sam2v.masks.bounds import decode_one
+from sam2v.masks.rle import rle_area
 from sam2v.output.sav import OBJECT_IDS
+
+#: The longest side of a picture, and frames that a video may have beyond those that its masks are of.
+_MOST_SIDE, _MORE_FRAMES = 1 << 16, 100_000
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,13 @@ class SavMasklets:
         files: ID_manual.json, ID_auto.json or both. The ids of a second file follow after those of the first.
         step: frames between annotated ones (6 fps over 24 fps: 4).
         own_ids: take the ids that objects had before they became masklets, where a file tells them.
+        video_size: (height, width) that masks must have, if it is known otherwise than by the files.
     """
 
     files: tuple[Path, ...]
     step: int = 4
     own_ids: bool = False
+    video_size: tuple[int, int] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -46,7 +52,7 @@ class SavMasklets:
     @property
     def annotated(self) -> tuple[int, ...]:
         rows = min(len(document["masklet"]) for document in self._documents)
-        return tuple(range(0, self.num_frames, self.step))[:rows]
+        return tuple(range(0, self.num_frames, self.step)[:rows])
 
     @cached_property
     def mean_areas(self) -> dict[int, float]:
@@ -59,7 +65,8 @@ class SavMasklets:
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
         wanted = {obj: rle for obj, rle in self._row(frame_idx).items() if objects is None or obj in objects}
-        found = {obj: self._guarded(decode_rle, obj, rle) for obj, rle in wanted.items()}
+        read = partial(decode_one, count=len(wanted), size=self.video_size or self.size)
+        found = {obj: self._guarded(read, obj, rle) for obj, rle in wanted.items()}
         return {obj: mask for obj, mask in found.items() if mask.any()}
 
     def areas(self, frame_idx: int) -> dict[int, int]:
@@ -84,7 +91,10 @@ class SavMasklets:
     @cached_property
     def _documents(self) -> tuple[dict[str, Any], ...]:
         keys = ("masklet", "masklet_id", "video_frame_count", "video_height", "video_width")
-        return tuple(read_json(path, keys) for path in self.files)
+        documents = tuple(read_json(path, keys) for path in self.files)
+        for path, document in zip(self.files, documents, strict=True):
+            _check_masklets(path, document, self.step)
+        return documents
 
     @cached_property
     def _columns(self) -> dict[int, tuple[int, int]]:
@@ -139,10 +149,9 @@ class SegmentFile:
         return self.path
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
-        found = {}
-        for obj, rle in self._segments.items():
-            if objects is None or obj in objects:
-                found[obj] = self._guarded(decode_rle, obj, rle)
+        wanted = {obj: rle for obj, rle in self._segments.items() if objects is None or obj in objects}
+        read = partial(decode_one, count=len(wanted), size=self.size)
+        found = {obj: self._guarded(read, obj, rle) for obj, rle in wanted.items()}
         return {obj: mask for obj, mask in found.items() if mask.any()}
 
     def areas(self, frame_idx: int) -> dict[int, int]:
@@ -160,13 +169,17 @@ class SegmentFile:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return read_json(self.path, ("image", "annotations"))
+        document = read_json(self.path, ("image", "annotations"))
+        image = document["image"]
+        if not isinstance(image, dict) or not all(_is_whole(image.get(key), _MOST_SIDE) for key in ("height", "width")):
+            raise ValueError(f"{self.path}: image needs 'height' and 'width', whole numbers of at most {_MOST_SIDE}")
+        return document
 
     @cached_property
     def _segments(self) -> dict[int, Mapping[str, Any]]:
         try:
             return {int(item["id"]): item["segmentation"] for item in self._document["annotations"]}
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})") from error
 
     def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
@@ -174,6 +187,27 @@ class SegmentFile:
             return read(rle)
         except ValueError as error:
             raise ValueError(f"{self.path}: segment {obj}: {error}") from error
+
+
+def _check_masklets(path: Path, document: Mapping[str, Any], step: int) -> None:
+    """Raise ValueError unless a SA-V document has rows of as many masks as it has masklets, and a video's sizes."""
+    rows, ids = document["masklet"], document["masklet_id"]
+    if not isinstance(rows, list) or not isinstance(ids, list):
+        raise ValueError(f"{path}: masklet and masklet_id must be lists")
+    if not all(isinstance(row, list) and len(row) == len(ids) for row in rows):
+        raise ValueError(f"{path}: every row of masklet must be a list of {len(ids)} masks, as many as masklet_id has")
+    most = {
+        "video_frame_count": len(rows) * step + _MORE_FRAMES,
+        "video_height": _MOST_SIDE,
+        "video_width": _MOST_SIDE,
+    }
+    for key, largest in most.items():
+        if not _is_whole(document[key], largest):
+            raise ValueError(f"{path}: {key} must be a whole number from 1 to {largest}, got {document[key]!r:.60}")
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return type(value) in (int, float) and 1 <= value <= most and int(value) == value
 
 
 def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:

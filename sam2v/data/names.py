@@ -14,10 +14,12 @@ class FrameNames:
 
     Attributes:
         video: what the video itself may be called: its file or folder, with and without ending.
+        size: (height, width) of its frames.
     """
 
     def __init__(self, source: FrameSource) -> None:
         self.video = set() if source.path is None else {source.path.name, source.path.stem}
+        self.size = source.size
         self._length = len(source)
         self._stems: dict[str, int] = {}
         self._numbers: dict[int, int] = {}

@@ -207,7 +207,8 @@ class Records(Sequence[Record], Generic[Record]):
 
     def select(self, names: Sequence[str]) -> Records[Record]:
         """The records of these names, in this order. Raises ValueError for names that are not there."""
-        absent = [name for name in names if name not in set(self.names)]
+        known = set(self.names)
+        absent = [name for name in names if name not in known]
         if absent:
             raise ValueError(f"no record named {_few(absent)}; there are {len(self)}: {_few(self.names)}")
         return Records(names, self._make)

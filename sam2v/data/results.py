@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from sam2v.data.annotations import LabelMaps, ObjectFolders
+from sam2v.data.archives import Archives
 from sam2v.data.coco import CocoMasks, MaskLines
 from sam2v.data.masklets import SavMasklets, read_json
 from sam2v.data.names import FrameNames
@@ -23,8 +22,6 @@ ACCEPTED = (
     "a folder that sam2v track wrote, of label maps FRAME.png, of masks OBJECT/FRAME.png or of FRAME.npz; a COCO data "
     "set (.json), masks.jsonl, or a SA-V record (.json)"
 )
-#: Bytes of one frame's masks in an archive; more are refused before anything is read.
-_MOST_BYTES = 1 << 31
 
 
 class FrameMasks(Protocol):
@@ -139,13 +136,13 @@ def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
 
 def _of_file(path: Path, source: FrameSource, names: FrameNames) -> VideoMasks:
     if path.suffix == ".jsonl":
-        lines = MaskLines(path)
+        lines = MaskLines(path, names.size)
         return _opened(path, "coco", lines, lines.annotated, source)
     if path.suffix != ".json":
         raise ValueError(f"{path}: not a file of masks; accepted: {ACCEPTED}")
     document = read_json(path)
     if "masklet" in document:
-        record = SavMasklets((path,), own_ids=True)
+        record = SavMasklets((path,), own_ids=True, video_size=names.size)
         return _opened(path, "sav", record, record.annotated, source)
     if not {"images", "annotations"} <= set(document):
         raise ValueError(f"{path}: neither a COCO data set nor a SA-V record; accepted: {ACCEPTED}")
@@ -177,19 +174,20 @@ def _object_folders(folder: Path, names: FrameNames) -> _Found | None:
     if not objects:
         return None
     files = _numbered(folder, (file.name for name in objects.values() for file in (folder / name).glob("*.png")), names)
-    return ObjectFolders(folder, objects, files), files
+    return ObjectFolders(folder, objects, files, names.size), files
 
 
 def _archives(folder: Path, names: FrameNames) -> _Found | None:
     found = [file.name for file in folder.glob("*.npz")]
     files = _numbered(folder, found, names)
-    return (Archives({index: folder / name for index, name in files.items()}), files) if found else None
+    archives = Archives({index: folder / name for index, name in files.items()}, names.size)
+    return (archives, files) if found else None
 
 
 def _lines(folder: Path, names: FrameNames) -> _Found | None:
     if not (folder / "masks.jsonl").is_file():
         return None
-    lines = MaskLines(folder / "masks.jsonl")
+    lines = MaskLines(folder / "masks.jsonl", names.size)
     return lines, lines.annotated
 
 
@@ -203,7 +201,8 @@ def _coco(folder: Path, names: FrameNames) -> _Found | None:
 def _label_maps(folder: Path, names: FrameNames) -> _Found | None:
     found = [file.name for file in folder.glob("*.png")]
     files = _numbered(folder, found, names)
-    return (LabelMaps({index: folder / name for index, name in files.items()}, "auto"), files) if found else None
+    maps = LabelMaps({index: folder / name for index, name in files.items()}, "auto", size=names.size)
+    return (maps, files) if found else None
 
 
 def _record(folder: Path, names: FrameNames) -> _Found | None:
@@ -212,7 +211,7 @@ def _record(folder: Path, names: FrameNames) -> _Found | None:
         raise ValueError(f"{folder}: holds several SA-V records, name one: {', '.join(file.name for file in files)}")
     if not files:
         return None
-    record = SavMasklets((files[0],), own_ids=True)
+    record = SavMasklets((files[0],), own_ids=True, video_size=names.size)
     return record, record.annotated
 
 
@@ -245,49 +244,3 @@ def _numbered(folder: Path, files: Iterable[str], names: FrameNames) -> dict[int
         if known != name:
             raise ValueError(f"{folder}: {known} and {name} are both of frame {frames[name]}; keep one")
     return {index: found[index] for index in sorted(found)}
-
-
-@dataclass(frozen=True)
-class Archives:
-    """One NumPy archive per frame, with `masks` N x H x W bool and `obj_ids` N.
-
-    Attributes:
-        files: frame index -> archive, in order.
-    """
-
-    files: Mapping[int, Path]
-
-    def file(self, frame_idx: int) -> Path:
-        return self.files[frame_idx]
-
-    def masks(self, frame_idx: int) -> dict[int, np.ndarray]:
-        path = self.files[frame_idx]
-        try:
-            _check_archive(path)
-            with np.load(path, allow_pickle=False) as arrays:
-                pairs = list(zip(arrays["obj_ids"].tolist(), arrays["masks"], strict=True))
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: no archive of masks ({error})") from None
-        ids = [obj_id for obj_id, _ in pairs]
-        if len(set(ids)) < len(ids):
-            raise ValueError(f"{path}: an object's id stands twice in obj_ids, {ids}")
-        return {int(obj_id): mask for obj_id, mask in pairs if mask.any()}
-
-
-def _check_archive(path: Path) -> None:
-    """Raise ValueError unless an archive holds masks of a size that can be; a small one may unpack to any size."""
-    with zipfile.ZipFile(path) as archive:
-        for name, ndim, kind in (("masks", 3, "b"), ("obj_ids", 1, "iu")):
-            with archive.open(f"{name}.npy") as file:
-                shape, dtype = _header(file)
-            if len(shape) != ndim or dtype.kind not in kind:
-                raise ValueError(f"{name} has shape {shape} of {dtype}")
-            if np.prod([float(side) for side in shape]) * dtype.itemsize > _MOST_BYTES:
-                raise ValueError(f"{name} would take more than {_MOST_BYTES >> 20} MB")
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -10,6 +9,8 @@ from typing import TypeVar
 from sam2v.data.records import ImageRecord, Records, VideoRecord
 
 Record = TypeVar("Record", VideoRecord, ImageRecord)
+#: The largest weight of a record, and names that weights may make.
+_MOST_WEIGHT, _MOST_NAMES = 1000, 1 << 24
 
 
 def select_names(names: Sequence[str], only: Sequence[str] = (), without: Sequence[str] = ()) -> list[str]:
@@ -48,12 +49,14 @@ def repeated_names(names: Sequence[str], weights: Mapping[str, float], shares: i
         shares: how finely weights are told apart.
 
     Raises:
-        ValueError: a weight that is negative or not finite.
+        ValueError: a weight that is no number from 0 to 1000, or too many names altogether.
     """
     counts = []
     for name in names:
-        weight = float(weights.get(name, 1.0))
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"the weight of {name} is {weight}: must be a finite number of at least 0")
+        weight = weights.get(name, 1.0)
+        if not isinstance(weight, int | float) or not 0 <= weight <= _MOST_WEIGHT:
+            raise ValueError(f"the weight of {name} is {weight!r:.60}: must be a number from 0 to {_MOST_WEIGHT}")
         counts.append(max(1, round(shares * weight)))
+    if sum(counts) > _MOST_NAMES:
+        raise ValueError(f"the weights repeat {len(names)} names {sum(counts)} times, more than {_MOST_NAMES}")
     return [name for name, count in zip(names, counts, strict=True) for _ in range(count)]

@@ -11,6 +11,7 @@ from sam2v.evaluation.results import Evaluation, SequenceScores
 from sam2v.files import user_path
 from sam2v.masks.grey import Values, one_object, present
 from sam2v.masks.png import read_label_map
+from sam2v.pillow import open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -140,6 +141,6 @@ def _background(images: Path | None, name: str, frame: str, shape: tuple[int, in
 
     for suffix in (".jpg", ".png", ".jpeg"):
         if images is not None and (images / name / f"{frame}{suffix}").is_file():
-            with Image.open(images / name / f"{frame}{suffix}") as picture:
+            with open_picture(images / name / f"{frame}{suffix}") as picture:
                 return picture.convert("RGB").resize((shape[1], shape[0]))
     return Image.new("RGB", (shape[1], shape[0]), "black")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from sam2v.files import user_path
 from sam2v.masks.grey import Values, is_mask, is_small, one_object, present
 from sam2v.masks.palette import distinct, ids_of_colours
+from sam2v.pillow import open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 _LOSSY = ("JPEG", "MPO", "AVIF")
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # by the kind of damage
 
 
 def picture_values(path: PathLike, single: bool) -> Values:
@@ -38,7 +41,7 @@ def _open(path: PathLike) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(user_path(path)) as image:
+        with open_picture(user_path(path)) as image:
             image.load()
             kind, pictures = image.format, getattr(image, "n_frames", 1)
             upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) > 1 else image
@@ -47,7 +50,7 @@ def _open(path: PathLike) -> Image.Image:
     except Image.UnidentifiedImageError:
         reason = "unknown format" if os.path.getsize(path) else "the file is empty"
         raise OSError(f"{path}: not a readable picture ({reason})") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:  # by the kind of damage
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise OSError(f"{path}: not a readable picture ({error})") from error
     if pictures > 1 and kind != "MPO":
         raise ValueError(f"{path}: holds {pictures} pictures; a mask is one")

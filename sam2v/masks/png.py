@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sam2v.files import whole_file
+from sam2v.masks.bounds import check_picture
 from sam2v.masks.grey import is_mask, is_small, objects_in, one_object, present
 from sam2v.masks.palette import davis_palette
 from sam2v.masks.pictures import picture_values
@@ -54,14 +55,17 @@ def read_objects(path: PathLike) -> dict[int, np.ndarray]:
     In a label map of 8 bits with small numbers 255 is void.
 
     Raises:
-        OSError, ValueError: as `read_binary`; also an empty picture.
+        OSError, ValueError: as `read_binary`; also an empty picture, or one of more objects or bytes of masks than
+            `sam2v.masks.bounds` accepts.
     """
     values = picture_values(path, single=True)
     if is_mask(values):
         found = {1: one_object(values)}
     else:  # numbers that are spread over the whole range, so as to be seen, reach 255
         numbers = objects_in(values)
-        found = {obj: values == obj for obj in (numbers if is_small(numbers) else present(values))}
+        shown = numbers if is_small(numbers) else present(values)
+        check_picture(path, len(shown), values.shape)
+        found = {obj: values == obj for obj in shown}
     if not any(mask.any() for mask in found.values()):
         raise ValueError(f"{path}: the mask is empty, no pixel of it is an object")
     return found

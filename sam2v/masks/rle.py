@@ -61,6 +61,23 @@ def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
     return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)
 
 
+def rle_size(rle: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) of a COCO RLE; its runs are not looked at.
+
+    Raises:
+        ValueError: no COCO RLE, or more than `MAX_PIXELS`.
+    """
+    if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
+        raise ValueError(f"a COCO RLE is a dict with 'size' and 'counts', got {_brief(rle)}")
+    size = rle["size"]
+    if not isinstance(size, Sequence | np.ndarray) or len(size) != 2 or not all(map(_is_side, size)):
+        raise ValueError(f"size of a COCO RLE is [height, width], positive integers, got {_brief(size)}")
+    height, width = int(size[0]), int(size[1])
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"a COCO RLE of size {height} x {width} has more than {MAX_PIXELS} pixels")
+    return height, width
+
+
 def rle_area(rle: Mapping[str, Any]) -> int:
     """Number of object pixels of a COCO RLE, without decoding it. Raises as `decode_rle`."""
     return int(_parse(rle)[1][1::2].sum())
@@ -126,15 +143,8 @@ def _as_mask(mask: Array) -> np.ndarray:
 
 def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
     """((height, width), int64 run lengths), checked."""
-    if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
-        raise ValueError(f"a COCO RLE is a dict with 'size' and 'counts', got {_brief(rle)}")
-    size, counts = rle["size"], rle["counts"]
-    if not isinstance(size, Sequence | np.ndarray) or len(size) != 2 or not all(map(_is_side, size)):
-        raise ValueError(f"size of a COCO RLE is [height, width], positive integers, got {_brief(size)}")
-    height, width = int(size[0]), int(size[1])
+    (height, width), counts = rle_size(rle), rle["counts"]
     pixels = height * width
-    if pixels > MAX_PIXELS:
-        raise ValueError(f"a COCO RLE of size {height} x {width} has more than {MAX_PIXELS} pixels")
     runs = _unpack(counts) if isinstance(counts, str | bytes) else _checked_list(counts)
     # one by one before the sum, which could wrap around
     if runs.size == 0 or runs.min() < 0 or runs.max() > pixels or int(runs.sum()) != pixels:
@@ -146,7 +156,9 @@ def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(value >= 1) and float(value).is_integer()
+    if isinstance(value, int):
+        return value >= 1
+    return isinstance(value, float | np.number) and bool(value >= 1) and float(value).is_integer()
 
 
 def _checked_list(counts: Any) -> np.ndarray:

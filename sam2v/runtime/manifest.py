@@ -153,18 +153,24 @@ def _manifest(folder: Path, record: dict[str, Any]) -> Manifest:
         record["dtype"],
         None if record["approximate"] is None else str(record["approximate"]),
         str(record.get("checksum", "")),
-        {name: _file(folder, graphs[name], GRAPH_BYTES) for name in INPUTS},
+        {name: _file(folder, graphs[name], GRAPH_BYTES, ".onnx") for name in INPUTS},
         _file(folder, record["weights"], WEIGHTS_BYTES),
         _file(folder, record["constants"], CONSTANTS_BYTES),
         {name: _ports(graphs[name], expected) for name, expected in INPUTS.items()},
     )
 
 
-def _file(folder: Path, record: dict[str, Any], most: int) -> FileRecord:
-    """A file that lies in the folder, no larger than `most` bytes."""
+def _file(folder: Path, record: dict[str, Any], most: int, ending: str = "") -> FileRecord:
+    """A file that lies in the folder, no larger than `most` bytes.
+
+    Args:
+        ending: of its name; onnxruntime tells formats by it, and only ONNX is checked.
+    """
     name, length, digest = record["file"], record["bytes"], record["sha256"]
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise ValueError(f"{name!r} is no name of a file in the folder")
+    if not name.endswith(ending):
+        raise ValueError(f"{name} is no name of a graph, which ends in {ending}")
     if type(length) is not int or not 0 <= length <= most:
         raise ValueError(f"{name} has {length!r} bytes, more than {most} or none")
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):

@@ -74,6 +74,8 @@ def open_graph(path: Path, provider: str, threads: int) -> Any:
     with _BOUNDING:
         _bound_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # the format that was checked, whatever the file is called and could be taken for
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     wanted = PROVIDERS[provider][0]
     names = [wanted] if provider == "CPU" else [wanted, PROVIDERS["CPU"][0]]
     try:

@@ -1,4 +1,4 @@
-"""Files of one picture or several: photographs, TIFF stacks, animations. All of Pillow's reading is here."""
+"""Files of one picture or several: photographs, TIFF stacks, animations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from typing_extensions import Self
 
+from sam2v.pillow import open_picture
 from sam2v.video.media import FileLike, MediaFile
 from sam2v.video.pixels import from_pil
 
@@ -53,14 +54,12 @@ class Pictures:
     """
 
     def __init__(self, source: FileLike | MediaFile) -> None:
-        from PIL import Image
-
         media = MediaFile.of(source)
         self.name = media.name
         self._file = media.open()
         try:
             with self._naming():
-                self._image: Image.Image = Image.open(self._file)
+                self._image = open_picture(self._file)
                 self.format = self._image.format or ""
                 self._pages = _pages(self._image)
             self.is_sequential = self.format not in _INDEPENDENT and len(self._pages) > 1
@@ -94,13 +93,13 @@ class Pictures:
         Raises:
             ValueError: there is no such picture, it is cut short or too large, or its values have no clear scale.
         """
-        from PIL import Image, ImageOps
+        from PIL import ImageOps
 
         if not 0 <= page < len(self):
             raise ValueError(f"{self.name}: there is no page {page}, the file has {len(self)} (0 to {len(self) - 1})")
         with self._naming(page):
             if self.is_sequential and self._pages[page] < self._image.tell():
-                self._image = Image.open(self._file)  # Pillow's own way back fails in some animations
+                self._image = open_picture(self._file)  # Pillow's own way back fails in some animations
             self._image.seek(self._pages[page])
             if self.is_sequential:  # the next picture builds on this one
                 return from_pil(ImageOps.exif_transpose(self._image))

@@ -127,4 +127,9 @@ def _what_else(content: Any, kind: type) -> str:
         return "it holds a tensor" if isinstance(content, kind) else f"it holds a {type(content).__name__.lower()}"
     model = content.get("model")
     others = list(model if isinstance(model, Mapping) else content)
-    return f"entries that are not tensors ({', '.join(map(str, others[:_LISTED]))})" if others else "no entries"
+    return f"entries that are not tensors ({', '.join(map(_brief, others[:_LISTED]))})" if others else "no entries"
+
+
+def _brief(key: object) -> str:
+    """A key in few letters; tuples within tuples could be of any length."""
+    return str(key)[:60] if isinstance(key, str | int | float) else type(key).__name__

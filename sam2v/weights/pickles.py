@@ -31,6 +31,10 @@ _PLAIN = ("_codecs.encode", "collections.Counter", "collections.deque", "torch.S
           "torch.nn.parameter.Buffer", "torch.nn.parameter.Parameter", "torch.torch_version.TorchVersion")  # fmt: skip
 
 
+#: Sides that a tensor may have, and the largest number that describes one.
+_MOST_SIDES, _MOST_NUMBER = 64, (1 << 63) - 1
+
+
 class Refused(ValueError):
     """A file names or declares something that is not accepted; the text says what."""
 
@@ -61,7 +65,7 @@ class Stored:
 
     def __post_init__(self) -> None:
         numbers = (self.offset, *self.shape, *self.stride)
-        if len(self.shape) != len(self.stride) or not all(type(n) is int and n >= 0 for n in numbers):
+        if len(self.shape) != len(self.stride) or not all(type(n) is int and 0 <= n <= _MOST_NUMBER for n in numbers):
             raise Refused("a tensor's shape is not made of whole numbers")
         last = self.offset + sum((side - 1) * step for side, step in zip(self.shape, self.stride))
         declared = max(math.prod(self.shape), last + 1 if 0 not in self.shape else 0) * self.dtype.itemsize
@@ -87,10 +91,18 @@ class Beside:
 
 
 class _Mapping(dict[Any, Any]):
-    """Stands for kinds of dictionaries, as OrderedDict."""
+    """Stands for kinds of dictionaries, as OrderedDict.
+
+    Entries that are given at the beginning, as Python 2 writes them, are taken over: a file could name the same ones
+    any number of times.
+    """
 
     def __init__(self, *content: object) -> None:
-        super().__init__(*(part for part in content if isinstance(part, dict | list)))
+        super().__init__()
+        for part in content:
+            if isinstance(part, dict | list):
+                self.update(part)
+                part.clear()
 
 
 def _tensor(
@@ -104,6 +116,8 @@ def _typed_tensor(
 ) -> Stored:
     if extra or not isinstance(storage, Storage) or not isinstance(dtype, torch.dtype):
         raise Refused("a tensor that is not plain (conjugated, negated or of a kind of its own)")
+    if not all(isinstance(sides, tuple | list) and len(sides) <= _MOST_SIDES for sides in (shape, stride)):
+        raise Refused(f"a tensor's shape is no tuple of {_MOST_SIDES} sides at most")
     return Stored(storage, dtype, offset, tuple(shape), tuple(stride))
 
 
@@ -133,9 +147,11 @@ class Unpickler(pickle._Unpickler):
     Attributes:
         storages: those that the pickle named, by key.
         stack: the machine's, of pickle's own class.
+        read: takes bytes of the pickle, also of pickle's own class.
     """
 
     stack: list[Any]
+    read: Callable[[int], bytes]
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
@@ -158,7 +174,8 @@ class Unpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> Storage:
         """A storage by its description."""
         _, dtype, key, _, count, *view = pid
-        if not isinstance(dtype, torch.dtype) or type(count) is not int or count < 0 or any(view):
+        is_plain = isinstance(dtype, torch.dtype) and type(count) is int and 0 <= count <= _MOST_NUMBER
+        if not is_plain or not isinstance(key, str | int) or any(view):
             raise Refused("a storage that is not plain")
         return self.storages.setdefault(str(key), Storage(str(key), dtype, count))
 
@@ -166,4 +183,13 @@ class Unpickler(pickle._Unpickler):
         """What the file would set on an object is forgotten: nothing here has attributes that a file may change."""
         self.stack.pop()
 
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _drop_state}
+    def _drop_bytes(self) -> None:
+        """A bytearray; pickle's own reading allocates the length that is declared before it looks at the bytes."""
+        self.read(int.from_bytes(self.read(8), "little"))
+        self.stack.append(Beside())
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: _drop_state,
+        pickle.BYTEARRAY8[0]: _drop_bytes,
+    }

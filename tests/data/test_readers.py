@@ -217,7 +217,7 @@ def test_opening_reads_one_picture_at_most(tmp_path, monkeypatch):
     made.write_davis(tmp_path, ["a"], 2017)
     opened = []
     plain = Image.open
-    monkeypatch.setattr(Image, "open", lambda path: opened.append(path) or plain(path))
+    monkeypatch.setattr(Image, "open", lambda path, formats: opened.append(path) or plain(path, formats=formats))
     record = sd.davis(tmp_path)[0]
     assert record.annotated[-1] == 7 and not opened
     assert record.size == record.size == (made.HEIGHT, made.WIDTH) and len(opened) == 1

@@ -1,5 +1,7 @@
 """Label maps and binary masks in PNG files."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from sam2v.masks import bounds
 from sam2v.masks.palette import davis_palette
-from sam2v.masks.png import read_binary, read_label_map, write_binary, write_label_map
+from sam2v.masks.png import read_binary, read_label_map, read_objects, write_binary, write_label_map
+from sam2v.video.frames import image_size, read_image
 
 IDS = np.array([[0, 1, 2], [3, 21, 255]], np.uint8)
 
@@ -128,3 +132,30 @@ def test_bad_values_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="H x W"):
         write_binary(path, np.zeros(4, bool))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_of_too_many_objects(tmp_path, monkeypatch):
+    """A few kilobytes of 16 bits could tell of 65535 masks."""
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(128 * 128, dtype=np.uint16).reshape(128, 128)).save(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"a\.png: holds 16383 objects, of which 4096 are accepted"):
+            read_objects(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr(bounds, "MOST_BYTES", 3 * 10 * 10)
+    write_label_map(path, np.arange(100).reshape(10, 10) % 5)
+    with pytest.raises(ValueError, match=r"a\.png: 4 masks of 10 x 10 pixels take more than"):
+        read_objects(path)
+    write_label_map(path, np.arange(100).reshape(10, 10) % 4)
+    assert set(read_objects(path)) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("read", [read_label_map, read_binary, read_objects, read_image, image_size])
+def test_damaged_exif(tmp_path, read):
+    path = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(path, exif=b"Exif\0\0II*\0")
+    with pytest.raises((OSError, ValueError), match=r"a\.png: not"):
+        read(path)

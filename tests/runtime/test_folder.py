@@ -20,6 +20,7 @@ from sam2v import runtime
 from sam2v.runtime.constants import read_constants
 from sam2v.runtime.graph_check import check_graph
 from sam2v.runtime.manifest import NotAnExport, read_manifest
+from sam2v.runtime.providers import open_graph
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -76,6 +77,10 @@ BAD: dict[str, tuple[Change, str]] = {
     "a path": (lambda r: r["weights"].update(file="../weights.bin"), "'../weights.bin' is no name of a file"),
     "a hidden file": (lambda r: r["constants"].update(file=".."), "'..' is no name of a file"),
     "a large file": (lambda r: r["weights"].update(bytes=1 << 50), "more than .* or none"),
+    "a graph of another format": (
+        lambda r: r["graphs"]["encode_image"].update(file="encode_image.ort"),
+        r"encode_image\.ort is no name of a graph, which ends in \.onnx",
+    ),
     "no digest": (lambda r: r["weights"].update(sha256="x"), "has no SHA-256"),
     "other inputs": (
         lambda r: r["graphs"]["point_to_mask"]["inputs"].pop(),
@@ -256,6 +261,12 @@ def test_memory_is_bounded(copy: Path, clip: np.ndarray) -> None:
     predictor = runtime.VideoPredictor(copy)
     with predictor.init_state(clip) as state, pytest.raises((ValueError, RuntimeError), match="point_to_mask"):
         predictor.add_mask(state, 0, 1, np.ones(clip.shape[1:3], bool))
+
+
+def test_graphs_are_read_in_the_format_that_was_checked(copy: Path) -> None:
+    """onnxruntime would take a file for one of its own format by its ending, whatever the check found in it."""
+    named = (copy / "without_memory.onnx").rename(copy / "without_memory.ort")
+    assert [port.name for port in open_graph(named, "CPU", 1).get_inputs()] == ["stride16"]
 
 
 # -- constants ---------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import pickle
 import resource
 import sys
+import tracemalloc
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
@@ -248,6 +250,55 @@ def test_memo_indices_cost_nothing(tmp_path: Path) -> None:
         archive.writestr("w/data.pkl", data)
     with pytest.raises(ValueError, match="no entries"):
         read_checkpoint(tmp_path / "w.pt")
+
+
+def peak_of(path: Path, data: bytes) -> int:
+    """The most bytes that reading a file around a pickle takes at once, beyond the pickle."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w/data.pkl", data)
+        archive.writestr("w/data/a", FEW)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ValueError):
+            read_checkpoint(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+NUMBERS = b"(" + b"K\x00" * 20_000  # of a list or a tuple
+STORAGE = (
+    b"ctorch._utils\n_rebuild_tensor_v2\nq\x01(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0aX\3\0\0\0cpuK\x04tQq\x02"
+)
+ENTRIES = b"}(" + b"".join(b"J" + k.to_bytes(4, "little") + b"N" for k in range(20_000)) + b"uq\x00"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x05\x96" + (300_000_000).to_bytes(8, "little") + b".",
+        b"\x80\x05]" + b"\x96\x00\x00\x00\x02\x00\x00\x00\x00a" * 30 + b".",
+        b"\x80\x02" + ENTRIES + b"(" + b"ccollections\nOrderedDict\nh\x00\x85R" * 100 + b"l.",
+        b"\x80\x02" + STORAGE + NUMBERS + b"lq\x03(" + b"h\x01(h\x02K\x00h\x03h\x03NNtR" * 200 + b"l.",
+        b"\x80\x02]q\x00"
+        + b"h\x00h\x00\x86q\x00" * 22
+        + b"0(NctORCH\nFloatStorage\nh\x00NK\x01tQ.".replace(b"tORCH", b"torch"),
+        b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 21 + b"0}h\x00Ns.",
+    ],
+    ids=["a bytearray", "bytearrays", "copies of a dictionary", "copies of a shape", "a storage's name", "a key"],
+)
+def test_small_files_take_little_memory(data: bytes, tmp_path: Path) -> None:
+    """What a pickle only declares, and what it names again and again."""
+    assert peak_of(tmp_path / "w.pt", data) < 16 << 20
+
+
+def test_files_of_python_2_and_bytearrays(tmp_path: Path) -> None:
+    """Python 2 gives an OrderedDict its entries at once; protocol 5 has bytearrays of its own."""
+    pairs = [["x", tensor(Claim("a", 4), 0, (4,), (1,))]]
+    path = forge(tmp_path / "w.pt", {"model": Call(OrderedDict, pairs), "other": OrderedDict(y=1)}, a=FEW)
+    assert torch.equal(read_checkpoint(path)["x"], torch.zeros(4))
+    torch.save({"x": torch.ones(2), "b": bytearray(b"abc"), "c": "c"}, tmp_path / "w.pt", pickle_protocol=5)
+    assert list(read_checkpoint(tmp_path / "w.pt")) == ["x"]
 
 
 def test_programs_and_big_endian_files(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sam2v.data.project_url import existing_only, recorded_url
 from sam2v.data.readers.common import open_records
 from sam2v.data.records import Records, VideoRecord
 from sam2v.files import inside, read_text, user_path
+from sam2v.masks.bounds import decode_one
 from sam2v.masks.rle import rle_area
 
 _TREE = "data engine's project"
@@ -82,8 +83,8 @@ class ProjectMasklets:
         return next(iter(self.files.values()))
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
-        chosen = (obj for obj in self.areas(frame_idx) if objects is None or obj in objects)
-        return {obj: self._masks[obj].mask(frame_idx) for obj in chosen}
+        chosen = [obj for obj in self.areas(frame_idx) if objects is None or obj in objects]
+        return {obj: decode_one(self._masks[obj].rle(frame_idx), len(chosen)) for obj in chosen}
 
     def areas(self, frame_idx: int) -> dict[int, int]:
         found = {obj: rle_area(masks.rle(frame_idx)) for obj, masks in self._masks.items()}

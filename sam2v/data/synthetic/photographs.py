@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam2v.data.synthetic.render import Sources
 from sam2v.files import user_path
+from sam2v.pillow import open_picture
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _VIDEOS = (".mp4", ".mov", ".webm", ".avi", ".mkv")
@@ -102,9 +103,7 @@ def cut(picture: np.ndarray, mask: np.ndarray, side: int) -> Tensor:
 
 
 def _has_alpha(path: Path) -> bool:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         return "A" in picture.getbands()
 
 
@@ -116,7 +115,7 @@ def _fit(path: Path, side: int) -> Tensor:
     """
     from PIL import Image
 
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
         picture = opened.convert("RGBA")
     box = picture.getchannel("A").point(lambda value: 255 * (value > 127)).getbbox()
     if box is None:
@@ -184,16 +183,12 @@ def _pictures(path: Path, frames: int) -> Iterator[np.ndarray]:
 
 
 def _read(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         return np.array(picture.convert("RGB"))
 
 
 def _read_labels(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         labels = np.array(picture)
     return (
         labels if labels.ndim == 2 else labels[..., 0].astype(np.int64) * 65536 + labels[..., 1] * 256 + labels[..., 2]
