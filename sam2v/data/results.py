@@ -119,7 +119,8 @@ def open_masks(path: str | os.PathLike[str], source: FrameSource) -> VideoMasks:
 
     Raises:
         FileNotFoundError: nothing there. ValueError: nothing that can be read as masks, or nothing of this video; files
-            that belong to no frame beside others that do, or several to one; an object's id that stands twice.
+            that belong to no frame beside others that do, or several to one; an object's id that stands twice; masks of
+            another size than the video, or more of them than `sam2v.masks.bounds` accepts.
     """
     place = user_path(path)
     if not place.exists():
