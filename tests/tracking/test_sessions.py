@@ -174,7 +174,7 @@ def test_sessions_that_are_older_than_an_option(predictor: VideoPredictor, clip:
     del record["options"]["resize"]
     Origin.from_record(record).check(origin)
     other = VideoPredictor(predictor.model, resize="device")
-    with pytest.raises(ValueError, match=r"other options: resize \(host, now device\) differ"):
+    with pytest.raises(ValueError, match=r"other options: resize \('host', now 'device'\) differ"):
         other.result(Session.from_bytes(begun(predictor, clip).to_bytes(), clip), 0)
 
 
