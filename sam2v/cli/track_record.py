@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2v.files import write_text
+from sam2v.files import read_json, write_text
 from sam2v.output.writers import remove_results
 
 _RECORD = "track.json"
@@ -46,7 +46,7 @@ class TrackRecord:
         if not path.is_file():
             return None
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             position, job = Position(**record["position"]), record["job"]
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
@@ -86,7 +86,7 @@ class TrackRecord:
     def forget(self) -> None:
         """Remove an earlier run's state, and its results as far as its record tells them."""
         try:
-            formats = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
+            formats = read_json(self.folder / _RECORD)["job"]["formats"]
         except (OSError, ValueError, KeyError, TypeError):
             formats = []
         for name in formats:

@@ -146,7 +146,9 @@ def _parse(rle: Mapping[str, Any]) -> tuple[tuple[int, int], np.ndarray]:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(value >= 1) and float(value).is_integer()
+    if not isinstance(value, int | float | np.number) or not value >= 1:
+        return False
+    return isinstance(value, int) or float(value).is_integer()  # an int may be too large for a float
 
 
 def _checked_list(counts: Any) -> np.ndarray:

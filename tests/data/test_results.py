@@ -300,3 +300,48 @@ def test_archives_of_a_stranger(video: FrameSource, tmp_path: Path) -> None:
                 np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
     with pytest.raises(ValueError, match="masks would take more than 2048 MB"):
         open_masks(tmp_path, video)
+
+
+@pytest.mark.parametrize("name", ["masks.json", "masks.jsonl"])
+def test_json_that_is_nested_too_deeply(name: str, video: FrameSource, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000 + "\n")
+    with pytest.raises(ValueError, match=name):
+        open_masks(tmp_path / name, video)
+
+
+LARGE = "1" + "0" * 400
+IMAGE = '"id": 1, "file_name": "00000.png", "frame_idx": 0, "height": 20, "width": 30'
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400", LARGE, "[1]", "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"images": [{IMAGE}], "annotations": [{"id": 1, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, NUMBER]]}]}',
+        '{"images": [{IMAGE}], "annotations": [{"id": NUMBER, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]}',
+        '{"images": [{IMAGE, "height": NUMBER}], '
+        '"annotations": [{"id": 1, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]}',
+        '{"frame_idx": 0, "objects": [{"id": NUMBER, "segmentation": {"size": [20, 30], "counts": [600]}}]}',
+        '{"frame_idx": 0, "objects": [{"id": 1, "segmentation": {"size": [NUMBER, 30], "counts": [600]}}]}',
+        '{"frame_idx": NUMBER, "objects": []}',
+    ],
+)
+def test_numbers_that_are_none(text: str, number: str, video: FrameSource, tmp_path: Path) -> None:
+    path = tmp_path / ("masks.json" if "images" in text else "masks.jsonl")
+    path.write_text(text.replace("IMAGE", IMAGE).replace("NUMBER", number) + "\n")
+    try:
+        known = open_masks(path, video)
+        for index in known.frames:
+            known.masks(index)
+    except ValueError as error:
+        assert path.name in str(error)
+    else:
+        assert number == LARGE  # as an id
+
+
+def test_an_image_without_a_usable_id(video: FrameSource, tmp_path: Path) -> None:
+    path = tmp_path / "masks.json"
+    path.write_text('{"images": [{"id": [1], "file_name": "00000.png", "frame_idx": 0}], "annotations": []}')
+    with pytest.raises(ValueError, match=r"masks\.json: .*unhashable"):
+        known = open_masks(path, video)
+        known.masks(0)

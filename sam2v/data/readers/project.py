@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +15,7 @@ from sam2v.data.frames import FrameFolder, Frames, VideoFrames
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data.readers.common import open_records
 from sam2v.data.records import Records, VideoRecord
-from sam2v.files import inside, read_text, user_path
+from sam2v.files import inside, read_json, user_path
 from sam2v.masks.rle import rle_area
 
 _TREE = "data engine's project"
@@ -113,7 +112,7 @@ def _rows(root: Path, split: str | None) -> list[Any]:
     except ImportError:
         raise ImportError("projects of the data engine need a package: pip install 'sam2v[engine]'") from None
     try:
-        url = json.loads(read_text(root / "project.json"))["database"]
+        url = read_json(root / "project.json")["database"]
     except (OSError, KeyError, TypeError, ValueError):
         raise FileNotFoundError(f"{root}: no project of the data engine (sam2v data-engine init makes one)") from None
     place = root / "engine.sqlite"
