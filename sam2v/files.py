@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _PREFIX = "cannot write "
 
@@ -116,6 +118,32 @@ def read_text(path: str | os.PathLike[str]) -> str:
         return user_path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds, read as `read_text` reads it.
+
+    Raises:
+        OSError: it cannot be read. ValueError: as `parse_json`.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str | bytes, name: object) -> Any:
+    """What a JSON text holds, whoever made it.
+
+    Args:
+        text: UTF-8 where it is bytes. name: what to call it in errors.
+
+    Raises:
+        ValueError: it is no JSON, or nested more deeply than can be read; the message begins with `name`.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{name}: JSON that is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: not valid JSON ({error})") from None
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-from sam2v.files import whole_file, whole_folder
+import pytest
+
+from sam2v.files import parse_json, read_json, whole_file, whole_folder
 
 
 def test_two_threads_write_one_file(tmp_path: Path) -> None:
@@ -40,3 +42,25 @@ def test_two_threads_write_one_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(write, ("one", "two"))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and len(list((tmp_path / "a").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b"[1,", "not valid JSON"),
+        (b"", "not valid JSON"),
+        (b"1" * 10_000, "not valid JSON"),
+        (b'"\xff"', "UTF-8|not valid JSON"),
+    ],
+)
+def test_what_is_no_json_is_one_error_with_the_files_name(text: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=rf"^{path}: .*({message})"):
+        read_json(path)
+    with pytest.raises(ValueError, match=r"^a line: .*(not valid|nested)"):
+        parse_json(text, "a line")
+    path.write_bytes(b'\xef\xbb\xbf{"a": "\xc3\xa9"}\n')
+    assert read_json(path) == {"a": "é"}

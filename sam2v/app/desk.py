@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from sam2v.data_engine.project import Project
 from sam2v.data_engine.queue import Queue, Task, TaskTaken
 from sam2v.data_engine.schema import TaskKind
 from sam2v.data_engine.work import Work
-from sam2v.files import read_text, write_text
+from sam2v.files import read_json, write_text
 
 TASKS, _CLOCK = "tasks", "worked.json"
 _LONGEST_TOKEN = 100
+_MOST_SECONDS = 1_000_000_000  # decades
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,17 @@ def seconds_of(message: dict[str, Any]) -> float:
     """The seconds that a message reports.
 
     Raises:
-        ValueError: they are no number, or negative.
+        ValueError: they are no number, negative, or more than anybody works.
     """
     value = message.get("seconds", 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError("seconds must be a number that is not negative")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_SECONDS:
+        raise ValueError(f"seconds must be a number from 0 to {_MOST_SECONDS}")
     return float(value)
 
 
 def _read_clock(path: Path) -> tuple[float, float]:
     try:
-        found = json.loads(read_text(path))
+        found = read_json(path)
         return float(found["seconds"]), float(found["at"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, OverflowError, KeyError, TypeError):
         raise ValueError(f"{path}: not the record of a task's time") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam2v.files import inside, read_text, write_text
+from sam2v.files import inside, read_json, write_text
 from sam2v.video.base import FrameSource
 from sam2v.video.frames import is_image_name
 from sam2v.video.sources import open_source
@@ -179,7 +179,7 @@ def remember_video(folder: Path, source: FrameSource) -> None:
         write_text(record, json.dumps(about, indent=1) + "\n")
         return
     try:
-        known = json.loads(read_text(record))
+        known = read_json(record)
         same = all(known[key] == about[key] for key in ("size", "frames"))
         prints = {one["fingerprint"] for one in (known, about) if "fingerprint" in one}  # older ones have none
     except (ValueError, KeyError, TypeError):

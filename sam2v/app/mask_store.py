@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ class MaskStore:
         for start, entry in self._journal.entries():
             try:
                 self._index(start, entry)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
                 raise ValueError(f"{path}: the line at byte {start} is no record of masks") from None
 
     def write(self, frame: int, event: int, masks: Mapping[int, StoredMask | None]) -> None:
@@ -124,6 +125,8 @@ class MaskStore:
                 version = _Version(entry["event"], None, 0.0, 0.0, "", True)
             else:
                 mask = StoredMask(*parts)
+                if not (math.isfinite(mask.iou) and math.isfinite(mask.score)):
+                    raise ValueError("scores are numbers")
                 version = _Version(entry["event"], start, float(mask.iou), float(mask.score), mask.kind, mask.is_absent)
             versions = self._versions.setdefault(int(obj_id), {}).setdefault(entry["frame_idx"], [])
             if versions and versions[-1].event == version.event:

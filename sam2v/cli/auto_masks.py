@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,12 +148,12 @@ def _check_inputs_stay(files: list[Path], out: Path) -> None:
 
 
 def _grids(path: str) -> list[Any]:
-    from sam2v.files import read_text
+    from sam2v.files import read_json
 
     try:
-        grids = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--point-grids {path}: no JSON ({error})") from None
+        grids = read_json(path)
+    except ValueError as error:
+        raise ValueError(f"--point-grids {error}") from None
     if not isinstance(grids, list):
         raise ValueError(f"--point-grids {path}: expected a list of grids, one for the picture and one for each layer")
     return grids

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from sam2v.cli.interrupts import terminate_as_interrupt
 from sam2v.cli.options import no_progress
 from sam2v.cli.workers import crew_of
-from sam2v.files import read_text, remove_folder, sha256_of, write_text
+from sam2v.files import read_json, remove_folder, sha256_of, write_text
 from sam2v.jobs.units import RESULT, Hire, Outcome, Unit, UnitWork, done_before, run_units, size_of
 from sam2v.output.lock import FolderLock
 
@@ -196,7 +196,7 @@ def _rows(out: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        record = json.loads(read_text(path))
+        record = read_json(path)
         rows = record["videos"] if record["kind"] == _KIND else None
     except (OSError, ValueError, KeyError, TypeError):
         rows = None

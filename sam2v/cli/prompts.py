@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.cli.options import box, click, few
-from sam2v.files import read_text, user_path
+from sam2v.files import read_json, user_path
 from sam2v.masks.png import read_objects
 from sam2v.tracking.prompts import check_index
 
@@ -184,10 +183,7 @@ def read_prompt_file(path: Path) -> list[FramePrompt]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no prompt file {path}")
-    try:
-        entries = json.loads(read_text(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    entries = read_json(path)
     if not isinstance(entries, list):
         raise ValueError(f"{path}: expected a list of prompts")
     return [prompt for number, entry in enumerate(entries) for prompt in _from_entry(entry, path, number)]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2v.files import write_text
+from sam2v.files import read_json, write_text
 from sam2v.output.writers import FORMATS, Format, remove_results
 
 _RECORD = "track.json"
@@ -65,9 +65,9 @@ class TrackRecord:
         if not path.is_file():
             return None
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             position, job = Position.of(record["position"]), dict(record["job"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}: not the record of a run; use --fresh to start over") from None
         if position.done == 0 and not position.finished:
             return None
@@ -112,7 +112,7 @@ class TrackRecord:
     def _formats(self) -> list[Format]:
         """The formats of an earlier run's results, as far as its record, which may be damaged, tells them."""
         try:
-            listed = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))["job"]["formats"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            listed = read_json(self.folder / _RECORD)["job"]["formats"]
+        except (OSError, ValueError, KeyError, TypeError):
             return []
         return [name for name in FORMATS if isinstance(listed, list) and name in listed]

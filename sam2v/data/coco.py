@@ -13,6 +13,7 @@ import numpy as np
 
 from sam2v.data.masklets import read_json
 from sam2v.data.names import FrameNames
+from sam2v.files import parse_json
 from sam2v.masks.bounds import check_masks, decode_one
 from sam2v.masks.outline import filled
 from sam2v.masks.rle import MAX_PIXELS
@@ -82,11 +83,11 @@ class CocoMasks:
     @cached_property
     def _annotations(self) -> dict[int, list[tuple[int, Any]]]:
         """Frame's number -> (object's id, segmentation)."""
-        frames = {image["id"]: index for index, image in self._images.items()}
-        if len(frames) < len(self._images):
-            raise ValueError(f"{self.path}: several images have the same 'id'")
         found: dict[int, list[tuple[int, Any]]] = {}
         try:
+            frames = {image["id"]: index for index, image in self._images.items()}
+            if len(frames) < len(self._images):
+                raise ValueError("several images have the same 'id'")
             for item in self._document["annotations"]:
                 if item["image_id"] in frames and item.get("segmentation"):
                     entry = (_object_of(item), item["segmentation"])
@@ -105,7 +106,7 @@ class CocoMasks:
             if (size := self._size(frame_idx)) is not None:
                 check_masks(objects, size, self.names.size)
             return _polygons(shape, size)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{self.path}: frame {frame_idx}: {error}") from None
 
     def _size(self, frame_idx: int) -> tuple[int, int] | None:
@@ -144,7 +145,7 @@ class MaskLines:
                 mask = decode_one(item["segmentation"], len(items), self.size)
                 if mask.any():
                     found[int(item["id"])] = mask
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{self.path}: the line of frame {frame_idx} holds no masks ({error})") from None
         return found
 
@@ -156,8 +157,8 @@ class MaskLines:
         with open(self.path, "rb") as file:
             for line in file:
                 try:
-                    found[int(json.loads(line)["frame_idx"])] = start
-                except (ValueError, KeyError, TypeError):
+                    found[int(parse_json(line, self.path)["frame_idx"])] = start
+                except (ValueError, KeyError, TypeError, OverflowError):
                     if line.endswith(b"\n"):
                         raise ValueError(f"{self.path}: not a line of masks at byte {start}") from None
                 start += len(line)

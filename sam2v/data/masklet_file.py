@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sam2v.files import read_text, write_text
+from sam2v.files import read_json, write_text
 from sam2v.masks.rle import decode_rle, encode_rle, rle_area
 
 #: Bytes of a file of masks; a larger one is refused.
@@ -87,12 +87,12 @@ class MaskletMasks:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"{path}: more than {_MOST_BYTES >> 20} MB of masks of one object")
         try:
-            document = json.loads(read_text(path))
+            document = read_json(path)
             height, width = (int(side) for side in document["size"])
             rows = {int(index): _row(values) for index, values in document["frames"].items()}
             masks = cls((height, width), dict(sorted(rows.items())), dict(document["about"]))
             masks.areas()  # looks at every run length
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ValueError(f"{path}: not a file of masks ({error})") from None
         return masks
 

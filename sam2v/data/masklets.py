@@ -216,7 +216,7 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(document, dict) or not set(keys) <= set(document):
         missing = ", ".join(key for key in keys if not isinstance(document, dict) or key not in document)

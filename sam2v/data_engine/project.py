@@ -20,7 +20,7 @@ from sam2v.data.project_url import SQLITE, recorded_url, remember_url, sqlite_ur
 from sam2v.data_engine.database import Database
 from sam2v.data_engine.schema import VERSION, Annotator, Base, Masklet, ProjectRow, Video
 from sam2v.data_engine.videos import named
-from sam2v.files import inside, read_text, user_path, write_text
+from sam2v.files import inside, read_json, user_path, write_text
 from sam2v.options import Options
 from sam2v.output.lock import FolderLock
 
@@ -255,7 +255,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no project of the data engine; sam2v data-engine init makes one")
     try:
-        about = json.loads(read_text(path))
+        about = read_json(path)
         version, token, database = about["version"], about["token"], about["database"]
         good = isinstance(version, int) and isinstance(token, str) and isinstance(database, str | None)
     except (ValueError, KeyError, TypeError, RecursionError):

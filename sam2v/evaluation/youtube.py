@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from sam2v.evaluation.results import Evaluation
-from sam2v.files import read_text, user_path
+from sam2v.files import read_json, read_text, user_path
 
 Categories = Mapping[tuple[str, str], str]
 
@@ -67,7 +66,7 @@ def _videos(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        videos = json.loads(read_text(path))["videos"]
+        videos = read_json(path)["videos"]
     except (ValueError, KeyError, TypeError):
         videos = None
     if not isinstance(videos, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.files import write_text
+from sam2v.files import read_json, write_text
 
 
 class Parts:
@@ -28,7 +28,7 @@ class Parts:
     def load(self, name: str, key: str) -> Any | None:
         """What was saved under `key`; None when there is none, or only a damaged or outdated entry."""
         try:
-            entry = json.loads(self._path(name).read_text(encoding="utf-8"))
+            entry = read_json(self._path(name))
             return entry["content"] if entry["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sam2v.files import read_text, whole_folder, write_text
+from sam2v.files import read_json, whole_folder, write_text
 
 RESULT = "result.json"
 #: How often a unit is tried before it has failed. What is wrong with its input is tried once.
@@ -172,7 +172,7 @@ def do_unit(work: UnitWork, tool: Any, unit: Unit) -> Reply:
 def done_before(folder: Path) -> dict[str, Any] | None:
     """What is known of a unit that was done, None if it was not."""
     try:
-        facts = json.loads(read_text(folder / RESULT))
+        facts = read_json(folder / RESULT)
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) else None

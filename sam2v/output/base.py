@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sam2v.masks.result import MaskletFrame
 
@@ -58,11 +58,21 @@ class Target:
         """What an object is, "object" where nobody said so."""
         return self.classes.get(obj_id, NO_CLASS)
 
+    def check_entry(self, entry: Mapping[str, Any], path: Path, number: int) -> None:
+        """Raise ValueError, naming the line of a record, unless its entry is about a frame of the video."""
+        frames = min(self.length() or MOST_FRAMES, MOST_FRAMES)
+        if entry["frame_idx"] >= frames:
+            raise ValueError(f"{path}: line {number} is about frame {entry['frame_idx']} of a video of {frames} frames")
+
     @property
     def class_names(self) -> list[str]:
         """All classes, each once, in the order of the objects that they were given to; then that of all others."""
         names = [*(self.classes[obj_id] for obj_id in sorted(self.classes)), NO_CLASS]
         return list(dict.fromkeys(names))
+
+
+#: Frames that a video of unknown length may have: days of film. Records of later ones are no records.
+MOST_FRAMES = 10_000_000
 
 
 class Finishing:
@@ -83,6 +93,11 @@ class Finishing:
         except OSError:
             if error is None:  # otherwise the first error is the one to tell
                 raise
+
+
+def is_object(item: Any, keys: Iterable[str]) -> bool:
+    """Whether what a record has of an object has some keys, and a whole number as `id` where there is one."""
+    return isinstance(item, dict) and set(keys) <= set(item) and type(item.get("id", 0)) is int
 
 
 class MaskWriter(Finishing, ABC):

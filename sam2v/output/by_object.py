@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from sam2v.files import inside, whole_file
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.result import MaskletFrame
-from sam2v.output.base import MaskWriter, Target
+from sam2v.output.base import MaskWriter, Target, is_object
 from sam2v.output.journal import Journal
 
 
@@ -33,14 +33,16 @@ class ObjectRecordWriter(MaskWriter):
         self._journal = Journal(_journal(target.folder, self.format), target.resume)
         self._places: dict[int, dict[int, int]] = {}  # frame -> object -> where its line starts
         waiting: dict[int, int] = {}
-        for start, entry in self._journal.entries():
-            if "id" in entry:
-                waiting[int(entry["id"])] = start
-            elif isinstance(entry.get("ids"), list) and set(entry["ids"]) <= set(waiting):
-                self._places[entry["frame_idx"]] = {obj_id: waiting[obj_id] for obj_id in entry["ids"]}
+        for number, (start, entry) in enumerate(self._journal.entries(), 1):
+            target.check_entry(entry, self._journal.path, number)
+            ids = entry.get("ids")
+            if is_object(entry, ("id", "shape")) and self._is_shape(entry["shape"]):
+                waiting[entry["id"]] = start
+            elif isinstance(ids, list) and all(type(obj_id) is int and obj_id in waiting for obj_id in ids):
+                self._places[entry["frame_idx"]] = {obj_id: waiting[obj_id] for obj_id in ids}
                 waiting = {}
             else:
-                raise ValueError(f"{self._journal.path}: no record of masks at byte {start}")
+                raise ValueError(f"{self._journal.path}: line {number} is no record of masks")
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
@@ -55,6 +57,10 @@ class ObjectRecordWriter(MaskWriter):
     @abstractmethod
     def _shape(self, crop: MaskCrop) -> dict[str, Any]:
         """What is written of a mask that is not empty, as JSON holds it."""
+
+    @abstractmethod
+    def _is_shape(self, shape: Any) -> bool:
+        """Whether a line's shape is one that `_shape` gives."""
 
     @abstractmethod
     def _write_record(self, file: TextIO) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,7 +11,7 @@ from sam2v.files import whole_file
 from sam2v.masks.crops import MaskCrop
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_crop
-from sam2v.output.base import NO_CLASS, MaskWriter, Target
+from sam2v.output.base import NO_CLASS, MaskWriter, Target, is_object
 from sam2v.output.journal import Journal
 
 _DATA_SET, _LINES = "masks.json", "masks.jsonl"
@@ -76,9 +76,11 @@ class CocoLines:
         self.path, self._about, self._size = folder / _DATA_SET, about, size
         self._journal = Journal(folder / _LINES, resume)
         self._line_of: dict[int, int] = {}
-        for start, entry in self._journal.entries():
-            if not {"name", "objects"} <= set(entry):
-                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
+        for number, (start, entry) in enumerate(self._journal.entries(), 1):
+            if not _is_line(entry):
+                raise ValueError(f"{self._journal.path}: line {number} holds no masks as this writer leaves them")
+            if target is not None:
+                target.check_entry(entry, self._journal.path, number)
             self._line_of[entry["frame_idx"]] = start
 
     def done(self) -> set[int]:
@@ -139,6 +141,18 @@ class CocoLines:
                     head = {"id": number, "image_id": line["frame_idx"], **track}
                     category = self._classes.index(self._class_of(item.get("id", 0))) + 1
                     yield head | {"category_id": category, "iscrowd": 0} | own
+
+
+def _is_line(entry: Mapping[str, Any]) -> bool:
+    """Whether a line has all that masks.json tells of its picture."""
+    objects, sides = entry.get("objects"), (entry.get("height", 1), entry.get("width", 1))
+    return (
+        isinstance(entry.get("name"), str)
+        and isinstance(entry.get("file_name", ""), str)
+        and all(type(side) is int and side > 0 for side in sides)
+        and isinstance(objects, list)
+        and all(is_object(item, ("segmentation", "area", "bbox")) and type(item["area"]) is int for item in objects)
+    )
 
 
 def _shape(crop: MaskCrop | None, size: tuple[int, int]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _HEAD = """<?xml version="1.0" encoding="utf-8"?>
 """
 #: What XML 1.0 cannot hold; names of files can.
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_POINTS = re.compile(r"-?[0-9.]+,-?[0-9.]+(;-?[0-9.]+,-?[0-9.]+)*")
 _LABEL = "        <label>\n          <name>{name}</name>\n          <attributes></attributes>\n        </label>"
 
 
@@ -56,6 +57,10 @@ class CvatWriter(ObjectRecordWriter):
         assert polygon is not None  # a crop is not empty
         points = polygon + (columns.start, rows.start)
         return {"points": ";".join(f"{x:.2f},{y:.2f}" for x, y in points.tolist())}
+
+    def _is_shape(self, shape: Any) -> bool:
+        points = shape.get("points") if isinstance(shape, dict) else None
+        return isinstance(points, str) and _POINTS.fullmatch(points) is not None
 
     def _write_record(self, file: TextIO) -> None:
         height, width = self.target.size

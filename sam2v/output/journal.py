@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sam2v.files import naming, write_text
+from sam2v.files import naming, parse_json, write_text
 
 
 class Journal:
@@ -17,11 +17,12 @@ class Journal:
 
     Args:
         path: the file; made on the first entry.
-        resume: continue with what is there (a line torn by an interruption is cut off); else start afresh.
+        resume: continue with what is there (a last line torn by an interruption is cut off); else start afresh.
         key: what every line is about, instead of a frame: a whole number from 0.
 
     Raises:
-        ValueError: the path is a link, which would lead whoever writes to it somewhere else.
+        ValueError: the path is a link, which would lead whoever writes to it somewhere else; or a line that is there is
+            no entry, and the file stays as it is.
     """
 
     def __init__(self, path: Path, resume: bool, key: str = "frame_idx") -> None:
@@ -69,11 +70,7 @@ class Journal:
         with open(self.path, "rb") as file:
             start = 0
             for number, line in enumerate(file, 1):
-                entry = json.loads(line)
-                index = entry.get(self._key) if isinstance(entry, dict) else None
-                if not isinstance(index, int) or index < 0:
-                    what = "a frame" if self._key == "frame_idx" else f"one {self._key}"
-                    raise ValueError(f"{self.path}: line {number} is no record of {what}")
+                entry = self._entry(line, number)
                 yield start, entry
                 start += len(line)
 
@@ -99,22 +96,39 @@ class Journal:
             self._file = None
 
     def _cut_torn_line(self) -> None:
-        good = 0
+        """Cut off a last line that is incomplete, or end it where only its end is missing."""
+        good, line = 0, b"\n"
         with open(self.path, "rb") as file:
-            for line in file:
-                if not line.endswith(b"\n") or not _is_json(line):
-                    break
+            for number, line in enumerate(file, 1):
+                if _is_torn(line):
+                    os.truncate(self.path, good)
+                    return
+                self._entry(line, number)
                 good += len(line)
-        os.truncate(self.path, good)
+        if not line.endswith(b"\n"):
+            with naming(self.path), open(self.path, "ab") as file:
+                file.write(b"\n")
+
+    def _entry(self, line: bytes, number: int) -> dict[str, Any]:
+        """The entry on a line, of which the number is told in errors."""
+        entry = parse_json(line, f"{self.path}: line {number}")
+        index = entry.get(self._key) if isinstance(entry, dict) else None
+        if type(index) is not int or index < 0:
+            what = "a frame" if self._key == "frame_idx" else f"one {self._key}"
+            raise ValueError(f"{self.path}: line {number} is no record of {what}")
+        return cast(dict[str, Any], entry)
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line is the beginning of an entry, or the zeros that a file system leaves when power fails."""
+    if line.endswith(b"\n") or not line.startswith((b"{", b"\0")):
+        return False
+    try:
+        parse_json(line, "")
+    except ValueError:
+        return True
+    return False
 
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":")) + "\n"
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True

@@ -25,6 +25,12 @@ class LabelStudioWriter(ObjectRecordWriter):
         rows, columns = crop.window
         return {"box": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]}
 
+    def _is_shape(self, shape: Any) -> bool:
+        box = shape.get("box") if isinstance(shape, dict) else None
+        return (
+            isinstance(box, list) and len(box) == 4 and all(type(side) is int and 0 <= side < 1 << 30 for side in box)
+        )
+
     def _write_record(self, file: TextIO) -> None:
         data = json.dumps({"video": self.target.video_file})
         file.write(f'[{{"data":{data},\n"predictions":[{{"model_version":"sam2v","result":[')

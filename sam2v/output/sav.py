@@ -14,7 +14,7 @@ from sam2v.arrays import Array, to_numpy
 from sam2v.files import whole_file
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_rle, rle_area
-from sam2v.output.base import MaskWriter, Target
+from sam2v.output.base import MaskWriter, Target, is_object
 from sam2v.output.journal import Journal
 
 #: Frames from one that the record has to the next: 6 a second of 24.
@@ -60,9 +60,11 @@ class SavWriter(MaskWriter):
         self._line_of: dict[int, int] = {}
         self._ids: set[int] = set()
         self._frames = 0
-        for start, entry in self._journal.entries():
-            if not isinstance(entry.get("objects"), list):
-                raise ValueError(f"{self._journal.path}: the line of frame {entry['frame_idx']} holds no masks")
+        for number, (start, entry) in enumerate(self._journal.entries(), 1):
+            objects = entry.get("objects")
+            if not isinstance(objects, list) or not all(_is_mask(item, target.size) for item in objects):
+                raise ValueError(f"{self._journal.path}: line {number} holds no masks as this writer leaves them")
+            target.check_entry(entry, self._journal.path, number)
             self._note(start, entry)
 
     @staticmethod
@@ -111,6 +113,16 @@ class SavWriter(MaskWriter):
                     lines.seek(self._line_of[frame_idx])
                     found = {item["id"]: item for item in json.loads(lines.readline())["objects"]}
                 yield found
+
+
+def _is_mask(item: Any, size: tuple[int, int]) -> bool:
+    """Whether a line has all that the record tells of an object on a frame of `size`."""
+    try:
+        rle, stable = item["rle"], item["stability"]
+        rle_area(rle)
+        return is_object(item, ("id",)) and list(rle["size"]) == list(size) and 0 <= stable <= 1
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)

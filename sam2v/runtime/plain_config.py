@@ -43,4 +43,7 @@ def _value(default: Any, value: Any, name: str) -> Any:
         accepted = type(value) is type(default) or (type(default) is float and type(value) is int)
     if not accepted:
         raise ValueError(f"{name} is {value!r}")
-    return float(value) if type(default) is float else value
+    try:
+        return float(value) if type(default) is float else value
+    except OverflowError:
+        raise ValueError(f"{name} is too large") from None

@@ -71,7 +71,7 @@ def load_exemplar(
             int(about["memories"]),
             Origin.from_record(about["origin"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise ValueError(f"{path}: not an exemplar of this version of sam2v") from None
     origin.check(now, "exemplar", ("model",))
     if made_at != input_size:

@@ -38,8 +38,14 @@ class Origin:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Origin:
-        """Inverse of `record`."""
+        """Inverse of `record`.
+
+        Raises:
+            KeyError, TypeError: something that is no such record.
+        """
         weights = str(record["weights"])
+        if not all(isinstance(record[part], dict) for part in ("model", "options", "policy")):
+            raise TypeError("parts of a record are objects")
         options = {"resize": "host", **record["options"]}  # what is older than this option knows no other way
         return cls(record["model"], record["dtype"], options, record["policy"], lambda: weights)
 

@@ -20,6 +20,8 @@ from sam2v.arrays.numpy_kind import SIZES
 _KEY = "sam2v"
 #: Bytes of a header at most, as other readers have it.
 _HEADER = 100_000_000
+#: What no side of an array reaches; there are arrays without elements, of which one side could be anything.
+_MOST = 1 << 48
 
 
 class Item(NamedTuple):
@@ -67,7 +69,7 @@ class _Place(NamedTuple):
         """
         start, end = about["data_offsets"]
         shape = tuple(about["shape"])
-        if any(type(number) is not int or number < 0 for number in (*shape, start, end)) or end > data:
+        if any(type(number) is not int or not 0 <= number < _MOST for number in (*shape, start, end)) or end > data:
             raise ValueError("numbers")
         if end - start != math.prod(shape) * SIZES[about["dtype"]]:
             raise ValueError("size")

@@ -123,6 +123,8 @@ def as_numbers(value: ArrayLike, name: str) -> np.ndarray:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be numbers in an array, tensor or list, got {kind}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be finite numbers, found one that is too large") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite numbers, found NaN or infinity")
     return array

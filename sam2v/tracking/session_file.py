@@ -9,18 +9,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from sam2v.arrays import HOST, Device
+from sam2v.config import sides_of
 from sam2v.files import user_path, whole_file
 from sam2v.memory import Hypothesis, Kept, MemoryBank, MemoryEntry, Pool
 from sam2v.tracking.numbering import Numbering
 from sam2v.tracking.origin import Origin
 from sam2v.tracking.packed import Item, PackedFile, write_packed
-from sam2v.tracking.prompts import MaskPrompt, PointPrompt, Prompt
-from sam2v.tracking.state import HeldPrompt, InputSize, SessionState
+from sam2v.tracking.prompts import MaskPrompt, PointPrompt, Prompt, check_count, check_index
+from sam2v.tracking.state import HeldPrompt, History, InputSize, SessionState
 from sam2v.tracking.tracks import ObjectTrack, Pending
 from sam2v.video.base import FrameSource
 from sam2v.video.windows import LiveSource
@@ -186,33 +187,46 @@ class _Reader:
         """The session with its video."""
         record = self.file.record
         with self._of_this_version():
-            live, size, video = record["live"], record["size"], record["video"]
-            announced, history = record["announced_frames"], record["history"]
-            height, width = map(int, record["input"]["size"])
-            inputs = InputSize((height, width), bool(record["input"]["keep_aspect"]))
-        frames = self._live_source(live) if live is not None else _open(source, video)
+            about, live = _About.of(record, self.origin), record["live"]
         if live is not None and source is not None:
             raise ValueError("the session belongs to a live stream: it takes no source")
-        if live is None:
-            _check_video(frames, size, announced)
-        session = kind(frames, announced, history, self.pool, inputs, self.origin)
-        session.restored = True
-        with self._of_this_version():
-            session.near = frozenset(record["near"])
-            if live is not None:
-                session.numbering = Numbering(dict(live["numbers"]), live["upcoming"], live["count"])
-                for frame, obj_id, *parts in live["held"]:
-                    held = HeldPrompt(Prompt(*parts[:4]), *parts[4:])
-                    session.held.setdefault(frame, {}).setdefault(obj_id, []).append(held)
-            entries = [self._entry(n, about) for n, about in enumerate(record["entries"])]
-            for number, about in enumerate(record["tracks"]):
-                session.tracks[int(about["obj_id"])] = self._track(number, about, entries)
+        frames = self._live_source(live) if live is not None else _open(source, about.video)
+        try:
+            if live is None:
+                _check_video(frames, about)
+            session = kind(frames, about.announced, about.history, self.pool, about.inputs, self.origin)
+            session.restored = True
+            with self._of_this_version():
+                self._fill(session, record)
+        except BaseException:
+            if frames is not source:
+                frames.close()
+            raise
         return session
+
+    def _fill(self, session: SessionState, record: dict[str, Any]) -> None:
+        """What is known of a video's objects."""
+        live = record["live"]
+        session.near = frozenset(check_count(frame, "near") for frame in record["near"])
+        if live is not None:
+            numbers = {check_count(p, "position"): check_count(number, "number") for p, number in live["numbers"]}
+            session.numbering = Numbering(numbers, check_count(live["upcoming"], "upcoming"), live["count"])
+            for frame, obj_id, *parts in live["held"]:
+                held = HeldPrompt(Prompt(*parts[:4]), *parts[4:])
+                frame, obj_id = check_count(frame, "frame"), check_index(obj_id, "object")
+                session.held.setdefault(frame, {}).setdefault(obj_id, []).append(held)
+        entries = [self._entry(n, about) for n, about in enumerate(record["entries"])]
+        for number, about in enumerate(record["tracks"]):
+            session.tracks[int(about["obj_id"])] = self._track(number, about, entries)
 
     def _live_source(self, live: dict[str, Any]) -> LiveSource:
         with self._of_this_version():
-            recent = {int(p): self.file.array(f"live.{p}") for p in live["frames"]}
-            return LiveSource.restored(live["window"], live["count"], recent)
+            window, count = live["window"], check_count(live["count"], "count")
+            recent = {check_count(p, "frame"): self.file.array(f"live.{p}") for p in live["frames"]}
+            kinds = {(*frame.shape[:2], frame.ndim, frame.shape[2], str(frame.dtype)) for frame in recent.values()}
+            if len(kinds) > 1 or any(kind[2:] != (3, 3, "uint8") for kind in kinds) or max(recent, default=-1) >= count:
+                raise ValueError("frames that are none of the stream's")
+            return LiveSource.restored(window, count, recent)
 
     def _entry(self, number: int, about: dict[str, Any]) -> MemoryEntry:
         name = f"entries.{number}"
@@ -236,7 +250,10 @@ class _Reader:
             parts = (array(f"{name}.points.{frame}.{part}") for part in ("coords", "labels"))
             track.points[int(frame)] = PointPrompt(*parts)
         for frame, height, width in about["masks"]:
-            track.masks[int(frame)] = MaskPrompt(array(f"{name}.masks.{frame}"), (height, width))
+            bits, size = array(f"{name}.masks.{frame}"), _sides([height, width])
+            if bits.shape != (-(-size[0] * size[1] // 8),):  # of more, it would be made with that much memory
+                raise ValueError("bits of a mask")
+            track.masks[int(frame)] = MaskPrompt(bits, size)
         track.pending = {int(f): Pending(entries[n], bool(conditioning)) for f, n, conditioning in about["pending"]}
         track.passed = {int(f): bool(way) for way, frames in enumerate(about["passed"]) for f in frames}
         track.verified = frozenset(map(int, about.get("verified", ())))
@@ -253,6 +270,43 @@ class _Reader:
         return track
 
 
+class _About(NamedTuple):
+    """What a record says of its video, each of its type.
+
+    Attributes:
+        size: (height, width) of the frames, None: of a stream of which none came. video: where it is.
+        announced: its length, if known. history: as `SessionState` has it. inputs: how large the network's input is.
+    """
+
+    size: tuple[int, int] | None
+    video: str | None
+    announced: int | None
+    history: History
+    inputs: InputSize
+
+    @classmethod
+    def of(cls, record: dict[str, Any], origin: Origin) -> _About:
+        """Read a record.
+
+        Raises:
+            KeyError, TypeError, ValueError: something that cannot be, or that what the session was made with belies.
+        """
+        size, video, announced = record["size"], record["video"], record["announced_frames"]
+        inputs = InputSize(_sides(record["input"]["size"]), record["input"]["keep_aspect"])
+        if inputs != InputSize(sides_of(origin.model["image_size"]), origin.options["keep_aspect"]):
+            raise ValueError("another input than the model's")
+        if not isinstance(video, str | None) or (size is None and record["live"] is None):
+            raise TypeError("video")
+        announced = None if announced is None else check_count(announced, "announced_frames")
+        return cls(None if size is None else _sides(size), video, announced, record["history"], inputs)
+
+
+def _sides(value: Any) -> tuple[int, int]:
+    """(height, width) from a record."""
+    height, width = (check_count(side, "size") for side in value)
+    return height, width
+
+
 class _Translated:
     """Turns whatever a malformed record makes go wrong into one ValueError."""
 
@@ -263,7 +317,7 @@ class _Translated:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError)):
+        if isinstance(error, (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)):
             raise ValueError(self.text) from None
 
 
@@ -275,13 +329,13 @@ def _open(source: Any, video: str | None) -> FrameSource:
     return open_source(video if source is None else source)
 
 
-def _check_video(frames: FrameSource, size: list[int], announced: int | None) -> None:
-    if list(frames.size) != size:
-        saved, given = (f"{w} x {h}" for h, w in (size, frames.size))
+def _check_video(frames: FrameSource, about: _About) -> None:
+    if about.size is not None and tuple(frames.size) != about.size:
+        saved, given = (f"{w} x {h}" for h, w in (about.size, frames.size))
         raise ValueError(f"the session was saved for a video of {saved} pixels, this one has {given}")
     length = frames.known_length()
-    if length is not None and announced not in (None, length):
-        raise ValueError(f"the session was saved for a video of {announced} frames, this one has {length}")
+    if length is not None and about.announced not in (None, length):
+        raise ValueError(f"the session was saved for a video of {about.announced} frames, this one has {length}")
 
 
 def _plain(held: HeldPrompt) -> Iterator[Any]:

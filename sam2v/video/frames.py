@@ -81,8 +81,9 @@ def image_size(path: str | os.PathLike | BinaryIO) -> tuple[int, int]:
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key that orders runs of digits by value: frame2 < frame10, 9 < 010."""
-    parts = re.split(r"(\d+)", name)
-    key = [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part]
+    parts = re.split("([0-9]+)", name)  # text and digits in turn; of digits, the longer number is the larger one
+    runs = [(part.lstrip("0"), number % 2 == 1) for number, part in enumerate(parts) if part]
+    key = [(0, len(run), run) if digits else (1, 0, run.lower()) for run, digits in runs]
     return [*key, (-1, 0, name)]  # a name comes before those that go on from it
 
 

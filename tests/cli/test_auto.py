@@ -149,7 +149,7 @@ def test_bad_options(
 
 def test_bad_grids(find: Find, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, problem in {
-        "{": "no JSON",
+        "{": "not valid JSON",
         "3": "expected a list of grids",
         "[[[2, 0]]]": "coordinates in [0, 1]",
     }.items():

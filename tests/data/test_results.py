@@ -283,3 +283,48 @@ def test_images_that_are_too_large(video: FrameSource, tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "1.png", "height": 1 << 20, "width": 1 << 20}]
     with pytest.raises(ValueError, match="different sizes, 1048576 x 1048576 and 30 x 20"):
         open_masks(coco(tmp_path, [{"id": 1, "image_id": 1, "segmentation": [[0, 0, 9, 9, 0, 9]]}], images), video)
+
+
+@pytest.mark.parametrize("name", ["masks.json", "masks.jsonl"])
+def test_json_that_is_nested_too_deeply(name: str, video: FrameSource, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000 + "\n")
+    with pytest.raises(ValueError, match=name):
+        open_masks(tmp_path / name, video)
+
+
+LARGE = "1" + "0" * 400
+IMAGE = '"id": 1, "file_name": "00000.png", "frame_idx": 0, "height": 20, "width": 30'
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e400", LARGE, "[1]", "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"images": [{IMAGE}], "annotations": [{"id": 1, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, NUMBER]]}]}',
+        '{"images": [{IMAGE}], "annotations": [{"id": NUMBER, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]}',
+        '{"images": [{IMAGE, "height": NUMBER}], '
+        '"annotations": [{"id": 1, "image_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}]}',
+        '{"frame_idx": 0, "objects": [{"id": NUMBER, "segmentation": {"size": [20, 30], "counts": [600]}}]}',
+        '{"frame_idx": 0, "objects": [{"id": 1, "segmentation": {"size": [NUMBER, 30], "counts": [600]}}]}',
+        '{"frame_idx": NUMBER, "objects": []}',
+    ],
+)
+def test_numbers_that_are_none(text: str, number: str, video: FrameSource, tmp_path: Path) -> None:
+    path = tmp_path / ("masks.json" if "images" in text else "masks.jsonl")
+    path.write_text(text.replace("IMAGE", IMAGE).replace("NUMBER", number) + "\n")
+    try:
+        known = open_masks(path, video)
+        for index in known.frames:
+            known.masks(index)
+    except ValueError as error:
+        assert path.name in str(error)
+    else:
+        assert number == LARGE  # as an id
+
+
+def test_an_image_without_a_usable_id(video: FrameSource, tmp_path: Path) -> None:
+    path = tmp_path / "masks.json"
+    path.write_text('{"images": [{"id": [1], "file_name": "00000.png", "frame_idx": 0}], "annotations": []}')
+    with pytest.raises(ValueError, match=r"masks\.json: .*unhashable"):
+        known = open_masks(path, video)
+        known.masks(0)

@@ -101,7 +101,7 @@ def test_malformed(rle, message):
         rle_area(rle)
 
 
-@pytest.mark.parametrize("size", [[100_000, 100_000], [1, MAX_PIXELS + 1], [2**40, 2**40], [1e300, 1]])
+@pytest.mark.parametrize("size", [[100_000, 100_000], [1, MAX_PIXELS + 1], [2**40, 2**40], [1e300, 1], [10**400, 1]])
 @pytest.mark.parametrize("counts", ["listed", "packed"])
 def test_a_bomb_is_refused_before_anything_is_allocated(size, counts):
     runs = [int(size[0]) * int(size[1])]

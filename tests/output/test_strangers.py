@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from output.test_writers import SIZE, opened, result_of, write, written
 
 from sam2v.files import inside
 from sam2v.output.writers import FORMATS, open_writer, remove_results
+from sam2v.video.sources import ArraySource
 
 ELSEWHERE = ["../victim", "a/../../victim", "/victim", "link/victim", "..", ".", "", "link/../../victim"]
 
@@ -67,6 +69,67 @@ def test_a_journal_of_something_else_is_refused(format: str, entry: str, victim:
     with pytest.raises(ValueError, match=r"no record|record of frame|holds no masks"):
         opened(format, results, resume=True).done_frames()
     assert victim.read_text() == "mine"
+
+
+MASK = '"objects":[{"id":1,"rle":{"size":[32,64],"counts":[2048]},"stability":1.0}]'
+#: What follows the frame's number on a line, by the format whose writer is opened on it.
+DAMAGED = {
+    "coco": [
+        *(f'"name":"a","objects":{objects}' for objects in ("null", "[1]", "[{}]", '[{"area":1}]')),
+        '"name":"a","objects":[{"id":[1],"area":1,"segmentation":{},"bbox":[]}]',
+        '"name":"a","objects":[{"id":1,"area":"x","segmentation":{},"bbox":[]}]',
+        '"name":[],"objects":[]',
+        '"name":"a","height":"x","objects":[]',
+    ],
+    "sav": [
+        *(f'"objects":{objects}' for objects in ("null", "[1]", "[{}]", '[{"id":1}]')),
+        MASK.replace('"id":1', '"id":[1]'),
+        MASK.replace("2048", "9"),
+        MASK.replace("[32,64]", "[64,32]"),
+        MASK.replace("1.0", "NaN"),
+        MASK.replace("1.0", '"x"'),
+    ],
+    "cvat": [
+        '"id":null',
+        '"ids":[[1]]',
+        '"ids":[1]',
+        *(f'"id":1,"shape":{shape}' for shape in ("null", "{}", '{"points":1}', '{"points":"1,2\\"/>"}')),
+    ],
+    "labelstudio": [
+        '"id":[1],"shape":{"box":[0,0,1,1]}',
+        *(f'"id":1,"shape":{{"box":{box}}}' for box in ("null", "[1]", '["a",0,1,1]', "[Infinity,0,1,1]")),
+    ],
+}
+NOTHING = {"coco": '"name":"a","objects":[]', "sav": '"objects":[]', "cvat": '"ids":[]', "labelstudio": '"ids":[]'}
+
+
+def record_of(format: str, folder: Path, *lines: str) -> Path:
+    """A record of some lines as a writer of the format would have left it."""
+    path = folder / ("masks.jsonl" if format == "coco" else f".sam2v-{format}.jsonl")
+    path.write_text("".join(f"{{{line}}}\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(("format", "line"), [(format, line) for format in DAMAGED for line in DAMAGED[format]])
+def test_what_cannot_be_finished_is_refused_on_opening(format: str, line: str, tmp_path: Path) -> None:
+    path = record_of(format, tmp_path, f'"frame_idx":0,{NOTHING[format]}', f'"frame_idx":1,{line}')
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"{path.name}: line 2 (holds no masks|is no record of masks)"):
+        opened(format, tmp_path, resume=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("format", NOTHING)
+def test_frames_that_no_video_has_are_refused(format: str, tmp_path: Path) -> None:
+    """Records are as long as the last frame: a line could fill the disk."""
+    video = ArraySource(np.zeros((5, *SIZE, 3), np.uint8))
+    path = record_of(format, tmp_path, f'"frame_idx":5,{NOTHING[format]}')
+    with pytest.raises(ValueError, match=rf"{path.name}: line 1 is about frame 5 of a video of 5 frames"):
+        opened(format, tmp_path, resume=True, source=video)
+    opened(format, tmp_path, resume=True).close(finished=False)
+    record_of(format, tmp_path, f'"frame_idx":{10**12},{NOTHING[format]}')
+    with pytest.raises(ValueError, match="line 1 is about frame 1000000000000"):
+        opened(format, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,7 @@ def test_strangers_files_are_refused(predictor: VideoPredictor, clip: np.ndarray
     predictor.save_session(state, tmp_path / "a.session")
     (tmp_path / "cut").write_bytes(data[:-10])
     (tmp_path / "large").write_bytes(data + bytes(64 << 20))
+    origin = predictor.origin.record()
     nan = bytearray(data)
     nan[-4:] = b"\xff\xff\xff\xff"
     (tmp_path / "nan").write_bytes(nan)
@@ -137,6 +139,9 @@ def test_strangers_files_are_refused(predictor: VideoPredictor, clip: np.ndarray
         changed(file, tmp_path / "size", input=[96, 64]): "network input of 96 x 64, this video's is 96 x 96",
         changed(file, tmp_path / "kind", kind="session"): "not an exemplar of this version",
         changed(file, tmp_path / "list", origin=[]): "not an exemplar of this version",
+        changed(file, tmp_path / "model", origin={**origin, "model": 5}): "not an exemplar of this version",
+        changed(file, tmp_path / "infinity", memories=math.inf): "not an exemplar of this version",
+        changed(file, tmp_path / "infinite", input=[math.inf, 96]): "not an exemplar of this version",
     }
     for path, message in cases.items():
         with pytest.raises((ValueError, FileNotFoundError), match=message):

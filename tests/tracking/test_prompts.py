@@ -59,3 +59,9 @@ def test_a_mask_as_logits(device: Device) -> None:
     assert logits.shape == (1, 24, 24) and type_name(logits.dtype) == "F32" and device_of(logits) == device
     assert to_numpy(logits[0, 8:16, 8:16]) == pytest.approx(GIVEN_LOGIT)
     assert to_numpy(logits[0, :4]) == pytest.approx(-GIVEN_LOGIT)
+
+
+@pytest.mark.parametrize("number", [10**400, float("inf"), float("nan")])
+def test_numbers_beyond_all_pictures_are_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="points must be finite numbers"):
+        check_points([[number, 1]], None, (48, 64), False)

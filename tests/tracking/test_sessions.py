@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+import operator
 import pickle
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from sam2v import Prompt, Session, VideoPredictor
 from sam2v.backends.base import Backend
 from sam2v.memory import Pool
 from sam2v.tracking.origin import Origin
+from sam2v.video.sources import ArraySource
 
 FRAMES = 9
 
@@ -166,12 +170,12 @@ def test_bytes_know_their_video_and_model(predictor: VideoPredictor, clip: np.nd
 def test_sessions_that_are_older_than_an_option(predictor: VideoPredictor, clip: np.ndarray) -> None:
     """They were made as its default makes them."""
     origin = begun(predictor, clip).origin
-    record = origin.record()
+    record = copy.deepcopy(origin.record())
     del record["options"]["resize"]
     Origin.from_record(record).check(origin)
     other = VideoPredictor(predictor.model, resize="device")
-    with pytest.raises(ValueError, match=r"other options: resize \(host, now device\) differ"):
-        other.result(begun(predictor, clip), 0)
+    with pytest.raises(ValueError, match=r"other options: resize \('host', now 'device'\) differ"):
+        other.result(Session.from_bytes(begun(predictor, clip).to_bytes(), clip), 0)
 
 
 def test_damaged_records_are_refused(predictor: VideoPredictor, clip: np.ndarray) -> None:
@@ -187,6 +191,118 @@ def test_damaged_records_are_refused(predictor: VideoPredictor, clip: np.ndarray
             Session.from_bytes(bytes(wrong), clip)
         except ValueError as error:
             assert str(error)
+
+
+def altered(data: bytes, place: str, value: str) -> bytes:
+    """A session's bytes, of whose record one value is other JSON; its place is keys with a slash between them."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    record = json.loads(header["__metadata__"]["sam2v"])
+    *way, last = (int(key) if key.isdecimal() else key for key in place.split("/"))
+    reduce(operator.getitem, way, record)[last] = json.loads(value)
+    header["__metadata__"]["sam2v"] = json.dumps(record)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+@pytest.fixture(scope="module")
+def saved(predictor: VideoPredictor, clip: np.ndarray) -> tuple[bytes, bytes]:
+    """A session of a video, and one of a live stream."""
+    state = predictor.init_state(None)
+    for frame in clip[:3]:
+        predictor.track(state, frame)
+    predictor.add_points(state, 2, 1, [(20, 20)])
+    predictor.add_points(state, 4, 1, [(20, 20)])
+    return begun(predictor, clip).to_bytes(), state.to_bytes()
+
+
+#: Keys of a record with values that cannot be; every value is refused with each of its keys.
+NUMBERS = ["null", '"a"', "-1", "1.5", "Infinity", "1e400", "[1]", "{}", "true"]
+WRONG = [
+    *(("input/size", value) for value in ("null", "[1]", "[1048576, 1048576]", '["a", 96]', "[Infinity, 96]", "7")),
+    *(("size", value) for value in ("null", "[1]", "[Infinity, 64]", '"48"', "[1.5, 64]", "[[48], 64]")),
+    *(("video", value) for value in ("5", '["v.png"]', "{}", "true")),
+    *(("announced_frames", value) for value in NUMBERS if value != "null"),
+    *(("near", value) for value in ('["a"]', "[Infinity]", "5", "[[1]]")),
+    *(("history", value) for value in ("[]", '"all"', "null", "{}")),
+    *((f"origin/{part}", value) for part in ("model", "options", "policy") for value in ("5", "[]", "null")),
+    *(("tracks/1/masks/0/1", value) for value in (*NUMBERS, "1048576")),
+    *(("tracks/0/points/0", value) for value in ("Infinity", "[1]", '"a"')),
+    *(("entries/0/facts", value) for value in ("5", '{"a": 1%s}' % ("0" * 400), '{"a": []}')),
+    ("input/keep_aspect", "true"),
+]
+WRONG_LIVE = [
+    *(
+        (key, value)
+        for key in ("live/count", "live/upcoming", "live/frames/0", "live/numbers/0/1")
+        for value in NUMBERS
+    ),
+    *(("live/window", value) for value in NUMBERS),
+    *(("announced_frames", value) for value in NUMBERS if value != "null"),
+    *(("live/held/0/0", value) for value in NUMBERS),
+    ("live/count", "0"),
+]
+
+
+@pytest.mark.parametrize(("live", "key", "value"), [(0, *w) for w in WRONG] + [(1, *w) for w in WRONG_LIVE])
+def test_records_of_another_kind_are_refused(
+    saved: tuple[bytes, bytes],
+    predictor: VideoPredictor,
+    clip: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    live: int,
+    key: str,
+    value: str,
+) -> None:
+    """One error, from bytes and from files, and the video that was opened for them is closed."""
+    opened: list[ArraySource] = []
+    closed: list[ArraySource] = []
+
+    def opening(source: np.ndarray) -> ArraySource:
+        opened.append(ArraySource(source))
+        return opened[-1]
+
+    monkeypatch.setattr("sam2v.video.sources.open_source", opening)
+    monkeypatch.setattr(ArraySource, "close", lambda self: closed.append(self))
+    source, wrong, path = None if live else clip, altered(saved[live], key, value), tmp_path / "session"
+    path.write_bytes(wrong)
+    with pytest.raises(ValueError, match=r"session|history must be"):
+        Session.from_bytes(wrong, source)
+    with pytest.raises(ValueError, match=r"session|history must be"):
+        predictor.load_session(path, source)
+    assert closed == opened
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_a_record_holds_is_a_session_or_one_error(
+    saved: tuple[bytes, bytes], clip: np.ndarray, data: st.DataObject
+) -> None:
+    """Any value of a record in place of which there is any other JSON."""
+    live = data.draw(st.integers(0, 1))
+    length = int.from_bytes(saved[live][:8], "little")
+    place: list[str] = []
+    value = json.loads(json.loads(saved[live][8 : 8 + length])["__metadata__"]["sam2v"])
+    while isinstance(value, dict | list) and value and (not place or data.draw(st.booleans(), label="deeper")):
+        key = data.draw(st.sampled_from(range(len(value)) if isinstance(value, list) else sorted(value)))
+        place.append(str(key))
+        value = value[key]
+    other = data.draw(st.sampled_from([*NUMBERS, "0", "1", "96", "[]", "[[]]", '""', "1" + "0" * 400, "NaN"]))
+    wrong = altered(saved[live], "/".join(place), other)
+    try:
+        Session.from_bytes(wrong, None if live else clip).close()
+    except ValueError as error:
+        assert str(error)
+
+
+def test_a_video_that_is_the_callers_stays_open(
+    saved: tuple[bytes, bytes], clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ArraySource(clip)
+    monkeypatch.setattr(source, "close", lambda: pytest.fail("closed"))
+    with pytest.raises(ValueError, match="not a session file"):
+        Session.from_bytes(altered(saved[0], "near", "5"), source)
 
 
 def test_an_iterator_cannot_be_pickled(predictor: VideoPredictor, clip: np.ndarray) -> None:

@@ -132,3 +132,10 @@ def test_natural_key_is_a_total_order() -> None:
     assert ordered.index("9") < ordered.index("10") and ordered.index("a2") < ordered.index("A3") < ordered.index("a10")
     backwards = list(reversed(ordered))
     assert sorted(backwards, key=natural_key) == ordered
+
+
+def test_names_with_digits_of_any_kind_can_be_ordered() -> None:
+    names = ["a" + "9" * 5000, "10\u00b2.png", "\u00b2", "\u0663", "3.png", "10.png", "007", "a8"]
+    ordered = sorted(names, key=natural_key)
+    assert ordered.index("3.png") < ordered.index("007") < ordered.index("10.png")
+    assert ordered.index("a8") < ordered.index(names[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data.project_url import existing_only, recorded_url
 from sam2v.data.readers.common import open_records
 from sam2v.data.records import Records, VideoRecord
-from sam2v.files import inside, read_text, user_path
+from sam2v.files import inside, read_json, user_path
 from sam2v.masks.bounds import decode_one
 from sam2v.masks.rle import rle_area
 
@@ -116,8 +115,8 @@ def _rows(root: Path, split: str | None) -> list[Any]:
     except ImportError:
         raise ImportError("projects of the data engine need a package: pip install 'sam2v[engine]'") from None
     try:
-        recorded = json.loads(read_text(root / "project.json"))["database"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        recorded = read_json(root / "project.json")["database"]
+    except (OSError, KeyError, TypeError, ValueError):
         raise FileNotFoundError(f"{root}: no project of the data engine (sam2v data-engine init makes one)") from None
     url = recorded_url(root, recorded)  # a server's password is in the environment or in ~/.pgpass
     engine = create_engine(existing_only(url))
