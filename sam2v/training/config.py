@@ -27,8 +27,8 @@ class SourceConfig:
         kind: `synthetic`, or a data set of `sam2v.data.open_dataset` (`davis2017`, `mose`, `sav`, `project`, ...).
         root, split: where a data set is, and which part of it.
         only, without: patterns of the names that take part, and of those that do not (`["bear", "mallard-*"]`).
-        weights: JSON file of names and how often they are drawn, relative to 1, e.g. by their errors, see
-            `examples/mine_errors.py`.
+        weights: JSON file of names and how often they are drawn, 0 to 1000 relative to 1, e.g. by their
+            errors, see `examples/mine_errors.py`.
         weight: how often a step draws from this source, relative to the others.
         images: clips of one frame, whatever the stage says.
         batch_scale: multiplies the stage's batch size (images are cheaper than clips).
