@@ -18,6 +18,7 @@ from sam2v.app.annotation import Annotation, Message
 from sam2v.app.editor import check_effects
 from sam2v.app.exports import export_steps
 from sam2v.app.projects import Project
+from sam2v.files import parse_json
 
 #: Bytes of a message, messages a second over a while, and how many at once.
 MOST_BYTES, RATE, BURST = 2**20, 100.0, 400.0
@@ -176,10 +177,10 @@ async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message]
             await socket.close(1008, "too many messages")
             return
         try:
-            message = json.loads(text)
+            message = parse_json(text, "a message")
             if not isinstance(message, dict):
                 raise ValueError("a message is an object")
-        except (ValueError, RecursionError):
+        except ValueError:
             tell({"type": "error", "text": "a message that is no JSON object was ignored"})
             continue
         await room.acquire()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from sam2v.app.server import Server
 from sam2v.app.sockets import error_text
 from sam2v.app.worker import Worker
 from sam2v.data_engine.queue import Task, TaskTaken
-from sam2v.files import remove_folder
+from sam2v.files import parse_json, remove_folder
 from sam2v.output.lock import FolderLock
 from sam2v.predict.video import VideoPredictor
 
@@ -247,8 +246,8 @@ async def _message(request: Request) -> dict[str, Any]:
         if len(text) > _MOST_BYTES:
             raise ValueError("the request is too long")
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = parse_json(text, "a request")
+    except ValueError:
         message = None
     if not isinstance(message, dict):
         raise ValueError("a request is a JSON object")

@@ -129,5 +129,5 @@ def _spec(args: argparse.Namespace) -> PredictorSpec:
 
 
 def _run(args: argparse.Namespace, parts: Path | None) -> Run:
-    how = [args.resize] if args.resize != "host" else []
+    how = [args.resize] if args.resize != "host" else []  # what was begun before there was this option goes on
     return run_from(args, parts, args.baseline, memory_from(args), args.keep_aspect, *how)

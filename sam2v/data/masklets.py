@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sam2v.data.annotations import Layout
+from sam2v.files import parse_json
 from sam2v.masks.bounds import decode_one
 from sam2v.masks.rle import rle_area
 from sam2v.output.sav import OBJECT_IDS
@@ -214,10 +214,7 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     """A JSON object with at least the given keys. Raises OSError for no file, ValueError naming what is wrong
     in it.
     """
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from error
+    document = parse_json(path.read_bytes(), path)
     if not isinstance(document, dict) or not set(keys) <= set(document):
         missing = ", ".join(key for key in keys if not isinstance(document, dict) or key not in document)
         raise ValueError(f"{path}: the JSON object lacks {missing or 'its top level'}")

@@ -265,7 +265,7 @@ class FullModel(Bench):
             return iter(behind)
         self._clicks = None
         empty = {act.frame for act in self.acts if not self.mask(act.frame).any()}
-        return self._track(self._tracked(frame_idx, empty), frame_idx)
+        return self._track(self._propagated(frame_idx, empty), frame_idx)
 
     def close(self) -> None:
         self._state.close()
@@ -278,7 +278,7 @@ class FullModel(Bench):
         embedding = self.tools.image.embed(self._source[frame_idx])
         return FrameClicks(self.tools.image, embedding, shown, partial(self._with_memory, frame_idx))
 
-    def _tracked(self, frame_idx: int, empty: Collection[int]) -> Iterator[MaskletFrame]:
+    def _propagated(self, frame_idx: int, empty: Collection[int]) -> Iterator[MaskletFrame]:
         """Track from a frame on. What the tracker sees on frames on which there is nothing is not remembered."""
         for result in self.tools.refining.propagate_in_video(self._state, frame_idx):
             if result.frame_idx in empty:

@@ -258,7 +258,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
         about = read_json(path)
         version, token, database = about["version"], about["token"], about["database"]
         good = isinstance(version, int) and isinstance(token, str) and isinstance(database, str | None)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         good = False
     if not good:
         raise ValueError(f"{path}: not the record of a data engine's project")

@@ -43,16 +43,17 @@ class DrawnRecord(ABC):
     @property
     def source(self) -> np.ndarray:
         """T x H x W x 3 uint8."""
-        return self._drawn[0].permute(0, 2, 3, 1).contiguous().numpy()
+        return self._drawn[0]
 
     def masks(self, frame_idx: int, objects: Collection[int] | None = None) -> dict[int, np.ndarray]:
         """Object id (from 1) -> H x W bool of the objects that are to be seen."""
-        found = {number: mask.numpy() for number, mask in enumerate(self._drawn[1][frame_idx], 1) if mask.any()}
+        found = {number: mask for number, mask in enumerate(self._drawn[1][frame_idx], 1) if mask.any()}
         return {number: mask for number, mask in found.items() if objects is None or number in objects}
 
     @cached_property
-    def _drawn(self) -> tuple[Tensor, Tensor]:
-        return self.draw()
+    def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        frames, masks = self.draw()
+        return frames.permute(0, 2, 3, 1).contiguous().numpy(), masks.numpy()
 
     def __reduce__(self) -> tuple[type[DrawnRecord], tuple[int, int, tuple[int, int]]]:
         return type(self), (self.seed, self.frames, self.size)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: The class of objects of which nobody said what they are.
 NO_CLASS = "object"
+#: Frames that a video of unknown length may have: days of film. Records of later ones are no records.
+MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,6 @@ class Target:
         """All classes, each once, in the order of the objects that they were given to; then that of all others."""
         names = [*(self.classes[obj_id] for obj_id in sorted(self.classes)), NO_CLASS]
         return list(dict.fromkeys(names))
-
-
-#: Frames that a video of unknown length may have: days of film. Records of later ones are no records.
-MOST_FRAMES = 10_000_000
 
 
 class Finishing:

@@ -262,8 +262,9 @@ class VideoPredictor(WithExemplars):
         """
         with state.lock:
             self._ours(state)
+            frame_idx, obj_id = check_index(frame_idx, "frame_idx"), check_index(obj_id, "obj_id")
             if state.is_ahead(frame_idx):
-                state.held.get(check_index(frame_idx, "frame_idx"), {}).pop(check_index(obj_id, "obj_id"), None)
+                state.held.get(frame_idx, {}).pop(obj_id, None)
                 return self._nothing(state, frame_idx)
             position = state.check_frame(frame_idx)
             track = state.track(obj_id)
@@ -283,10 +284,9 @@ class VideoPredictor(WithExemplars):
         with state.lock:
             self._ours(state)
             obj_id = check_index(obj_id, "obj_id")
-            if obj_id in state.tracks or not strict:
-                frames = state.remove_object(obj_id)
-            else:
+            if strict:
                 state.track(obj_id)
+            frames = state.remove_object(obj_id)
             if not state.tracks:
                 return [], []
             return state.obj_ids, [self.engine.result(state, position) for position in frames]

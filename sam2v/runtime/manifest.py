@@ -6,7 +6,6 @@ graph takes and gives is compared with what the runtime's calls give and take.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.config import ModelConfig, is_input_size
-from sam2v.files import sha256_of, user_path
+from sam2v.files import parse_json, sha256_of, user_path
 from sam2v.runtime.plain_config import config_from_plain
 
 FORMAT, VERSION, MANIFEST = "sam2v-export", 1, "manifest.json"
@@ -102,8 +101,8 @@ def read_manifest(folder: str | PathLike[str]) -> Manifest:
     if path.stat().st_size > MANIFEST_BYTES:
         raise NotAnExport(f"{path}: larger than {MANIFEST_BYTES >> 20} MB, no manifest of an exported model")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        record = parse_json(path.read_text(encoding="utf-8"), path)
+    except ValueError:
         raise NotAnExport(f"{path}: not JSON, or damaged") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise NotAnExport(f"{path}: not the manifest of an exported model")

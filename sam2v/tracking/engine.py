@@ -336,13 +336,14 @@ class Engine:
         """Let go what is not read any more of some objects."""
         if session.history == "full" and not session.frames.is_seekable:
             return  # what a stream has passed cannot be encoded again
-        # frames of a stream's window can still be prompted, and read what is before them then
-        near = [*session.near, *(session.frames.recent() if isinstance(session.frames, LiveSource) else ())]
+        # the frames of a stream's window can still be prompted: they read what the oldest one does, and each other
+        recent = frozenset(session.frames.recent() if isinstance(session.frames, LiveSource) else ())
+        near = [*session.near, *([max(0, min(recent) - 1)] if recent else [])]
         moments = [moment, *(self._moment(session, position, moment.reverse) for position in near)]
         window = session.history == "window"
         for track in tracks:
             reaches = [self.policy.reach(h, m) for h in track.hypotheses for m in moments]
-            reach = Reach(*(frozenset().union(*part) for part in zip(*reaches, strict=True)))
+            reach = Reach(*(recent.union(*part) for part in zip(*reaches, strict=True)))
             reach = reach._replace(pointers=reach.pointers | track.verified | session.awaited)
             for hypothesis in track.hypotheses:
                 hypothesis.bank.prune(reach, forget=window)

@@ -4,6 +4,7 @@ known."""
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -105,10 +106,10 @@ class FrameEncoder:
     def _encode(self, batch: Sequence[tuple[Session, Mapping[int, np.ndarray]]]) -> None:
         """Encode frames of sessions together, and let each have its own."""
         size, start = batch[0][0].input_size, 0
-        of_videos = [np.stack(list(frames.values())) for _, frames in batch]
-        if self._resize == "host":  # all are of one size: one upload
-            of_videos = [np.concatenate(of_videos)]
-        images = [fit_on_device(on_device(frames, self.backend.device), size) for frames in of_videos]
+        uploads = [list(frames.values()) for _, frames in batch]
+        if self._resize == "host":  # all are of one size
+            uploads = [list(chain(*uploads))]
+        images = [fit_on_device(on_device(np.stack(frames), self.backend.device), size) for frames in uploads]
         encoded = self.backend.encode_image(images[0] if len(images) == 1 else namespace(*images).concat(images))
         for session, frames in batch:
             session.features.encoded.update((frame, encoded.select(start + i)) for i, frame in enumerate(frames))

@@ -6,7 +6,6 @@ more memory than a small multiple of the file's size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sam2v.files import user_path, whole_file
+from sam2v.files import parse_json, user_path, whole_file
 from sam2v.weights.contents import find_weights
 from sam2v.weights.pickles import Stored
 from sam2v.weights.torch_files import read_torch_file
@@ -176,8 +175,8 @@ def read_index(index: Path) -> dict[str, str]:
     if index.stat().st_size > _MOST_INDEX:
         raise ValueError(f"{index} has {index.stat().st_size} bytes: no index of weights is so long")
     try:
-        content: Any = json.loads(index.read_bytes())
-    except (ValueError, RecursionError):
+        content: Any = parse_json(index.read_bytes(), index)
+    except ValueError:
         content = None
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):

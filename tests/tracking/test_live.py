@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sam2v import Prompt, VideoPredictor
+from sam2v.model.network import Sam2Network
 
 NUMBERS = [1, 2, 5, 9, 10, 11, 40, 41, 43]
 FRAMES = len(NUMBERS)
@@ -109,9 +110,13 @@ def test_a_held_prompt_that_turns_out_wrong(predictor: VideoPredictor, clip: np.
     assert predictor.track(state, clip[1]).frame_idx == 1
 
 
+@pytest.mark.parametrize("policy", ["recent", "quality", "tree", "motion", "distractor", "robust"])
 @pytest.mark.parametrize("window", [2, 5])
-def test_every_frame_of_the_window_can_be_prompted(predictor: VideoPredictor, clip: np.ndarray, window: int) -> None:
+def test_every_frame_of_the_window_can_be_prompted(
+    network: Sam2Network, clip: np.ndarray, window: int, policy: str
+) -> None:
     """What it reads of the frames before it is still there, of objects old and new."""
+    predictor = VideoPredictor(network, policy=policy)
     for back in range(window):
         state = predictor.init_state(None, window=window)
         for number in range(20):
