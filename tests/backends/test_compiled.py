@@ -37,7 +37,7 @@ def masks(predictor: sam2v.VideoPredictor, frames: np.ndarray) -> Iterator[np.nd
         yield result.masks
 
 
-@pytest.mark.parametrize("size", ["96", "[64,96]"])
+@pytest.mark.parametrize("size", [pytest.param("96", marks=pytest.mark.full), "[64,96]"])
 def test_compiled_calls_change_nothing_and_settle(frames: np.ndarray, size: str) -> None:
     network = nano_by_rule("img-1-", [f"model.image_size={size}"])
     made = compile_network(network, objects=(1, 3), calls=CALLS, backend="eager", progress=False)
