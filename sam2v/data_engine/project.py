@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -88,26 +90,38 @@ class Project(Closing):
         folder, settings = user_path(folder).absolute(), settings or Settings()
         found = named(map(user_path, videos))
         _check_free(folder)
-        url = sqlite_url(folder / SQLITE) if database is None else database
-        opened = Database(url, patience, new=True)
-        try:
+        with ExitStack() as stack:
+            url = sqlite_url(folder / SQLITE) if database is None else database
+            opened = stack.enter_context(Database(url, patience, new=True))
             with FolderLock(folder):
                 _check_free(folder)
-                token = secrets.token_hex(16)
-                opened.write(lambda session: _begin(session, token, settings))
-                project = cls(folder, opened, settings, token)
-                project._insert(found)
-                where = None if database is None else without_password(opened.url)
-                about = {"version": VERSION, "token": token, "database": where}
-                write_text(folder / RECORD, json.dumps(about, indent=1) + "\n")
-        except BaseException:
-            opened.close()
-            if database is None and not (folder / RECORD).exists():
-                for suffix in ("", "-journal"):
-                    (folder / (SQLITE + suffix)).unlink(missing_ok=True)
-            raise
+                project = cls(folder, opened, settings, secrets.token_hex(16))
+                try:
+                    project._fill(found, None if database is None else without_password(opened.url))
+                except BaseException:
+                    project._clear(own_file=database is None)
+                    raise
+            stack.pop_all()
         remember_url(opened.url)
         return project
+
+    def _fill(self, found: Sequence[tuple[str, Path]], where: str | None) -> None:
+        """Make the tables, enter the videos, and write the record, which makes it a project."""
+        self.database.write(lambda session: _begin(session, self.token, self.settings))
+        self._insert(found)
+        about = {"version": VERSION, "token": self.token, "database": where}
+        write_text(self.folder / RECORD, json.dumps(about, indent=1) + "\n")
+
+    def _clear(self, own_file: bool) -> None:
+        """Take away what there is of a project that could not be made, and nothing of another one."""
+        if own_file:
+            self.database.close()
+            for suffix in ("", "-journal"):
+                (self.folder / (SQLITE + suffix)).unlink(missing_ok=True)
+        else:
+            self.database.patience = 0.0
+            with contextlib.suppress(OSError, ValueError):  # it may be away, which is why
+                self.database.write(lambda session: _end(session, self.token))
 
     @classmethod
     def open(cls, folder: str | Path, database: str | None = None, patience: float = 30.0) -> Project:
@@ -235,6 +249,13 @@ def _begin(session: Session, token: str, settings: Settings) -> None:
         return
     Base.metadata.create_all(connection)
     session.add(ProjectRow(token=token, version=VERSION, created=time.time(), settings=asdict(settings)))
+
+
+def _end(session: Session, token: str) -> None:
+    """Drop the tables if they are those of the project of a token."""
+    row = _row(session)
+    if row is not None and row.token == token:
+        Base.metadata.drop_all(session.connection())
 
 
 def _row(session: Session) -> ProjectRow | None:
