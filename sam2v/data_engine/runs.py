@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -90,7 +91,8 @@ def described(options: MaskletOptions) -> list[Any]:
 def run_propose(
     project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
 ) -> RunReport:
-    """Track proposals anew: from the frames that were edited, or from the mask that the model was surest of.
+    """Track proposals anew: from the frames that were edited, or from the mask that the model was surest of. What was
+    edited stays as it is, also where it says that the object is not to be seen.
 
     Only masklets that wait to be annotated take part, and those that change meanwhile are left as they are; arguments
     and errors as `run_auto`.
@@ -102,8 +104,8 @@ def run_propose(
 def run_agree(
     project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
 ) -> RunReport:
-    """Measure how well masks that wait for verification, and those that people verified, agree with tracking
-    backwards: a score of their revisions. Arguments and errors as `run_auto`."""
+    """Measure how well the masks of all masklets that nobody works on agree with tracking backwards: a score of their
+    revisions. Arguments and errors as `run_auto`."""
     planned = _planned_from_seeds(project, model, "agree", _ends, only)
     return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
 
@@ -118,7 +120,9 @@ def _planned_from_seeds(
         seeds, versions = project.database.read(partial(find, project=project, video_id=video.id))
         if seeds:
             task = ProposeTask(Path(video.path), rate, seeds)
-            planned.append(_planned(project, about, video, task, (key, rate, repr(sorted(seeds.items()))), versions))
+            # versions as well: what somebody had meanwhile, and gave back as it was, was not proposed anew
+            known = repr((sorted(seeds.items()), sorted(versions.items())))
+            planned.append(_planned(project, about, video, task, (key, rate, known), versions))
     return planned
 
 
@@ -143,8 +147,10 @@ def _run(
     by_folder = {one.unit.folder: one for one in left}
     if not left:
         return report
-    with FolderLock(project.folder / "runs"):
-        for outcome in run_units(work, [one.unit for one in left], hire):
+    units = [one.unit for one in left]
+    # closed before the lock is given up: nobody else begins while workers are still there
+    with FolderLock(project.folder / "runs"), closing(run_units(work, units, hire)) as outcomes:
+        for outcome in outcomes:
             one = by_folder[outcome.unit.folder]
             keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
             report.masklets += project.database.write(keep)
@@ -170,7 +176,7 @@ def _keep(session: Session, *, project: Project, about: str, one: _Planned, outc
     row.attempts, row.seconds = row.attempts + outcome.attempts, outcome.seconds
     row.folder = outcome.unit.folder.relative_to(project.folder).as_posix()
     if facts is None:
-        if video.status != "ready":
+        if video.status != "ready" and not outcome.retry:
             video.status, video.error = UNREADABLE, outcome.error[:2000]
         return 0
     video.status, video.error = "ready", None
@@ -220,12 +226,23 @@ def _seeds(session: Session, *, project: Project, video_id: int) -> tuple[dict[i
     seeds, versions = {}, {}
     for masklet, revision in session.execute(rows.where(Masklet.video_id == video_id, Masklet.state == "proposed")):
         masks = MaskletMasks.load(project.file(revision.masks))
-        edited = session.scalars(select(ActRow.frame).where(ActRow.revision_id == revision.id).distinct()).all()
-        frames = [index for index in sorted(edited) if masks.mask(index).any()] or _surest(masks)
-        if frames:
-            seeds[masklet.number] = Seed(project.file(revision.masks), tuple(frames))
-            versions[masklet.number] = masklet.version
+        frames = _edited(session, masklet.id) & masks.rows.keys()
+        if not any(masks.mask(index).any() for index in frames):
+            frames.update(surest := _surest(masks))
+            if not surest:
+                continue
+        seeds[masklet.number] = Seed(project.file(revision.masks), tuple(sorted(frames)))
+        versions[masklet.number] = masklet.version
     return seeds, versions
+
+
+def _edited(session: Session, masklet_id: int) -> set[int]:
+    """Frames that were edited by whoever handed in the masklet last; proposals since then left them as they were."""
+    handed_in = select(func.max(Revision.id)).where(
+        Revision.masklet_id == masklet_id, Revision.annotator_id.is_not(None)
+    )
+    frames = select(ActRow.frame).where(ActRow.revision_id == handed_in.scalar_subquery()).distinct()
+    return set(session.scalars(frames))
 
 
 def _ends(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
@@ -299,5 +316,5 @@ def _videos(project: Project, only: Sequence[str]) -> list[Video]:
 
 
 def _weights(model: ModelSpec) -> str:
-    """What of a model decides results: its settings and its weights."""
-    return fingerprint(replace(model, threads=None, device=None), model.weights())
+    """What of a model decides results: its settings and its weights, wherever their file is."""
+    return fingerprint(replace(model, checkpoint="", threads=None, device=None), model.weights())
