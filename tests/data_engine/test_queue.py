@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from data_engine.made import made_up, square, work
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.queue import Queue, TaskTaken
-from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision
+from sam2v.data_engine.schema import UNREADABLE, ActRow, Event, Masklet, Revision, Video
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.work import Act, Work
 
@@ -108,6 +108,28 @@ def test_a_task_that_is_given_back_comes_last(tmp_path: Path) -> None:
         assert following is not None and following.video != task.video
         with pytest.raises(ValueError, match="handed out to annotate, not to verify"):
             queue.judge(following, True)
+
+
+def test_what_was_given_back_or_taken_back_is_nobody_s_work(tmp_path: Path) -> None:
+    with made_up(tmp_path, 1) as project:
+        queue, ann, ben = Queue(project), project.annotator("ann"), project.annotator("ben")
+        for kind, who in (("annotate", ann), ("verify", ben)):
+            task = queue.take(who, kind)
+            assert task is not None
+            queue.give_back(task, 4.0)
+            assert queue.take(who, kind) is not None and queue.release(0) == 1
+            again = queue.take(who, kind)
+            assert again is not None
+            queue.submit(again, work()) if kind == "annotate" else queue.judge(again, True, 1.0)
+        assert status_of(project).people == {"ann": (1, 6.5), "ben": (1, 5.0)}
+
+
+def test_tasks_of_videos_that_cannot_be_read_do_not_wait(tmp_path: Path) -> None:
+    with made_up(tmp_path, 2) as project:
+        spoil = update(Video).where(Video.id == 1).values(status=UNREADABLE)
+        project.database.write(lambda session: session.execute(spoil).rowcount)
+        ann = project.annotator("ann")
+        assert status_of(project).to_annotate == Queue(project).waiting(ann)["annotate"] == 1
 
 
 def test_several_annotators_at_once_do_everything_once(tmp_path: Path) -> None:
