@@ -19,7 +19,14 @@ from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import ActRow, Masklet, Revision, Video
 from sam2v.data_engine.scores import bucket_of, overlap
-from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, Truth, truth_overlap
+from sam2v.data_engine.simulated import (
+    Manner,
+    SimulatedAnnotator,
+    SimulatedVerifier,
+    Truth,
+    Verification,
+    truth_overlap,
+)
 from sam2v.data_engine.tools import Tools
 from sam2v.evaluation.drawn import DrawnRecord
 from sam2v.files import whole_folder
@@ -41,8 +48,9 @@ class PhaseFigures:
 
     Attributes:
         phase: 1 to 3. masklets: that were annotated. frames: annotated frames of them.
-        edited: share of the frames that were edited. clicks: per frame that was clicked or painted on, strokes of the
-            brush included. strokes: of these. per_masklet: clicks and strokes per masklet.
+        edited: share of the frames that were edited; frames of masklets that were sent back may count again.
+        clicks: per frame that was clicked or painted on, strokes of the brush included. strokes: of these.
+        per_masklet: clicks and strokes per masklet.
         model_seconds: of computation per annotated frame.
         agreement: by size of the object (small, medium, large, all), the share of masks with an IoU above 0.75 to
             those of phase 1; None where there is no object of a size.
@@ -60,14 +68,6 @@ class PhaseFigures:
     agreement: dict[str, float | None]
     truth: float
     sent_back: float
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How simulated verifiers decide: the mean IoU that satisfies, and the share of wrong verdicts."""
-
-    threshold: float = 0.5
-    errors: float = 0.0
 
 
 def compare_phases(

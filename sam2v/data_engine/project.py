@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -168,7 +169,7 @@ class Project(Closing):
 
     def _insert_part(self, session: Session, *, found: Sequence[tuple[str, Path]]) -> int:
         names = set(session.scalars(select(Video.name)))
-        paths = set(session.scalars(select(Video.path)))
+        paths = set(map(os.path.abspath, session.scalars(select(Video.path))))
         now, added = time.time(), []
         for name, path in found:
             if str(path) not in paths:

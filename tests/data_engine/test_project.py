@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 from pathlib import Path
 
@@ -49,6 +50,14 @@ def test_videos_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
         }
         with pytest.raises(KeyError, match="no video is called"):
             project.video("other")
+
+
+def test_a_video_is_one_whichever_way_leads_to_it(tmp_path: Path) -> None:
+    videos = empty_videos(tmp_path / "a", 2)
+    os.mkfifo(videos / "pipe.mp4")
+    with Project.create(tmp_path / "p", [videos / ".." / "a", f"{videos}/./v00000.mp4"]) as project:
+        assert status_of(project).videos == {"new": 2} and project.video("v00000").path == str(videos / "v00000.mp4")
+        assert project.add_videos([tmp_path / "b" / ".." / "a"]) == 0
 
 
 def test_a_folder_has_one_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

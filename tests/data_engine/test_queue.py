@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.queue import Queue, TaskTaken
+from sam2v.data_engine.queue import Queue, TaskTaken, proposal_priority
 from sam2v.data_engine.schema import UNREADABLE, ActRow, Event, Masklet, Revision, Video
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.work import Act, Work
@@ -108,6 +108,26 @@ def test_a_task_that_is_given_back_comes_last(tmp_path: Path) -> None:
         assert following is not None and following.video != task.video
         with pytest.raises(ValueError, match="handed out to annotate, not to verify"):
             queue.judge(following, True)
+
+
+def test_the_order_of_tasks(tmp_path: Path) -> None:
+    """What was sent back, objects that nobody found, proposals, and what was given back after all of them."""
+    assert {proposal_priority({"iou_low": iou}) for iou in (-1.0, 0.0, 1.0)} == {1.0, 0.0}
+    with made_up(tmp_path, 2, objects=100) as project:
+        queue, ann, ben = Queue(project), project.annotator("ann"), project.annotator("ben")
+        task = queue.take(ann, "annotate")
+        assert task is not None
+        queue.submit(task, work())
+        check = queue.take(ben, "verify")
+        assert check is not None
+        queue.judge(check, False)
+        found = project.database.read(lambda s: s.scalars(select(Masklet.priority)).all())
+        assert min(found) > 1.0 and max(found) > 2.0
+        again = queue.take(ann, "annotate")
+        assert again is not None and again.masklet_id == task.masklet_id
+        queue.give_back(again)
+        lowest = select(Masklet.id).order_by(Masklet.priority).limit(1)
+        assert project.database.read(lambda s: s.scalar(lowest)) == task.masklet_id
 
 
 def test_what_was_given_back_or_taken_back_is_nobody_s_work(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from sam2v.data_engine.scores import overlap, scores_of
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, truth_overlap
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import Tools
+from sam2v.data_engine.work import Work
 
 QUICK = Manner(clicks=1, strokes=8)
 
@@ -71,6 +72,12 @@ def test_a_task_that_cannot_be_done_is_given_back(tools: Tools, tmp_path: Path) 
         with pytest.raises(ValueError, match="the truth of frame 8 is not known"):
             SimulatedAnnotator(queue, "ann", tools, short).work_once()
         assert status_of(project).to_annotate == 1
+        task = queue.take(project.annotator("ben"), "annotate")
+        assert task is not None
+        queue.submit(task, Work(MaskletMasks.of({0: Squares().masks(0)[1]}, Squares().size)))
+        with pytest.raises(KeyError):
+            SimulatedVerifier(queue, "ver", {}).work_once()
+        assert status_of(project).to_verify == 1
 
 
 def test_the_phases_are_compared(tools: Tools, tmp_path: Path) -> None:
@@ -98,6 +105,8 @@ def test_the_command(nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixt
         (["--drawn", "1", "--phases", "2"], "--phases 2: of 1, 2 and 3"),
         (["--drawn", "0"], "--drawn must be at least 1"),
         (["--drawn", "1", "--good", "2"], "good must be in [0, 1]"),
+        (["--drawn", "1", "--satisfied", "2"], "threshold must be in [0, 1]"),
+        (["--drawn", "1", "--checkpoint", str(tmp_path / "absent.pt")], "absent.pt"),
         (["--dataset", "davis2016"], "--dataset needs --root"),
     ):
         assert main(["data-engine", "simulate", "--out", str(tmp_path / "none"), *flags]) == 2
