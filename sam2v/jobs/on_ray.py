@@ -8,8 +8,8 @@ from typing import Any
 
 from sam2v.jobs.units import Reply, Unit, UnitWork, do_unit
 
-#: Seconds for which the workers are waited for before those that are there begin.
-_BEGIN = 30.0
+#: Seconds without any worker after which that is said.
+_PATIENCE = 60.0
 
 
 class _Actor:
@@ -69,12 +69,14 @@ class RayCrew:
         self._busy: dict[Any, tuple[Unit, Any]] = {}
         self._coming: dict[Any, Any] = {}
         for _ in range(count):
-            self._call()
-        self._arrived(count, _BEGIN)
+            self._come(self._actor.remote(work))
 
     def free(self) -> bool:
-        self._arrived(len(self._coming), 0.0)
-        while not self._idle and not self._busy and not self._arrived(1, _BEGIN):
+        while not self._idle and not self._busy:
+            ready, _ = self._ray.wait(list(self._coming), timeout=_PATIENCE)
+            self._idle += map(self._coming.pop, ready)
+            if ready:
+                break
             there = {name: count for name, count in self._ray.cluster_resources().items() if name in ("CPU", "GPU")}
             warnings.warn(f"no worker has found a place in the Ray cluster, which has {there}: waiting", stacklevel=2)
         return bool(self._idle)
@@ -86,18 +88,24 @@ class RayCrew:
     def wait(self) -> list[tuple[Unit, Reply]]:
         if not self._busy:
             return []
-        ready, _ = self._ray.wait(list(self._busy), num_returns=1)
+        ready, _ = self._ray.wait([*self._busy, *self._coming])
         replies = []
         for reference in ready:
+            if reference in self._coming:
+                self._idle.append(self._coming.pop(reference))
+                continue
             unit, actor = self._busy.pop(reference)
             reply = self._reply(reference)
-            if reply is None:  # a new one: an actor that is being restarted refuses what comes meanwhile
-                self._ray.kill(actor)
-                self._call()
-                reply = Reply(None, "the worker died", retry=True)
-            else:
+            if reply is not None:
                 self._idle.append(actor)
-            replies.append((unit, reply))
+            else:  # a new one: an actor that is being restarted refuses what comes meanwhile
+                self._ray.kill(actor)
+                actor = self._actor.remote(self._work)
+                if self._coming:  # of which one may have its place
+                    self._come(actor)
+                else:
+                    self._idle.append(actor)
+            replies.append((unit, reply or Reply(None, "the worker died", retry=True)))
         return replies
 
     def close(self) -> None:
@@ -106,18 +114,9 @@ class RayCrew:
         if self._began:
             self._ray.shutdown()
 
-    def _call(self) -> None:
-        """Ask the cluster for one more worker."""
-        actor = self._actor.remote(self._work)
+    def _come(self, actor: Any) -> None:
+        """Have a worker wait for a place."""
         self._coming[actor.is_here.remote()] = actor
-
-    def _arrived(self, count: int, seconds: float) -> bool:
-        """Wait for so many workers to find a place, at most so long; whether any did."""
-        if not count:
-            return False
-        ready, _ = self._ray.wait(list(self._coming), num_returns=count, timeout=seconds)
-        self._idle += [self._coming.pop(reference) for reference in ready]
-        return bool(ready)
 
     def _reply(self, reference: Any) -> Reply | None:
         """What a worker said, None if it died."""

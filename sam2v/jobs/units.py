@@ -101,7 +101,10 @@ class Crew(Protocol):
         """Give a unit to a worker that is free."""
 
     def wait(self) -> list[tuple[Unit, Reply]]:
-        """Wait for the next replies; those of workers that died say so. Empty if nothing is under way."""
+        """Wait for the next replies; those of workers that died say so.
+
+        There may be none if workers are free since, or if nothing is under way.
+        """
 
     def close(self) -> None:
         """End the workers."""
@@ -130,17 +133,20 @@ def run_units(
         return
     waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[int]()
     sweep(units)
-    crew = hire(work)
+    crew, under_way = hire(work), 0
 
     def submit() -> None:
+        nonlocal under_way
         while waiting and crew.free():
             tried[id(waiting[0])] += 1
+            under_way += 1
             crew.submit(waiting.popleft())
 
     try:
         submit()
-        while replies := crew.wait():
-            ended, full = [], ""
+        while under_way:
+            replies, ended, full = crew.wait(), [], ""
+            under_way -= len(replies)
             for unit, reply in replies:
                 if reply.full:
                     full = reply.error

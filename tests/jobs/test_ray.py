@@ -57,10 +57,9 @@ def test_two_nodes_do_what_one_process_does(cluster: str, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_workers_for_which_there_is_no_place(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of four find one, and do everything; a run that finds none says so and waits."""
-    monkeypatch.setattr("sam2v.jobs.on_ray._BEGIN", 5.0)
     found = list(run_units(work_in(tmp_path), units_in(tmp_path, *"abcdef"), partial(RayCrew, workers=4)))
     assert len(found) == 6 and all(o.facts is not None for o in found)
-    monkeypatch.setattr("sam2v.jobs.on_ray._BEGIN", 0.5)
+    monkeypatch.setattr("sam2v.jobs.on_ray._PATIENCE", 0.5)
     crew = RayCrew(work_in(tmp_path), 1, gpus=1)
     with pytest.raises(UserWarning, match="no worker has found a place"), warnings.catch_warnings():
         warnings.simplefilter("error")
