@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
@@ -82,6 +83,8 @@ class Database(Closing):
                     found = work(session)
                     session.commit()
                     return found
+            except PoolTimeout as error:
+                raise DatabaseAway(f"{self.name}: too many ask at once: {error}") from error
             except DBAPIError as error:
                 # two that enter one name at once: the second finds it when it looks again
                 collided = isinstance(error, IntegrityError) and collisions < _COLLISIONS

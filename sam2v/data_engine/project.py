@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -170,10 +171,10 @@ class Project(Closing):
     def _insert_part(self, session: Session, *, found: Sequence[tuple[str, Path]]) -> int:
         names = set(session.scalars(select(Video.name)))
         paths = set(map(os.path.abspath, session.scalars(select(Video.path))))
-        now, added = time.time(), []
+        now, added, clashes = time.time(), [], Counter[str]()
         for name, path in found:
             if str(path) not in paths:
-                name = _free(name, names)
+                name = _free(name, names, clashes)
                 names.add(name)
                 added.append(Video(name=name, path=str(path), added=now))
         session.add_all(added)
@@ -294,11 +295,12 @@ def _check_version(version: int, folder: Path) -> None:
         raise ValueError(f"{folder}: a project of version {version}, this sam2v knows version {VERSION}; {newer}")
 
 
-def _free(name: str, taken: set[str]) -> str:
-    number, found = 1, name
+def _free(name: str, taken: set[str], clashes: Counter[str]) -> str:
+    """A name that is not taken: with a number behind it, if need be. `clashes` counts, so that none is tried twice."""
+    found = name
     while found in taken:
-        number += 1
-        found = f"{name}-{number}"
+        clashes[name] += 1
+        found = f"{name}-{clashes[name] + 1}"
     return found
 
 

@@ -227,6 +227,17 @@ def test_a_project_that_cannot_be_made_leaves_nothing(
     Project.create(tmp_path / "p", [videos], database=url).close()
 
 
+def test_too_many_at_once_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(sqlite_url(tmp_path / "some.sqlite"), new=True)
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.1)
+
+    def nested(session: Session) -> None:
+        database.read(nested)
+
+    with pytest.raises(DatabaseAway, match="too many ask at once"):
+        database.read(nested)
+
+
 def test_a_server_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     url = "postgresql://nobody:secret@127.0.0.1:9/none"

@@ -91,6 +91,9 @@ def test_the_phases_are_compared(tools: Tools, tmp_path: Path) -> None:
         compare_phases(squares(tmp_path / "more"), tools, tmp_path / "out", manner=QUICK)
     with pytest.raises(ValueError, match="with 1 to compare with"):
         compare_phases({}, tools, tmp_path / "other", phases=(2, 3))
+    with pytest.raises(ValueError, match="but the truth is of"):
+        compare_phases({"b": (tmp_path / "videos" / "squares0", Squares())}, tools, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_command(nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
