@@ -162,10 +162,9 @@ def _done(
         before = len(units) - len(left)
         with (
             terminate_as_interrupt(),
-            contextlib.closing(run_units(work, left, hire)) as done,  # before the lock is given up
             tqdm(total=len(units), initial=before, unit="video", disable=no_progress(args)) as bar,
         ):
-            for outcome in done:
+            for outcome in run_units(work, left, hire):
                 outcomes.append(outcome)
                 bar.set_postfix(failed=sum(one.facts is None for one in outcomes), refresh=False)
                 bar.update()

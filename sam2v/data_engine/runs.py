@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -147,10 +146,8 @@ def _run(
     by_folder = {one.unit.folder: one for one in left}
     if not left:
         return report
-    units = [one.unit for one in left]
-    # closed before the lock is given up: nobody else begins while workers are still there
-    with FolderLock(project.folder / "runs"), closing(run_units(work, units, hire)) as outcomes:
-        for outcome in outcomes:
+    with FolderLock(project.folder / "runs"):
+        for outcome in run_units(work, [one.unit for one in left], hire):
             one = by_folder[outcome.unit.folder]
             keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
             report.masklets += project.database.write(keep)

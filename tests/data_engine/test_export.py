@@ -155,7 +155,8 @@ def test_the_data_card_is_the_database(project: Project, tmp_path: Path) -> None
 def test_a_video_that_cannot_be_decoded_is_left_out(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], frame: str
 ) -> None:
-    (tmp_path / "videos" / "squares0" / frame).write_bytes(b"no picture")
+    path = tmp_path / "videos" / "squares0" / frame
+    path.write_bytes(path.read_bytes()[:2000])  # its beginning tells its size
     argv = ["data-engine", "export", str(tmp_path / "p"), "--out", str(tmp_path / "out"), "--split", "train=1"]
     assert main([*argv, "--format", "sav,davis"]) == 0
     said = capsys.readouterr().out

@@ -33,9 +33,8 @@ from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.work import Act, Work
 from sam2v.jobs.local import local_crew
-from sam2v.jobs.units import Alone, Crew, UnitWork
+from sam2v.jobs.units import Crew, UnitWork
 from sam2v.output.encode import encode_all
-from sam2v.output.lock import FolderLock
 from sam2v.tracking.prompts import Prompt
 
 OPTIONS = MaskletOptions(
@@ -180,27 +179,6 @@ def test_a_worker_s_trouble_is_not_the_video_s(
     report = run_auto(project, spec, OPTIONS, ALONE, only=["squares0"])
     assert report.failed == {"squares0": "RuntimeError: out of memory"}
     assert status_of(project).videos == {"new": 3} and status_of(project).failed == 1
-
-
-def test_a_run_that_ends_early_has_no_workers_left(project: Project, spec: ModelSpec) -> None:
-    """Whoever handles the error may begin the next run: the lock is given up last."""
-    locked = []
-
-    class Watched(Alone):
-        def close(self) -> None:
-            try:
-                with FolderLock(project.folder / "runs"):
-                    locked.append(False)
-            except OSError:
-                locked.append(True)
-            super().close()
-
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        run_auto(project, spec, OPTIONS, Watched, interrupted)
-    assert locked == [True] and caught.tb is not None  # which keeps everything that was not closed
 
 
 def test_where_weights_are_does_not_matter(project: Project, spec: ModelSpec, tmp_path: Path) -> None:
