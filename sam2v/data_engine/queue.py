@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session, aliased
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.schema import UNREADABLE, ActRow, Annotator, Event, Masklet, Revision, TaskKind, Video
-from sam2v.data_engine.scores import scores_of
 from sam2v.data_engine.work import Work
 
 _LOOKED_AT = 8
@@ -102,6 +101,7 @@ class Queue:
         key = secrets.token_hex(16)
         name = f"masks/{task.video_id}/{task.masklet_id}/{key}.json"
         path = self.project.file(name)
+        _ = work.scores  # before others wait for the transaction
         work.masks.save(path)
 
         def keep(session: Session) -> int:
@@ -258,7 +258,7 @@ def add_revision(session: Session, row: Masklet, work: Work, masks: str, annotat
         strokes=work.count("stroke"),
         active_seconds=work.active_seconds,
         model_seconds=work.model_seconds,
-        scores=scores_of(work.masks),
+        scores=work.scores,
         created=time.time(),
     )
     session.add(revision)

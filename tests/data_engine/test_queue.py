@@ -11,6 +11,7 @@ from data_engine.made import made_up, square, work
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
 from sam2v.data_engine.queue import Queue, TaskTaken, proposal_priority
@@ -233,6 +234,24 @@ def test_a_full_disk_leaves_the_task_to_be_handed_in_again(tmp_path: Path) -> No
         assert states(project) == {"assigned": 1}
         queue.submit(task, work())
         assert states(project) == {"annotated": 1}
+
+
+def test_masks_are_not_looked_at_while_others_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that writes keeps everybody else from writing, and long videos take seconds."""
+    with made_up(tmp_path, 1) as project:
+        queue, ann = Queue(project), project.annotator("ann")
+        task = queue.take(ann, "annotate")
+        assert task is not None
+        looked_at, real = [], MaskletMasks.areas
+
+        def areas(masks: MaskletMasks) -> list[int]:
+            Project.open(project.folder, patience=0.0).annotator(f"somebody {len(looked_at)}")
+            looked_at.append(masks)
+            return real(masks)
+
+        monkeypatch.setattr(MaskletMasks, "areas", areas)
+        queue.submit(task, work())
+        assert looked_at
 
 
 def test_work_is_checked() -> None:

@@ -17,7 +17,7 @@ from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import compare_phases, table
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.scores import overlap, scores_of
+from sam2v.data_engine.scores import mean_overlaps, overlap, scores_of
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, truth_overlap
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import Tools
@@ -140,3 +140,25 @@ def test_overlap() -> None:
     half = full.copy()
     half[2:] = False
     assert (overlap(empty, empty), overlap(empty, full), overlap(full, half)) == (1.0, 0.0, 0.5)
+
+
+@given(st.data())
+def test_mean_overlaps(data: st.DataObject) -> None:
+    """Those of all pairs, as they are one by one."""
+
+    def drawn() -> MaskletMasks:
+        frames = data.draw(st.sets(st.sampled_from((0, 4, 8)), min_size=1))
+        size = data.draw(st.sampled_from([(6, 9), (6, 9), (9, 6)]))
+        rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+        masks = {index: (rng.random(size) < 0.5) & (rng.random() < 0.7) for index in frames}
+        return MaskletMasks.of(masks, size)
+
+    first, second = ([drawn() for _ in range(data.draw(st.integers(0, 3)))] for _ in range(2))
+    found = mean_overlaps(first, second)
+    assert found.shape == (len(first), len(second))
+    for (row, column), value in np.ndenumerate(found):
+        one, other = first[row], second[column]
+        both = one.rows.keys() & other.rows.keys() if one.size == other.size else ()
+        pairs = [(one.mask(index), other.mask(index)) for index in both]
+        known = [overlap(a, b) for a, b in pairs if a.any() or b.any()]
+        assert value == pytest.approx(np.mean(known) if known else 0.0)
