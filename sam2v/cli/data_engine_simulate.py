@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from sam2v.cli.options import no_progress
-    from sam2v.data_engine.comparison import Verification, compare_phases, table, to_json
+    from sam2v.data_engine.comparison import compare_phases, table, to_json, write_frames
     from sam2v.data_engine.project import Settings
-    from sam2v.data_engine.simulated import Manner
+    from sam2v.data_engine.simulated import Manner, Verification
     from sam2v.data_engine.tools import Tools
     from sam2v.files import check_new, write_text
 
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     check_new(args.out)
     videos = _videos(args)
     tools = Tools(load_model_from(args), memory)
+    for path, truth in videos.values() if args.drawn is not None else ():
+        write_frames(path, truth.source)
     total = len(videos) * len(phases) * args.objects
     with tqdm(total=total, unit="task", disable=no_progress(args)) as bar:
         figures = compare_phases(
@@ -85,20 +87,16 @@ def _phases(text: str) -> list[int]:
 
 
 def _videos(args: argparse.Namespace) -> dict[str, tuple[Path, Any]]:
-    """Path and truth by name."""
+    """Path and truth by name; drawn ones are not there yet."""
     if (args.drawn is None) == (args.dataset is None):
         raise ValueError("name the videos: --drawn N, or --dataset KIND --root ROOT")
     if args.drawn is not None:
-        from sam2v.data_engine.comparison import DrawnTruth, write_frames
+        from sam2v.data_engine.comparison import DrawnTruth
 
         if args.drawn < 1 or args.seed < 0 or (args.frames is not None and args.frames < 2):
             raise ValueError("--drawn must be at least 1, --seed at least 0 and --frames at least 2")
-        found: dict[str, tuple[Path, Any]] = {}
-        for seed in range(args.seed, args.seed + args.drawn):
-            video = DrawnTruth(seed, args.frames or 48)
-            write_frames(args.out / "videos" / video.name, video.source)
-            found[video.name] = args.out / "videos" / video.name, video
-        return found
+        drawn = (DrawnTruth(seed, args.frames or 48) for seed in range(args.seed, args.seed + args.drawn))
+        return {video.name: (args.out / "videos" / video.name, video) for video in drawn}
     if args.root is None:
         raise ValueError("--dataset needs --root")
     from sam2v.data_engine.videos import safe_name

@@ -164,7 +164,7 @@ def _done(
             terminate_as_interrupt(),
             tqdm(total=len(units), initial=before, unit="video", disable=no_progress(args)) as bar,
         ):
-            for outcome in run_units(work, left, hire) if left else ():
+            for outcome in run_units(work, left, hire):
                 outcomes.append(outcome)
                 bar.set_postfix(failed=sum(one.facts is None for one in outcomes), refresh=False)
                 bar.update()

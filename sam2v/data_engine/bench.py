@@ -19,7 +19,7 @@ from sam2v.data_engine.work import Act, ActKind, Work
 from sam2v.masks.result import MaskletFrame
 from sam2v.masks.rle import encode_rle
 from sam2v.output.sav import stability_of
-from sam2v.tracking.prompts import Prompt
+from sam2v.tracking.prompts import Prompt, check_points
 from sam2v.video.sources import open_source
 
 _OBJECT = 1
@@ -72,7 +72,11 @@ class Bench(Closing):
 
     @abstractmethod
     def click(self, frame_idx: int, x: float, y: float, label: int) -> np.ndarray:
-        """Click on the object (label 1) or on what is not the object (0), in pixels; H x W bool as it then is."""
+        """Click on the object (label 1) or on what is not the object (0), in pixels; H x W bool as it then is.
+
+        Raises:
+            ValueError: no annotated frame, a place beside it, or another label. Nothing is changed then.
+        """
 
     @abstractmethod
     def propose(self, frame_idx: int) -> Iterator[int]:
@@ -100,7 +104,7 @@ class Bench(Closing):
         """What is handed in."""
         masks = MaskletMasks(self.size, {index: self._rows.get(index, self._empty) for index in self.frames})
         seconds = time.monotonic() - self._began
-        return Work(masks, self.acts, self.phase, self.tools.name, seconds, self.tools.seconds - self._computed)
+        return Work(masks, list(self.acts), self.phase, self.tools.name, seconds, self.tools.seconds - self._computed)
 
     def close(self) -> None:
         self._source.close()
@@ -143,6 +147,12 @@ class Bench(Closing):
             raise ValueError(f"a mask of {mask.shape} pixels on frames of {self.size} (height, width)")
         return mask != 0
 
+    def _check_click(self, frame_idx: int, x: float, y: float, label: int) -> None:
+        self._check(frame_idx)
+        if label not in (0, 1):
+            raise ValueError(f"a click has the label 1 (the object) or 0 (not the object), got {label!r}")
+        check_points([[x, y]], [label], self.size, normalized=False)
+
     def _check(self, frame_idx: int) -> None:
         if frame_idx not in self._wanted:
             raise ValueError(f"frame {frame_idx} is not one that is annotated: {self.frames[:3]}...")
@@ -169,6 +179,7 @@ class ByFrame(Bench):
         self._rows[frame_idx] = self._empty
 
     def click(self, frame_idx: int, x: float, y: float, label: int) -> np.ndarray:
+        self._check_click(frame_idx, x, y, label)
         if self._at != frame_idx:
             self.begin(frame_idx)
         self._points.append(([float(x), float(y)], int(label)))
@@ -245,6 +256,7 @@ class FullModel(Bench):
                 self.tools.refining.add_mask(self._state, index, _OBJECT, self._start.mask(index))
 
     def click(self, frame_idx: int, x: float, y: float, label: int) -> np.ndarray:
+        self._check_click(frame_idx, x, y, label)
         self.begin(frame_idx)
         with self.tools.timed():
             if self._clicks is None:

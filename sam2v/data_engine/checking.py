@@ -2,8 +2,9 @@
 
 How sure one can be is learnt from what people verified: a logistic regression over a few numbers per masklet, and the
 lowest score from which on the wanted share of the accepted ones is right. Scores are made by regressions that have not
-seen the masklet (leave one group out), so that precision and recall are those of masklets to come. A random share goes
-to people whatever its score, so that they stay known.
+seen the masklet, in none of its revisions (leave one group out), so that precision and recall are those of masklets to
+come. A random share goes to people whatever its score, so that they stay known. A number that was not measured counts
+as the mean: what was refined since has other numbers than what was verified, and must not be known by that.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Rule:
 
     def score(self, scores: Mapping[str, Any]) -> float:
         """0 to 1: how sure it is that masks with these scores are satisfactory."""
-        values = (_features(scores) - np.array(self.mean)) / np.array(self.scale)
+        values, mean = _features(scores), np.array(self.mean)
+        values = (np.where(np.isfinite(values), values, mean) - mean) / np.array(self.scale)
         return float(_logistic(np.append(values, 1.0) @ np.array(self.weights)))
 
 
@@ -68,11 +70,14 @@ class Checked:
     drawn: int
 
 
-def learn(samples: Sequence[tuple[Mapping[str, Any], bool]], precision: float) -> Rule:
+def learn(
+    samples: Sequence[tuple[Mapping[str, Any], bool]], precision: float, masklets: Sequence[int] | None = None
+) -> Rule:
     """Learn from verdicts of people.
 
     Args:
-        samples: scores of masklets, and whether they were satisfactory. precision: wanted, 0 to 1.
+        samples: scores of masks, and whether they were satisfactory. precision: wanted, 0 to 1.
+        masklets: whose masks they are, None: each another one's.
 
     Raises:
         ValueError: too few verdicts of a kind, or a precision that is none.
@@ -87,11 +92,15 @@ def learn(samples: Sequence[tuple[Mapping[str, Any], bool]], precision: float) -
         )
     values = np.stack([_features(scores) for scores, _ in samples])
     good = np.array([verdict for _, verdict in samples])
-    mean, scale = values.mean(0), np.maximum(values.std(0), 1e-6)
+    known = np.isfinite(values)
+    mean = np.where(known, values, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    values = np.where(known, values, mean)
+    scale = np.maximum(values.std(0), 1e-6)
     rows = np.column_stack([(values - mean) / scale, np.ones(len(values))])
     unseen = np.empty(len(rows))
+    whose = np.arange(len(rows)) if masklets is None else np.unique(masklets, return_inverse=True)[1]
     for group in range(_GROUPS):
-        out = np.arange(len(rows)) % _GROUPS == group
+        out = whose % _GROUPS == group
         unseen[out] = _logistic(rows[out] @ _fitted(rows[~out], good[~out]))
     threshold, reached, recall = _cut(unseen, good, precision)
     weights = _fitted(rows, good)
@@ -110,7 +119,8 @@ def check(project: Project, precision: float = 0.95, share: float = 0.1) -> Chec
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in [0, 1], got {share}")
-    rule = learn(project.database.read(_verdicts), precision)
+    found = project.database.read(_verdicts)
+    rule = learn([(scores, good) for _, scores, good in found], precision, [masklet for masklet, _, _ in found])
     key = secrets.token_hex(16)
     return project.database.write(lambda session: _check(session, project.token, rule, share, key))
 
@@ -143,17 +153,18 @@ def is_drawn(token: str, masklet_id: int, share: float) -> bool:
     return int.from_bytes(place, "big") / 2**64 < share
 
 
-def _verdicts(session: Session) -> list[tuple[dict[str, Any], bool]]:
-    """Scores and verdicts of everything that people verified; of one masklet those of every revision."""
-    rows = select(Revision.scores, Event.after).join(Event, Event.revision_id == Revision.id)
+def _verdicts(session: Session) -> list[tuple[int, dict[str, Any], bool]]:
+    """Masklet, scores and verdict of everything that people verified; of one masklet those of every revision."""
+    rows = select(Event.masklet_id, Revision.scores, Event.after).join(Event, Event.revision_id == Revision.id)
     people = rows.where(Event.task == "verify", Event.annotator_id.is_not(None), Event.before == "assigned")
     found = session.execute(people.where(Event.after.in_(("verified", "proposed", "rejected"))).order_by(Event.id))
-    return [(scores, after == "verified") for scores, after in found]
+    return [(masklet, scores, after == "verified") for masklet, scores, after in found]
 
 
 def _features(scores: Mapping[str, Any]) -> np.ndarray:
+    """The numbers that are looked at, NaN where one was not measured."""
     values = [scores.get(name) for name in FEATURES]
-    found = [0.0 if value is None or not math.isfinite(value) else float(value) for value in values]
+    found = [math.nan if value is None or not math.isfinite(value) else float(value) for value in values]
     return np.array([math.tanh(v / 10) if name == "score_low" else v for name, v in zip(FEATURES, found, strict=True)])
 
 

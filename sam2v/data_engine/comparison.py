@@ -19,8 +19,16 @@ from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import ActRow, Masklet, Revision, Video
 from sam2v.data_engine.scores import bucket_of, overlap
-from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, Truth, truth_overlap
+from sam2v.data_engine.simulated import (
+    Manner,
+    SimulatedAnnotator,
+    SimulatedVerifier,
+    Truth,
+    Verification,
+    truth_overlap,
+)
 from sam2v.data_engine.tools import Tools
+from sam2v.data_engine.videos import named
 from sam2v.evaluation.drawn import DrawnRecord
 from sam2v.files import whole_folder
 
@@ -41,8 +49,9 @@ class PhaseFigures:
 
     Attributes:
         phase: 1 to 3. masklets: that were annotated. frames: annotated frames of them.
-        edited: share of the frames that were edited. clicks: per frame that was clicked or painted on, strokes of the
-            brush included. strokes: of these. per_masklet: clicks and strokes per masklet.
+        edited: share of the frames that were edited; frames of masklets that were sent back may count again.
+        clicks: per frame that was clicked or painted on, strokes of the brush included. strokes: of these.
+        per_masklet: clicks and strokes per masklet.
         model_seconds: of computation per annotated frame.
         agreement: by size of the object (small, medium, large, all), the share of masks with an IoU above 0.75 to
             those of phase 1; None where there is no object of a size.
@@ -60,14 +69,6 @@ class PhaseFigures:
     agreement: dict[str, float | None]
     truth: float
     sent_back: float
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How simulated verifiers decide: the mean IoU that satisfies, and the share of wrong verdicts."""
-
-    threshold: float = 0.5
-    errors: float = 0.0
 
 
 def compare_phases(
@@ -90,18 +91,19 @@ def compare_phases(
         manner: how annotators work. verification: how verifiers decide. step: is called after every task.
 
     Raises:
-        ValueError: no such phase, or phase 1 is not among them: the others are compared with it.
+        ValueError: no such phase, or phase 1 is not among them: the others are compared with it; or videos that are
+            called otherwise than their truth.
         FileExistsError: there are projects already.
     """
     if 1 not in phases or set(phases) - {1, 2, 3}:
         raise ValueError(f"phases are of 1, 2 and 3, with 1 to compare with, got {list(phases)}")
+    _check_names(videos)
     verification, truths = verification or Verification(), {name: truth for name, (_, truth) in videos.items()}
     found: list[PhaseFigures] = []
     reference: dict[tuple[str, int], MaskletMasks] = {}
     for phase in sorted(set(phases)):
         settings = Settings(phase, rate, objects)
         with Project.create(out / f"phase{phase}", [path for path, _ in videos.values()], settings) as project:
-            _check_names(project, truths)
             _annotate(project, tools, truths, manner or Manner(), verification, step)
             masks = project.database.read(partial(_newest, project=project))
             if phase == 1:
@@ -162,10 +164,10 @@ def to_json(figures: Sequence[PhaseFigures]) -> str:
     return json.dumps([asdict(one) for one in figures], indent=1) + "\n"
 
 
-def _check_names(project: Project, truths: Mapping[str, Truth]) -> None:
-    names = set(project.database.read(lambda session: session.scalars(select(Video.name)).all()))
-    if names != set(truths):
-        raise ValueError(f"videos are called {sorted(names)}, but the truth is of {sorted(truths)}")
+def _check_names(videos: Mapping[str, tuple[Path, Truth]]) -> None:
+    names = [name for name, _ in named(path for path, _ in videos.values())]
+    if sorted(names) != sorted(videos):
+        raise ValueError(f"videos are called {sorted(names)}, but the truth is of {sorted(videos)}")
 
 
 def _annotate(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from sam2v.closing import Closing
@@ -16,11 +17,12 @@ from sam2v.data.project_url import checked_url, existing_only
 
 Result = TypeVar("Result")
 
-#: What servers say of an account or a database that there is not; waiting does not help.
-_REFUSALS = ("authentication failed", "no password supplied", "does not exist", "permission denied", "no pg_hba.conf")
+#: What is said of an account, a database, a table or a file that there is not; waiting does not help.
+_REFUSALS = (
+    *("authentication failed", "no password supplied", "does not exist", "permission denied", "no pg_hba.conf"),
+    *("no such table", "no such column", "has no column named", "readonly", "unable to open database file"),
+)
 _FULL = ("disk is full", "no space left", "could not extend file")
-#: SQLSTATE of transactions that lost against another one.
-_LOST = ("40001", "40P01")
 _WRITES = "sam2v_writes"
 _COLLISIONS = 3
 
@@ -38,11 +40,15 @@ class Database(Closing):
         new: whether a SQLite file is made where there is none; else that is refused by the first transaction.
 
     Raises:
-        ValueError: an address that is none. ImportError: PostgreSQL's driver is not installed.
+        ValueError: an address that is none, or a patience. ImportError: PostgreSQL's driver is not installed.
     """
 
     def __init__(self, url: str | URL, patience: float = 30.0, new: bool = False) -> None:
+        if not patience >= 0:
+            raise ValueError(f"patience must be 0 seconds or more, got {patience}")
         self.url, self.patience = checked_url(url), patience
+        if self.url.get_backend_name() == "sqlite" and self.url.database in (None, "", ":memory:"):
+            raise ValueError(f"{self.name}: a database in memory is gone at the end; name a file: sqlite:////PATH")
         self._engine = _engine(self.url if new else existing_only(self.url))
 
     @property
@@ -73,31 +79,37 @@ class Database(Closing):
         while True:
             try:
                 with Session(self._engine, expire_on_commit=False) as session:
-                    session.connection(execution_options={_WRITES: writes})
+                    session.connection(execution_options=self._options(writes))
                     found = work(session)
                     session.commit()
                     return found
-            except (OperationalError, InterfaceError) as error:
-                self._refuse(error)
-                if time.monotonic() + pause > ends:
-                    waited = f" (tried for {self.patience:.0f} s)" if self.patience else ""
-                    raise DatabaseAway(f"{self.name}: the database does not answer{waited}: {_said(error)}") from error
+            except PoolTimeout as error:
+                raise DatabaseAway(f"{self.name}: too many ask at once: {error}") from error
             except DBAPIError as error:
                 # two that enter one name at once: the second finds it when it looks again
                 collided = isinstance(error, IntegrityError) and collisions < _COLLISIONS
                 collisions += collided
-                lost = getattr(error.orig, "sqlstate", None) in _LOST
-                if not (collided or lost or error.connection_invalidated):
-                    raise
+                self._refuse(error, collided)
+                if time.monotonic() + pause > ends and not collided:
+                    waited = f" (tried for {self.patience:.0f} s)" if self.patience else ""
+                    raise DatabaseAway(f"{self.name}: the database does not answer{waited}: {_said(error)}") from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _refuse(self, error: DBAPIError) -> None:
-        """Raise what waiting does not help against."""
+    def _options(self, writes: bool) -> dict[str, Any]:
+        """How a transaction begins; PostgreSQL shows each statement of a transaction another moment, unless told."""
+        if writes or self.url.get_backend_name() == "sqlite":
+            return {_WRITES: writes}
+        return {"isolation_level": "REPEATABLE READ"}
+
+    def _refuse(self, error: DBAPIError, again: bool) -> None:
+        """Raise what waiting does not help against, unless it is made again in any case."""
         text = str(error.orig).lower()
         if any(words in text for words in _FULL):
             raise OSError(errno.ENOSPC, f"cannot write {self.name}: {_said(error)}") from error
-        if any(words in text for words in (*_REFUSALS, "no such table", "readonly", "unable to open database file")):
+        # transactions that lost against another one are operational errors too
+        passing = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or again
+        if any(words in text for words in _REFUSALS) or not passing:
             raise ValueError(f"{self.name}: the database refuses: {_said(error)}") from error
 
 

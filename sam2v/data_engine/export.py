@@ -13,8 +13,8 @@ import torch
 
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.card import write_card
-from sam2v.data_engine.export_plan import PlannedVideo, Which, keep_splits, plan_export
-from sam2v.data_engine.export_sav import SavExport, check_rate
+from sam2v.data_engine.export_plan import PlannedVideo, Which, keep_splits, plan_export, without_automatic
+from sam2v.data_engine.export_sav import SavExport, check_rate, frames_24
 from sam2v.data_engine.project import Project
 from sam2v.files import check_new, whole_file, whole_folder, write_text
 from sam2v.masks.result import MaskletFrame
@@ -60,6 +60,8 @@ def export_project(
         check_rate(project.settings.rate)
     check_new(out)
     plan, done = plan_export(project, shares, which), Exported()
+    if formats == ["sav"]:
+        plan = without_automatic(plan)
     if not any(plan.videos.values()):
         raise ValueError(f"{project.folder}: no masklet is {which} yet, and none was found automatically")
     with whole_folder(out) as folder:
@@ -94,7 +96,7 @@ def _export_split(
         yolo = stack.enter_context(_Yolo(folder / "yolo" / split)) if "yolo" in formats else None
         for video in videos:
             try:
-                opened = _Opened(video)
+                opened = _Opened(video, whole="sav" in formats)
             except (OSError, ValueError) as error:  # written down; the others go on
                 done.failed[video.name] = " ".join(str(error).split())
                 step()
@@ -117,16 +119,19 @@ def _export_split(
 
 
 class _Opened:
-    """A video of an export, every annotated frame of which can be decoded.
+    """A video of an export, every frame of which that is written can be decoded.
 
     Attributes:
         masks: by object. frames: annotated ones.
+
+    Args:
+        whole: whether the frames between annotated ones are written as well, 24 a second.
 
     Raises:
         OSError, ValueError: a video or a file of masks that cannot be read.
     """
 
-    def __init__(self, video: PlannedVideo) -> None:
+    def __init__(self, video: PlannedVideo, whole: bool) -> None:
         self.video = video
         self.masks = {one.number: MaskletMasks.load(one.masks) for one in video.masklets}
         self.frames = sorted({index for masks in self.masks.values() for index in masks.rows})
@@ -134,7 +139,8 @@ class _Opened:
         try:
             if any(masks.size != self.source.size for masks in self.masks.values()):
                 raise ValueError(f"{video.path}: not of the size that its masks have; was the video replaced?")
-            for index in self.frames:
+            between = frames_24(len(self.source), self.source.fps) if whole else ()
+            for index in sorted({*self.frames, *between}):
                 self.source[index]
         except BaseException:
             self.source.close()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.schema import Masklet, Revision, Video
+from sam2v.data_engine.schema import ActRow, Masklet, Revision, Video
 from sam2v.data_engine.videos import is_safe_name
 
 SPLITS = ("train", "val", "test")
@@ -22,8 +22,8 @@ Which = Literal["verified", "annotated"]
 
 @dataclass(frozen=True)
 class PlannedMasklet:
-    """A masklet of an export: its id in the video, whether people worked on it, its file, and its frames that were
-    edited, over all revisions."""
+    """A masklet of an export: its id in the video, whether people worked on it, its file, and how many of its frames
+    were edited, in whichever revision."""
 
     number: int
     kind: str
@@ -66,10 +66,27 @@ def plan_export(project: Project, shares: Mapping[str, float], which: Which = "v
     """
     if which not in ("verified", "annotated"):
         raise ValueError(f"export what is verified or annotated, not {which!r}")
-    if set(shares) - set(SPLITS) or not shares or min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
+    if set(shares) - set(SPLITS) or not shares or not _add_up(shares.values()):
         given = ", ".join(f"{name}={share}" for name, share in shares.items())
         raise ValueError(f"splits are shares of train, val and test that add up to 1, got {given}")
     return project.database.read(lambda session: _plan(session, project, shares, which))
+
+
+def _add_up(shares: Collection[float]) -> bool:
+    return all(share >= 0 for share in shares) and abs(sum(shares) - 1) <= 1e-6
+
+
+def without_automatic(plan: ExportPlan) -> ExportPlan:
+    """A plan of SA-V's validation and test splits as they are: those hold what people worked on, and nothing else."""
+
+    def manual(video: PlannedVideo) -> PlannedVideo:
+        return replace(video, masklets=tuple(one for one in video.masklets if one.kind == "manual"))
+
+    videos = {
+        split: planned if split == "train" else [kept for video in planned if (kept := manual(video)).masklets]
+        for split, planned in plan.videos.items()
+    }
+    return ExportPlan(videos, plan.new)
 
 
 def keep_splits(project: Project, plan: ExportPlan) -> None:
@@ -116,17 +133,19 @@ def _check_names(project: Project, video: Video) -> None:
 
 def _wanted(which: Which) -> Any:
     states: Sequence[str] = ("verified",) if which == "verified" else ("verified", "annotated")
+    # also what somebody verifies at this moment
+    whole = Masklet.state.in_(states) | ((Masklet.state == "assigned") & Masklet.before.in_(states))
     automatic = (Masklet.kind == "auto") & (Masklet.state != "rejected")
     found = select(Video, Masklet, Revision.masks).join(Masklet, Masklet.video_id == Video.id)
     found = found.join(Revision, Revision.id == Masklet.revision_id)
-    found = found.where(or_(automatic, Masklet.state.in_(states) & (Masklet.kind == "manual")))
+    found = found.where(automatic | (whole & (Masklet.kind == "manual")))
     return found.order_by(Video.name, Masklet.number)
 
 
 def _edited(session: Session) -> dict[int, int]:
-    """Edited frames of every masklet, over its revisions."""
-    rows = select(Revision.masklet_id, func.sum(Revision.edited)).group_by(Revision.masklet_id)
-    return pairs(session, rows)
+    """How many frames of every masklet were edited; one that was edited in several revisions counts once."""
+    rows = select(Revision.masklet_id, func.count(ActRow.frame.distinct()))
+    return pairs(session, rows.join(ActRow, ActRow.revision_id == Revision.id).group_by(Revision.masklet_id))
 
 
 def split_of(name: str, shares: Mapping[str, float]) -> str:

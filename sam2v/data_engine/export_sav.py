@@ -114,6 +114,9 @@ def frames_24(length: int, fps: float | None) -> list[int]:
     """Which frames of a video are shown at 24 a second; every fourth is one that is annotated at 6 a second."""
     step = (fps or FPS) / (FPS / STEP)
     count = max(1, round(length * FPS / (fps or FPS)))
+    last = (count - 1) // STEP  # annotated one: behind the video's end there is none
+    if round(last * step) >= length:
+        count = last * STEP
     return [min(length - 1, round(number / STEP * step)) for number in range(count)]
 
 
@@ -131,7 +134,8 @@ def _even(size: tuple[int, int]) -> tuple[int, int]:
 def _write_film(path: Path, original: Path, source: FrameSource, times: list[int]) -> None:
     """An mp4 of 24 frames a second: the video's own file if it is one."""
     with whole_file(path) as temporary:
-        if original.suffix.lower() == ".mp4" and source.fps == FPS and times == list(range(len(source))):
+        plain = source.fps == FPS and times == list(range(len(source))) and source.size == _even(source.size)
+        if plain and original.suffix.lower() == ".mp4":
             shutil.copyfile(original, temporary)
         else:
             encode_all((source[index] for index in times), temporary, "mp4", source.size, FPS)

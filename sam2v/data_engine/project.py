@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -88,26 +92,38 @@ class Project(Closing):
         folder, settings = user_path(folder).absolute(), settings or Settings()
         found = named(map(user_path, videos))
         _check_free(folder)
-        url = sqlite_url(folder / SQLITE) if database is None else database
-        opened = Database(url, patience, new=True)
-        try:
+        with ExitStack() as stack:
+            url = sqlite_url(folder / SQLITE) if database is None else database
+            opened = stack.enter_context(Database(url, patience, new=True))
             with FolderLock(folder):
                 _check_free(folder)
-                token = secrets.token_hex(16)
-                opened.write(lambda session: _begin(session, token, settings))
-                project = cls(folder, opened, settings, token)
-                project._insert(found)
-                where = None if database is None else without_password(opened.url)
-                about = {"version": VERSION, "token": token, "database": where}
-                write_text(folder / RECORD, json.dumps(about, indent=1) + "\n")
-        except BaseException:
-            opened.close()
-            if database is None and not (folder / RECORD).exists():
-                for suffix in ("", "-journal"):
-                    (folder / (SQLITE + suffix)).unlink(missing_ok=True)
-            raise
+                project = cls(folder, opened, settings, secrets.token_hex(16))
+                try:
+                    project._fill(found, None if database is None else without_password(opened.url))
+                except BaseException:
+                    project._clear(own_file=database is None)
+                    raise
+            stack.pop_all()
         remember_url(opened.url)
         return project
+
+    def _fill(self, found: Sequence[tuple[str, Path]], where: str | None) -> None:
+        """Make the tables, enter the videos, and write the record, which makes it a project."""
+        self.database.write(lambda session: _begin(session, self.token, self.settings))
+        self._insert(found)
+        about = {"version": VERSION, "token": self.token, "database": where}
+        write_text(self.folder / RECORD, json.dumps(about, indent=1) + "\n")
+
+    def _clear(self, own_file: bool) -> None:
+        """Take away what there is of a project that could not be made, and nothing of another one."""
+        if own_file:
+            self.database.close()
+            for suffix in ("", "-journal"):
+                (self.folder / (SQLITE + suffix)).unlink(missing_ok=True)
+        else:
+            self.database.patience = 0.0
+            with contextlib.suppress(OSError, ValueError):  # it may be away, which is why
+                self.database.write(lambda session: _end(session, self.token))
 
     @classmethod
     def open(cls, folder: str | Path, database: str | None = None, patience: float = 30.0) -> Project:
@@ -154,11 +170,11 @@ class Project(Closing):
 
     def _insert_part(self, session: Session, *, found: Sequence[tuple[str, Path]]) -> int:
         names = set(session.scalars(select(Video.name)))
-        paths = set(session.scalars(select(Video.path)))
-        now, added = time.time(), []
+        paths = set(map(os.path.abspath, session.scalars(select(Video.path))))
+        now, added, clashes = time.time(), [], Counter[str]()
         for name, path in found:
             if str(path) not in paths:
-                name = _free(name, names)
+                name = _free(name, names, clashes)
                 names.add(name)
                 added.append(Video(name=name, path=str(path), added=now))
         session.add_all(added)
@@ -237,6 +253,13 @@ def _begin(session: Session, token: str, settings: Settings) -> None:
     session.add(ProjectRow(token=token, version=VERSION, created=time.time(), settings=asdict(settings)))
 
 
+def _end(session: Session, token: str) -> None:
+    """Drop the tables if they are those of the project of a token."""
+    row = _row(session)
+    if row is not None and row.token == token:
+        Base.metadata.drop_all(session.connection())
+
+
 def _row(session: Session) -> ProjectRow | None:
     if not inspect(session.connection()).has_table(ProjectRow.__tablename__):
         return None
@@ -272,11 +295,12 @@ def _check_version(version: int, folder: Path) -> None:
         raise ValueError(f"{folder}: a project of version {version}, this sam2v knows version {VERSION}; {newer}")
 
 
-def _free(name: str, taken: set[str]) -> str:
-    number, found = 1, name
+def _free(name: str, taken: set[str], clashes: Counter[str]) -> str:
+    """A name that is not taken: with a number behind it, if need be. `clashes` counts, so that none is tried twice."""
+    found = name
     while found in taken:
-        number += 1
-        found = f"{name}-{number}"
+        clashes[name] += 1
+        found = f"{name}-{clashes[name] + 1}"
     return found
 
 

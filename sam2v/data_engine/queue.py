@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session, aliased
 
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.schema import UNREADABLE, ActRow, Event, Masklet, Revision, TaskKind, Video
-from sam2v.data_engine.scores import scores_of
+from sam2v.data_engine.schema import UNREADABLE, ActRow, Annotator, Event, Masklet, Revision, TaskKind, Video
 from sam2v.data_engine.work import Work
 
 _LOOKED_AT = 8
-#: Priorities: what was sent back, then objects not found yet, then proposals, those least sure first.
-_SENT_BACK = 3.0
+#: Priorities: what was sent back, objects that nobody found yet (1 to 2), proposals (0 to 1, see
+#: `proposal_priority`), and what was given back, so much below that.
+_SENT_BACK, _GIVEN_BACK = 3.0, 10.0
 
 
 class TaskTaken(RuntimeError):
@@ -101,6 +101,7 @@ class Queue:
         key = secrets.token_hex(16)
         name = f"masks/{task.video_id}/{task.masklet_id}/{key}.json"
         path = self.project.file(name)
+        _ = work.scores  # before others wait for the transaction
         work.masks.save(path)
 
         def keep(session: Session) -> int:
@@ -132,7 +133,7 @@ class Queue:
 
     def give_back(self, task: Task, seconds: float = 0.0) -> None:
         """Leave a task to somebody else, who gets it after the others; raises as `submit`."""
-        self._settle(task, None, seconds, "given back", {"priority": Masklet.priority - 1.0})
+        self._settle(task, None, seconds, "given back", {"priority": Masklet.priority - _GIVEN_BACK})
 
     def release(self, older_than: float) -> int:
         """Take tasks back that were handed out more than so many seconds ago; returns how many.
@@ -156,6 +157,8 @@ class Queue:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _take(self, session: Session, annotator_id: int, kind: TaskKind) -> Task | None:
+        # somebody who asks twice at once gets one task
+        session.execute(select(Annotator.id).where(Annotator.id == annotator_id).with_for_update(key_share=True))
         own = select(Masklet).where(Masklet.annotator_id == annotator_id, Masklet.state == "assigned")
         row = session.scalar(own.where(Masklet.task == kind).limit(1))
         if row is not None:
@@ -255,7 +258,7 @@ def add_revision(session: Session, row: Masklet, work: Work, masks: str, annotat
         strokes=work.count("stroke"),
         active_seconds=work.active_seconds,
         model_seconds=work.model_seconds,
-        scores=scores_of(work.masks),
+        scores=work.scores,
         created=time.time(),
     )
     session.add(revision)
@@ -267,8 +270,8 @@ def add_revision(session: Session, row: Masklet, work: Work, masks: str, annotat
 
 
 def proposal_priority(scores: dict[str, Any]) -> float:
-    """1 to 2: proposals that the model is least sure of come first."""
-    return 2.0 - min(max(float(scores.get("iou_low", 0.0)), 0.0), 1.0)
+    """0 to 1: proposals that the model is least sure of come first."""
+    return 1.0 - min(max(float(scores.get("iou_low", 0.0)), 0.0), 1.0)
 
 
 def _waiting(annotator_id: int, kind: TaskKind) -> Select[Any]:

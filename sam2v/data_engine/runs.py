@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,18 +15,13 @@ from sqlalchemy.orm import Session
 from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.queue import Note, TaskTaken, add_revision, move, proposal_priority
+from sam2v.data_engine.results import PlannedUnit, ReadResult, TakeIn, agreement_found, auto_found, proposed
 from sam2v.data_engine.schema import UNREADABLE, ActRow, JobRow, Masklet, Revision, Video
-from sam2v.data_engine.scores import overlap, scores_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.video_work import AgreeWork, AutoTask, AutoWork, ProposeTask, ProposeWork, Seed
-from sam2v.data_engine.work import Work
 from sam2v.jobs.parts import fingerprint, plain
 from sam2v.jobs.units import Hire, Outcome, Unit, UnitWork, run_units, size_of
 from sam2v.output.lock import FolderLock
-
-#: Mean IoU from which on a found object is one that the project has.
-_KNOWN = 0.5
 
 
 @dataclass
@@ -39,16 +33,6 @@ class RunReport:
     before: int = 0
     masklets: int = 0
     failed: dict[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A unit of a run: its key, the video, and by the masklets' numbers their versions, or their revisions."""
-
-    key: str
-    video_id: int
-    unit: Unit
-    versions: dict[int, int]
 
 
 def run_auto(
@@ -73,12 +57,12 @@ def run_auto(
     key, rate = _weights(model), project.settings.rate
     videos, about = _videos(project, only), described(options)
 
-    def plan(video: Video) -> _Planned:
+    def plan(video: Video) -> PlannedUnit:
         task = AutoTask(Path(video.path), rate)
         return _planned(project, "auto", video, task, (key, *about, rate), {})
 
     work = AutoWork(model, options)
-    return _run(project, "auto", work, [plan(video) for video in videos], hire, _commit_auto, step)
+    return _run(project, "auto", work, [plan(video) for video in videos], hire, auto_found, step)
 
 
 def described(options: MaskletOptions) -> list[Any]:
@@ -90,27 +74,28 @@ def described(options: MaskletOptions) -> list[Any]:
 def run_propose(
     project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
 ) -> RunReport:
-    """Track proposals anew: from the frames that were edited, or from the mask that the model was surest of.
+    """Track proposals anew: from the frames that were edited, or from the mask that the model was surest of. What was
+    edited stays as it is, also where it says that the object is not to be seen.
 
     Only masklets that wait to be annotated take part, and those that change meanwhile are left as they are; arguments
     and errors as `run_auto`.
     """
     planned = _planned_from_seeds(project, model, "propose", _seeds, only)
-    return _run(project, "propose", ProposeWork(model), planned, hire, _commit_propose, step)
+    return _run(project, "propose", ProposeWork(model), planned, hire, proposed, step)
 
 
 def run_agree(
     project: Project, model: ModelSpec, hire: Hire, step: Callable[[], object] = bool, only: Sequence[str] = ()
 ) -> RunReport:
-    """Measure how well masks that wait for verification, and those that people verified, agree with tracking
-    backwards: a score of their revisions. Arguments and errors as `run_auto`."""
+    """Measure how well the masks of all masklets that nobody works on agree with tracking backwards: a score of their
+    revisions. Arguments and errors as `run_auto`."""
     planned = _planned_from_seeds(project, model, "agree", _ends, only)
-    return _run(project, "agree", AgreeWork(model), planned, hire, _commit_agree, step)
+    return _run(project, "agree", AgreeWork(model), planned, hire, agreement_found, step)
 
 
 def _planned_from_seeds(
     project: Project, model: ModelSpec, about: str, find: Callable[..., tuple[Any, dict[int, int]]], only: Sequence[str]
-) -> list[_Planned]:
+) -> list[PlannedUnit]:
     """Tracking from masks that are there, in every video in which `find` (within a session) finds some."""
     key, rate = _weights(model), project.settings.rate
     planned = []
@@ -118,20 +103,19 @@ def _planned_from_seeds(
         seeds, versions = project.database.read(partial(find, project=project, video_id=video.id))
         if seeds:
             task = ProposeTask(Path(video.path), rate, seeds)
-            planned.append(_planned(project, about, video, task, (key, rate, repr(sorted(seeds.items()))), versions))
+            # versions as well: what somebody had meanwhile, and gave back as it was, was not proposed anew
+            known = repr((sorted(seeds.items()), sorted(versions.items())))
+            planned.append(_planned(project, about, video, task, (key, rate, known), versions))
     return planned
-
-
-_Commit = Callable[[Session, Project, _Planned, dict[str, Any]], int]
 
 
 def _run(
     project: Project,
     about: str,
     work: UnitWork,
-    planned: Sequence[_Planned],
+    planned: Sequence[PlannedUnit],
     hire: Hire,
-    commit: _Commit,
+    read: ReadResult,
     step: Callable[[], object],
 ) -> RunReport:
     """Do what is not done, and commit every outcome once, as it comes."""
@@ -146,7 +130,8 @@ def _run(
     with FolderLock(project.folder / "runs"):
         for outcome in run_units(work, [one.unit for one in left], hire):
             one = by_folder[outcome.unit.folder]
-            keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, commit=commit)
+            take_in = None if outcome.facts is None else read(project, one, outcome.facts)
+            keep = partial(_keep, project=project, about=about, one=one, outcome=outcome, take_in=take_in)
             report.masklets += project.database.write(keep)
             if outcome.facts is None:
                 assert report.failed is not None
@@ -157,7 +142,9 @@ def _run(
     return report
 
 
-def _keep(session: Session, *, project: Project, about: str, one: _Planned, outcome: Outcome, commit: _Commit) -> int:
+def _keep(
+    session: Session, *, project: Project, about: str, one: PlannedUnit, outcome: Outcome, take_in: TakeIn | None
+) -> int:
     """Write down how a video went; the number of its masklets."""
     facts, video = outcome.facts, session.get_one(Video, one.video_id)
     row = session.scalar(select(JobRow).where(JobRow.run == one.key, JobRow.video_id == one.video_id))
@@ -169,49 +156,13 @@ def _keep(session: Session, *, project: Project, about: str, one: _Planned, outc
     row.status, row.error, row.at = ("failed" if facts is None else "done"), outcome.error or None, time.time()
     row.attempts, row.seconds = row.attempts + outcome.attempts, outcome.seconds
     row.folder = outcome.unit.folder.relative_to(project.folder).as_posix()
-    if facts is None:
-        if video.status != "ready":
+    if facts is None or take_in is None:
+        if video.status != "ready" and not outcome.retry:
             video.status, video.error = UNREADABLE, outcome.error[:2000]
         return 0
     video.status, video.error = "ready", None
     video.frames, video.fps, video.height, video.width = (facts[name] for name in ("frames", "fps", "height", "width"))
-    return commit(session, project, one, facts)
-
-
-def _commit_auto(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
-    known = [masks for _, masks in _masks_of(session, project, one.video_id)]
-    last = session.scalar(select(func.max(Masklet.number)).where(Masklet.video_id == one.video_id)) or 0
-    count = 0
-    for number in facts["masklets"]:
-        masks, name = _result(project, one.unit, number)
-        if any(_mean_overlap(masks, other) >= _KNOWN for other in known):
-            continue
-        count += 1
-        priority = proposal_priority(scores_of(masks))
-        about: Any = {"kind": "auto", "state": "proposed", "priority": priority, "created": time.time()}
-        row = Masklet(video_id=one.video_id, number=last + count, **about)
-        session.add(row)
-        session.flush()
-        row.revision_id = add_revision(session, row, Work(masks, [], 0, facts["model"]), name, None).id
-    return count
-
-
-def _commit_propose(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
-    count = 0
-    for number in facts["masklets"]:
-        row = session.scalar(select(Masklet).where(Masklet.video_id == one.video_id, Masklet.number == number))
-        if row is None or row.version != one.versions[number] or row.state != "proposed":
-            continue  # somebody works on it, or has: their masks are newer
-        masks, name = _result(project, one.unit, number)
-        revision = add_revision(session, row, Work(masks, [], 0, facts["model"]), name, None)
-        changes = {"revision_id": revision.id, "priority": max(row.priority, proposal_priority(revision.scores))}
-        try:
-            move(session, row, "proposed", Note(secrets.token_hex(16), text="proposed anew"), **changes)
-        except TaskTaken:
-            session.delete(revision)
-            continue
-        count += 1
-    return count
+    return take_in(session)
 
 
 def _seeds(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
@@ -220,12 +171,23 @@ def _seeds(session: Session, *, project: Project, video_id: int) -> tuple[dict[i
     seeds, versions = {}, {}
     for masklet, revision in session.execute(rows.where(Masklet.video_id == video_id, Masklet.state == "proposed")):
         masks = MaskletMasks.load(project.file(revision.masks))
-        edited = session.scalars(select(ActRow.frame).where(ActRow.revision_id == revision.id).distinct()).all()
-        frames = [index for index in sorted(edited) if masks.mask(index).any()] or _surest(masks)
-        if frames:
-            seeds[masklet.number] = Seed(project.file(revision.masks), tuple(frames))
-            versions[masklet.number] = masklet.version
+        frames = _edited(session, masklet.id) & masks.rows.keys()
+        if not any(masks.mask(index).any() for index in frames):
+            frames.update(surest := _surest(masks))
+            if not surest:
+                continue
+        seeds[masklet.number] = Seed(project.file(revision.masks), tuple(sorted(frames)))
+        versions[masklet.number] = masklet.version
     return seeds, versions
+
+
+def _edited(session: Session, masklet_id: int) -> set[int]:
+    """Frames that were edited by whoever handed in the masklet last; proposals since then left them as they were."""
+    handed_in = select(func.max(Revision.id)).where(
+        Revision.masklet_id == masklet_id, Revision.annotator_id.is_not(None)
+    )
+    frames = select(ActRow.frame).where(ActRow.revision_id == handed_in.scalar_subquery()).distinct()
+    return set(session.scalars(frames))
 
 
 def _ends(session: Session, *, project: Project, video_id: int) -> tuple[dict[int, Seed], dict[int, int]]:
@@ -242,49 +204,19 @@ def _ends(session: Session, *, project: Project, video_id: int) -> tuple[dict[in
     return seeds, revisions
 
 
-def _commit_agree(session: Session, project: Project, one: _Planned, facts: dict[str, Any]) -> int:
-    for number, value in facts["agreement"].items():
-        revision = session.get_one(Revision, one.versions[int(number)])
-        revision.scores = {**revision.scores, "agreement": value}
-    return len(facts["agreement"])
-
-
 def _surest(masks: MaskletMasks) -> list[int]:
     """The frame whose mask the model is surest of, of those that show the object."""
     seen = [index for index, area in zip(masks.frames, masks.areas(), strict=True) if area]
     return [max(seen, key=lambda index: (masks.rows[index].iou, -index))] if seen else []
 
 
-def _masks_of(session: Session, project: Project, video_id: int) -> list[tuple[int, MaskletMasks]]:
-    """(number, newest masks) of a video's masklets, rejected ones as well: they need not be found again."""
-    rows = select(Masklet.number, Revision.masks).join(Revision, Revision.id == Masklet.revision_id)
-    found = session.execute(rows.where(Masklet.video_id == video_id)).all()
-    return [(number, MaskletMasks.load(project.file(name))) for number, name in found]
-
-
-def _mean_overlap(first: MaskletMasks, second: MaskletMasks) -> float:
-    """Mean IoU over the frames where either is seen."""
-    found: list[float] = []
-    for index in first.rows.keys() & second.rows.keys():
-        one, other = first.mask(index), second.mask(index)
-        if one.any() or other.any():
-            found.append(overlap(one, other))
-    return sum(found) / len(found) if found else 0.0
-
-
-def _result(project: Project, unit: Unit, number: int) -> tuple[MaskletMasks, str]:
-    """The masks of an object that a unit left, and what the project calls their file."""
-    path = unit.folder / f"{int(number):03d}.json"
-    return MaskletMasks.load(path), path.relative_to(project.folder).as_posix()
-
-
 def _planned(
     project: Project, kind: str, video: Video, task: Any, about: Iterable[Any], versions: dict[int, int]
-) -> _Planned:
+) -> PlannedUnit:
     key = fingerprint(kind, *about)[:32]
     folder = project.file(f"runs/{kind}-{key[:16]}/{video.id}")  # SQLite keeps a text where a number is declared
     unit = Unit(video.name, task, folder, size_of(Path(video.path)))
-    return _Planned(key, video.id, unit, versions)
+    return PlannedUnit(key, video.id, unit, versions)
 
 
 def _videos(project: Project, only: Sequence[str]) -> list[Video]:
@@ -299,5 +231,5 @@ def _videos(project: Project, only: Sequence[str]) -> list[Video]:
 
 
 def _weights(model: ModelSpec) -> str:
-    """What of a model decides results: its settings and its weights."""
-    return fingerprint(replace(model, threads=None, device=None), model.weights())
+    """What of a model decides results: its settings and its weights, wherever their file is."""
+    return fingerprint(replace(model, checkpoint="", threads=None, device=None), model.weights())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sam2v.data.masklet_file import MaskletMasks
+from sam2v.masks.bits import MaskBits
 
 #: Pixels of the mean mask below which an object is small, or medium (SA-V's buckets).
 SMALL, MEDIUM = 32**2, 96**2
@@ -70,3 +72,23 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """IoU of two H x W masks; 1 where both are empty."""
     union = int((first | second).sum())
     return int((first & second).sum()) / union if union else 1.0
+
+
+def mean_overlaps(first: Sequence[MaskletMasks], second: Sequence[MaskletMasks]) -> np.ndarray:
+    """N x M: mean IoU of masklets over the frames where either is seen; 0 for masks of different sizes."""
+    total, count = np.zeros((len(first), len(second))), np.zeros((len(first), len(second)))
+    for size in {masks.size for masks in first} & {masks.size for masks in second}:
+        for index in sorted({index for masks in first for index in masks.rows}):
+            rows, one = _bits(first, size, index)
+            columns, other = _bits(second, size, index)
+            seen = (one.areas[:, None] > 0) | (other.areas > 0)
+            total[np.ix_(rows, columns)] += one.iou(other)
+            count[np.ix_(rows, columns)] += seen
+    return total / np.maximum(count, 1)
+
+
+def _bits(masklets: Sequence[MaskletMasks], size: tuple[int, int], index: int) -> tuple[list[int], MaskBits]:
+    """Those masklets of a size that have a mask on a frame, and their masks."""
+    rows = [row for row, masks in enumerate(masklets) if masks.size == size and index in masks.rows]
+    parts = [MaskBits.of(masklets[row].mask(index)[None]) for row in rows]
+    return rows, MaskBits.joined(MaskBits.none(size), *parts)

@@ -6,7 +6,8 @@ They click at the centre of the largest error, as in the interactive protocols o
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from sqlalchemy import select
 
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.bench import Bench, open_bench
-from sam2v.data_engine.queue import Queue, Task
+from sam2v.data_engine.queue import Queue, Task, TaskTaken
 from sam2v.data_engine.schema import Masklet, Revision
 from sam2v.data_engine.scores import overlap
 from sam2v.data_engine.tools import Tools
@@ -59,6 +60,17 @@ class Manner(Options):
         self.check_least({"clicks": 1, "strokes": 0})
 
 
+@dataclass(frozen=True)
+class Verification(Options):
+    """How simulated verifiers decide: the mean IoU that satisfies, and the share of wrong verdicts."""
+
+    threshold: float = 0.5
+    errors: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.check_fractions(("threshold", "errors"))
+
+
 class SimulatedAnnotator:
     """Annotates objects whose masks are known.
 
@@ -84,11 +96,8 @@ class SimulatedAnnotator:
         task = self.queue.take(self.id, "annotate")
         if task is None:
             return False
-        try:
+        with _given_back(self.queue, task):
             self._do(task)
-        except BaseException:
-            self.queue.give_back(task)
-            raise
         return True
 
     def _do(self, task: Task) -> None:
@@ -133,23 +142,39 @@ class SimulatedVerifier:
     def __init__(
         self, queue: Queue, name: str, truths: Mapping[str, Truth], threshold: float = 0.75, errors: float = 0.0
     ) -> None:
-        if not (0 <= threshold <= 1 and 0 <= errors <= 1):
-            raise ValueError(f"threshold and errors must be in [0, 1], got {threshold} and {errors}")
+        Verification(threshold, errors)  # checks them
         self.queue, self.truths, self.threshold, self.errors = queue, truths, threshold, errors
         self.id = queue.project.annotator(name)
 
     def work_once(self) -> bool:
-        """Give the next verdict; False if there is none to give."""
+        """Give the next verdict; False if there is none to give.
+
+        Raises:
+            KeyError: a video whose truth is not known. OSError, ValueError: masks that cannot be read; the task is
+                given back.
+        """
         task = self.queue.take(self.id, "verify")
         if task is None:
             return False
         began = time.monotonic()
-        masks = task.load()
-        assert masks is not None  # of what was handed in
-        quality = truth_overlap(self.truths[task.video], masks)
-        wrong = np.random.default_rng([task.masklet_id, task.revision_id or 0]).random() < self.errors
-        self.queue.judge(task, (quality >= self.threshold) != wrong, time.monotonic() - began)
+        with _given_back(self.queue, task):
+            masks = task.load()
+            assert masks is not None  # of what was handed in
+            quality = truth_overlap(self.truths[task.video], masks)
+            wrong = np.random.default_rng([task.masklet_id, task.revision_id or 0]).random() < self.errors
+            self.queue.judge(task, (quality >= self.threshold) != wrong, time.monotonic() - began)
         return True
+
+
+@contextmanager
+def _given_back(queue: Queue, task: Task) -> Iterator[None]:
+    """A task that cannot be done in the block is left to others."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TaskTaken, OSError):  # it is over, or the database is away, as the error says that is raised
+            queue.give_back(task)
+        raise
 
 
 def annotate(bench: Bench, truth: Truth, obj: int, manner: Manner) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.schema import STATES, Annotator, Event, JobRow, Masklet, Revision, Video
+from sam2v.data_engine.schema import STATES, UNREADABLE, Annotator, Event, JobRow, Masklet, Revision, Video
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class Status:
 
     Attributes:
         videos: number by status (new, ready, unreadable). masklets: number by kind (manual, auto) and state.
-        to_annotate, to_verify: tasks that wait. phases: costs by phase.
-        people: by annotator (tasks handed in or judged, active seconds). failed: videos in which a run failed.
+        to_annotate, to_verify: tasks that wait, of videos that can be read. phases: costs by phase.
+        people: by annotator (tasks handed in or judged, active seconds, also those of tasks that were given back).
+        failed: videos in which a run failed.
     """
 
     videos: dict[str, int]
@@ -89,13 +90,14 @@ def _status(session: Session) -> Status:
     for kind, state, count in session.execute(counted):
         masklets.setdefault(kind, {})[state] = count
     videos = select(Video.status, func.count()).group_by(Video.status).order_by(Video.status)
-    waiting = {state: sum(states.get(state, 0) for states in masklets.values()) for state in STATES}
-    failed = select(func.count()).select_from(JobRow).where(JobRow.status == "failed")
+    queued = select(Masklet.state, func.count()).join(Video, Video.id == Masklet.video_id)
+    waiting = pairs(session, queued.where(Video.status != UNREADABLE).group_by(Masklet.state))
+    failed = select(func.count(JobRow.video_id.distinct())).where(JobRow.status == "failed")
     return Status(
         pairs(session, videos),
         dict(sorted(masklets.items())),
-        waiting["proposed"],
-        waiting["annotated"],
+        waiting.get("proposed", 0),
+        waiting.get("annotated", 0),
         costs_by_phase(session),
         _people(session),
         session.scalar(failed) or 0,
@@ -112,6 +114,9 @@ def costs_by_phase(session: Session) -> dict[int, PhaseCosts]:
 
 
 def _people(session: Session) -> dict[str, tuple[int, float]]:
-    done = select(Annotator.name, func.count(), func.sum(Event.seconds)).join(Event, Event.annotator_id == Annotator.id)
+    handed_in = (Event.task == "annotate") & Event.after.in_(("annotated", "rejected"))
+    judged = (Event.task == "verify") & Event.after.in_(("verified", "proposed", "rejected"))
+    counted = func.sum(case((handed_in | judged, 1), else_=0))  # not what was given back, or taken back
+    done = select(Annotator.name, counted, func.sum(Event.seconds)).join(Event, Event.annotator_id == Annotator.id)
     rows = session.execute(done.where(Event.before == "assigned").group_by(Annotator.name).order_by(Annotator.name))
-    return {name: (count, float(seconds)) for name, count, seconds in rows}
+    return {name: (int(count), float(seconds)) for name, count, seconds in rows}

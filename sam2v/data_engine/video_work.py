@@ -33,10 +33,18 @@ class AutoTask:
 
 @dataclass(frozen=True)
 class Seed:
-    """Masks of an object that are right: a file of masks, and which of its frames."""
+    """Masks of an object that are right: a file of masks, and which of its frames. Empty ones say that the object is
+    not to be seen there."""
 
     masks: Path
     frames: tuple[int, ...]
+
+    def load(self, source: FrameSource) -> MaskletMasks:
+        """The masks. ValueError: they are of another video, or of a file that was replaced."""
+        found = MaskletMasks.load(self.masks)
+        if found.size != source.size or max(self.frames) >= len(source):
+            raise ValueError(f"{self.masks}: the masks so far are of another video; was its file replaced?")
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,15 @@ class ProposeWork:
         task: ProposeTask = unit.argument
         with open_source(task.path) as source, tool.video.init_state(source) as state:
             facts, wanted = _facts(source, task.rate)
+            given = {number: seed.load(source) for number, seed in task.seeds.items()}
             for number, seed in task.seeds.items():
-                masks = MaskletMasks.load(seed.masks)
                 for index in seed.frames:
-                    tool.video.add_prompts(state, index, {number: Prompt(mask=masks.mask(index))})
+                    mask = given[number].mask(index)
+                    if mask.any():
+                        tool.video.add_prompts(state, index, {number: Prompt(mask=mask)})
             rows = _rows(tool.video.propagate_in_video(state, direction="both"), wanted)
             for number, seed in task.seeds.items():
-                given = MaskletMasks.load(seed.masks)
-                found = rows.get(number, {}) | {index: given.rows[index] for index in seed.frames}
+                found = rows.get(number, {}) | {index: given[number].rows[index] for index in seed.frames}
                 _save(folder, number, source.size, found, wanted, {"seeds": list(seed.frames)})
         return {**facts, "model": tool.name, "masklets": sorted(task.seeds)}
 
@@ -113,7 +122,7 @@ class AgreeWork:
         with open_source(task.path) as source, tool.video.init_state(source) as state:
             facts, _ = _facts(source, task.rate)
             for number, seed in task.seeds.items():
-                masks, (first, last) = MaskletMasks.load(seed.masks), seed.frames
+                masks, (first, last) = seed.load(source), seed.frames
                 tool.video.reset_state(state)
                 tool.video.add_mask(state, last, 1, masks.mask(last))
                 back = tool.video.propagate_in_video(state, last, last - first, reverse=True)

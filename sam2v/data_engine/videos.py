@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ def named(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """
     found: dict[Path, str] = {}
     for place in paths:
-        place = place.absolute()
+        place = Path(os.path.abspath(place))  # one video has one name, whichever way leads to it
         if not place.exists():
             raise FileNotFoundError(f"{place}: no such file or folder")
         here = list(_videos(place, 0))
@@ -53,6 +54,8 @@ def _videos(place: Path, depth: int) -> Iterator[Path]:
     if place.is_file():
         if depth == 0 or place.suffix.lower() in SUFFIXES:
             yield place
+        return
+    if not place.is_dir():  # a pipe, say
         return
     children = sorted(path for path in place.iterdir() if not path.name.startswith(".") and not path.is_symlink())
     if not any(path.suffix.lower() in SUFFIXES for path in children) and any(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from sam2v.data.masklet_file import MaskletMasks
+from sam2v.data_engine.scores import scores_of
 
 ActKind = Literal["click", "stroke", "mask"]
 
@@ -61,6 +63,11 @@ class Work:
         unknown = {act.frame for act in self.acts} - set(self.masks.rows)
         if unknown:
             raise ValueError(f"frame {min(unknown)} was edited but is not among the annotated frames")
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """See `scores_of`; looked at once, before a transaction begins: it takes seconds of a long video."""
+        return scores_of(self.masks)
 
     @property
     def edited(self) -> int:

@@ -77,13 +77,18 @@ class Reply:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: `facts`, or None and the `error`, after so many attempts; `seconds` of the last one."""
+    """How a unit ended: `facts`, or None and the `error`, after so many attempts; `seconds` of the last one.
+
+    Attributes:
+        retry: whether the error was not one of the unit's input, and trying again some day may help.
+    """
 
     unit: Unit
     facts: dict[str, Any] | None
     error: str
     attempts: int
     seconds: float
+    retry: bool = False
 
 
 class Crew(Protocol):
@@ -96,7 +101,10 @@ class Crew(Protocol):
         """Give a unit to a worker that is free."""
 
     def wait(self) -> list[tuple[Unit, Reply]]:
-        """Wait for the next replies; those of workers that died say so. Empty if nothing is under way."""
+        """Wait for the next replies; those of workers that died say so.
+
+        There may be none if workers are free since, or if nothing is under way.
+        """
 
     def close(self) -> None:
         """End the workers."""
@@ -111,7 +119,8 @@ def run_units(
     """Do units, the largest first, and yield how each ended, as they do.
 
     Args:
-        work: what is done. units: with folders of their own. hire: makes the workers. attempts: per unit at most.
+        work: what is done. units: with folders of their own. attempts: per unit at most.
+        hire: makes the workers, if there is anything to do.
 
     Raises:
         ValueError: two units of one folder. OSError: the disk is full; what was done is there, and the rest can be
@@ -120,26 +129,32 @@ def run_units(
     folders = [unit.out for unit in units if unit.out is not None]
     if len(set(folders)) < len(folders):
         raise ValueError("every unit needs a folder of its own")
+    if not units:
+        return
     waiting, tried = deque(sorted(units, key=lambda unit: -unit.size)), Counter[int]()
     sweep(units)
-    crew = hire(work)
+    crew, under_way = hire(work), 0
 
     def submit() -> None:
+        nonlocal under_way
         while waiting and crew.free():
             tried[id(waiting[0])] += 1
+            under_way += 1
             crew.submit(waiting.popleft())
 
     try:
         submit()
-        while replies := crew.wait():
-            ended, full = [], ""
+        while under_way:
+            replies, ended, full = crew.wait(), [], ""
+            under_way -= len(replies)
             for unit, reply in replies:
                 if reply.full:
                     full = reply.error
                 elif reply.facts is None and reply.retry and tried[id(unit)] < attempts:
                     waiting.append(unit)
                 else:
-                    ended.append(Outcome(unit, reply.facts, reply.error, tried[id(unit)], reply.seconds))
+                    attempt = tried[id(unit)]
+                    ended.append(Outcome(unit, reply.facts, reply.error, attempt, reply.seconds, reply.retry))
             if not full:
                 submit()  # nobody waits for what is done with the outcomes
             yield from ended

@@ -40,6 +40,17 @@ def test_phase_1_knows_nothing_of_other_frames(tools: Tools, clip: Path) -> None
     assert done.model == tools.name and done.model_seconds > 0
 
 
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_a_click_that_is_refused_changes_nothing(tools: Tools, clip: Path, phase: int) -> None:
+    with open_bench(phase, tools, clip, RATE) as bench, open_bench(phase, tools, clip, RATE) as other:
+        bench.give(4, Squares().masks(4)[1])
+        for frame, x, y, label in ((4, 12, 14, 5), (4, -1, 2, 1), (4, 99, 2, 0), (4, float("nan"), 2, 0), (3, 1, 1, 1)):
+            with pytest.raises(ValueError, match=r"label|outside|NaN|finite|not one that is annotated"):
+                bench.click(frame, x, y, label)
+        assert np.array_equal(bench.mask(4), Squares().masks(4)[1]) and len(bench.acts) == 1
+        assert np.array_equal(bench.click(0, 12, 14, 1), other.click(0, 12, 14, 1))
+
+
 def test_phase_2_proposes_from_one_mask_alone(tools: Tools, clip: Path) -> None:
     first, later = (Squares().masks(index)[1] for index in (0, 4))
     with open_bench(2, tools, clip, RATE) as bench:

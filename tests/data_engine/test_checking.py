@@ -46,6 +46,31 @@ def test_a_higher_precision_accepts_fewer() -> None:
     assert [rule.recall for rule in rules] == sorted((rule.recall for rule in rules), reverse=True)
 
 
+def test_what_was_not_measured_says_nothing() -> None:
+    """Masks that were sent back were refined before anybody measured their agreement; those that passed have one."""
+    rng = np.random.default_rng(0)
+    same = dict.fromkeys(FEATURES, 0.5)
+    passed = [({**same, "agreement": float(value)}, True) for value in rng.uniform(0.7, 1.0, 30)]
+    missing = ({name: 0.5 for name in FEATURES if name != "agreement"}, {**same, "agreement": math.nan})
+    rule = learn([*passed, *((scores, False) for scores in missing * 15)], 0.95)
+    assert rule.recall < 0.5 and rule.score(passed[0][0]) < 0.9
+    mixed = [sample(rng, bool(number % 2)) for number in range(100)]
+    none = [({name: v for name, v in scores.items() if name != "agreement"}, good) for scores, good in mixed]
+    assert learn(none, 0.9).recall > 0
+
+
+def test_nothing_is_scored_by_what_saw_another_revision_of_it() -> None:
+    """Every masklet has numbers of its own, which say nothing of others, and verdicts on five equal revisions."""
+    rng = np.random.default_rng(1)
+    samples, whose = [], []
+    for masklet in range(12):
+        scores = {name: float(rng.normal()) for name in FEATURES}
+        samples += [(scores, bool(masklet % 2))] * 5
+        whose += [masklet] * 5
+    leaking, honest = learn(samples, 0.9), learn(samples, 0.9, whose)
+    assert honest.recall < leaking.recall
+
+
 def test_what_says_nothing_accepts_nothing() -> None:
     same = dict.fromkeys(FEATURES, 0.5)
     rule = learn([(same, bool(number % 2)) for number in range(40)], 0.9)

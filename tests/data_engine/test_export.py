@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 from data_engine.made import Squares, made_up, squares, work
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import select, update
 
@@ -21,7 +23,7 @@ from sam2v.data_engine.export_plan import keep_splits, plan_export, split_of
 from sam2v.data_engine.export_sav import frames_24
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.schema import Video
+from sam2v.data_engine.schema import Masklet, Video
 from sam2v.data_engine.work import Act, Work
 from sam2v.output.encode import encode_all
 from sam2v.video.sources import open_source
@@ -94,8 +96,6 @@ def test_sa_v_reads_it_back(project: Project, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["manual", "auto"])
 def test_records_have_the_keys_of_sa_v(project: Project, tmp_path: Path, kind: str) -> None:
     if kind == "auto":
-        from sam2v.data_engine.schema import Masklet
-
         project.database.write(lambda s: s.execute(update(Masklet).values(kind="auto")).rowcount)
     export_project(project, tmp_path / "out", ["sav"], ALL_TRAIN)
     folder = tmp_path / "out" / "sav" / "sav_train" / "sav_000"
@@ -151,14 +151,16 @@ def test_the_data_card_is_the_database(project: Project, tmp_path: Path) -> None
     assert "| number | 4 | 0 |" in page and "| 33.3 | 2.00 |" in page
 
 
+@pytest.mark.parametrize("frame", ["00004.png", "00005.png"], ids=["annotated", "between"])
 def test_a_video_that_cannot_be_decoded_is_left_out(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], frame: str
 ) -> None:
-    (tmp_path / "videos" / "squares0" / "00004.png").write_bytes(b"no picture")
+    path = tmp_path / "videos" / "squares0" / frame
+    path.write_bytes(path.read_bytes()[:2000])  # its beginning tells its size
     argv = ["data-engine", "export", str(tmp_path / "p"), "--out", str(tmp_path / "out"), "--split", "train=1"]
     assert main([*argv, "--format", "sav,davis"]) == 0
     said = capsys.readouterr().out
-    assert "train: 1 videos, 2 masklets" in said and "left out: squares0: " in said and "00004.png" in said
+    assert "train: 1 videos, 2 masklets" in said and "left out: squares0: " in said and frame in said
     assert sav(tmp_path / "out" / "sav", "train").names == ("squares1",)
     assert list(json.loads((tmp_path / "out" / "data_card.json").read_text())["unreadable"]) == ["squares0"]
 
@@ -170,6 +172,7 @@ def test_a_video_that_cannot_be_decoded_is_left_out(
         (["--split", "train=0.5"], "add up to 1"),
         (["--split", "other=1"], "shares of train, val and test"),
         (["--split", "train"], "expected shares such as"),
+        (["--split", "train=nan"], "add up to 1"),
         ([], "no masklet is verified yet"),
     ],
 )
@@ -198,6 +201,65 @@ def test_other_rates_are_brought_to_24_frames_a_second(fps: float, length: int) 
     times = frames_24(length, fps)
     assert len(times) == round(length * 24 / fps) and set(times[::4]) <= set(frames_at(length, fps, 6.0))
     assert all(abs(index - number * fps / 24) < 1.0 for number, index in enumerate(times))
+
+
+@given(st.integers(1, 400), st.sampled_from([1.0, 5.0, 7.0, 10.0, 15.0, 23.976, 50.0]) | st.floats(1, 120))
+@example(2, 10.0)
+def test_every_fourth_frame_is_annotated(length: int, fps: float) -> None:
+    times = frames_24(length, fps)
+    assert times and times == sorted(times) and times[-1] < length
+    assert set(times[::4]) <= set(frames_at(length, fps, 6.0))
+
+
+def test_a_film_of_odd_sides_is_not_copied(tmp_path: Path) -> None:
+    """Its masks would be of another size than its frames: other readers want even sides."""
+    truth, folder = Squares(size=(49, 65)), tmp_path / "videos"
+    folder.mkdir()
+    with av.open(str(folder / "squares0.mp4"), "w") as film:
+        stream = film.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 65, 49, "yuv444p"
+        for picture in truth.source:
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        film.mux(stream.encode())
+    with Project.create(tmp_path / "p", [folder]) as project:
+        task = Queue(project).take(project.annotator("ann"), "annotate")
+        assert task is not None
+        masks = MaskletMasks.of({index: truth.masks(index)[1] for index in (0, 4, 8)}, truth.size)
+        Queue(project).submit(task, Work(masks))
+        export_project(project, tmp_path / "out", ["sav"], ALL_TRAIN, "annotated")
+    (record,) = sav(tmp_path / "out" / "sav", "train")
+    assert record.size == record.masks(4)[0].shape == record.frame(4).shape[:2] == (50, 66)
+
+
+def test_a_frame_that_was_edited_twice_counts_once(tmp_path: Path) -> None:
+    squares(tmp_path / "videos", 1)
+    with Project.create(tmp_path / "p", [tmp_path / "videos"]) as project:
+        queue, ann, ver = Queue(project), project.annotator("ann"), project.annotator("ver")
+        for frames in ((0, 4), (4, 8)):
+            masks = MaskletMasks.of({index: Squares().masks(index)[1] for index in (0, 4, 8)}, Squares().size)
+            task = queue.take(ann, "annotate")
+            assert task is not None
+            queue.submit(task, Work(masks, [Act(frame, "mask") for frame in frames]))
+            task = queue.take(ver, "verify")
+            assert task is not None
+            planned = plan_export(project, ALL_TRAIN, "annotated").videos["train"]
+            assert len(planned) == 1  # what somebody verifies at this moment still waits for it
+            queue.judge(task, frames == (4, 8))
+        (video,) = plan_export(project, ALL_TRAIN).videos["train"]
+        assert video.masklets[0].edited == 3
+
+
+def test_validation_of_sa_v_is_what_people_worked_on(project: Project, tmp_path: Path) -> None:
+    """Automatic masklets are not in it, and are not counted."""
+    automatic = update(Masklet).where(Masklet.id.in_((1, 2, 3))).values(kind="auto")
+    project.database.write(lambda s: s.execute(automatic).rowcount)
+    done = export_project(project, tmp_path / "out", ["sav"], ALL_VAL)
+    facts = json.loads((tmp_path / "out" / "data_card.json").read_text())
+    assert (done.videos, done.masklets) == ({"val": 1}, {"val": 1}) and facts["splits"] == {"val": 1}
+    assert [facts["masklets"][kind]["count"] for kind in ("manual", "auto")] == [1, 0]
+    assert len(list((tmp_path / "out" / "sav" / "sav_val" / "Annotations_6fps").glob("*/*"))) == 1
+    more = export_project(project, tmp_path / "more", ["sav", "coco"], ALL_VAL)
+    assert (more.videos, more.masklets) == ({"val": 2}, {"val": 4})
 
 
 def test_a_film_of_24_frames_a_second_is_copied(tmp_path: Path) -> None:

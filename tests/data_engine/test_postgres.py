@@ -19,7 +19,7 @@ from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.export_plan import plan_export
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.schema import Event, Masklet, Revision
+from sam2v.data_engine.schema import Annotator, Event, Masklet, Revision
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import Tools
@@ -62,6 +62,43 @@ def check_done_once(project: Project, count: int) -> None:
 
     project.database.read(look)
     assert sum(tasks for tasks, _ in status_of(project).people.values()) == count
+
+
+def test_who_asks_twice_at_once_gets_one_task(server: Server, tmp_path: Path) -> None:
+    url = server.database()
+    with Project.create(tmp_path / "p", [empty_videos(tmp_path / "videos", 40)], database=url) as project:
+        who, asked = project.annotator("ann"), threading.Barrier(4)
+        taken = []
+
+        def ask() -> None:
+            asked.wait()
+            taken.append(Queue(project).take(who, "annotate"))
+
+        for _ in range(5):
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(taken) == 4 and len({task.masklet_id for task in taken}) == 1
+            Queue(project).submit(taken[0], work())
+            taken.clear()
+
+
+def test_a_look_is_of_one_moment(server: Server, tmp_path: Path) -> None:
+    url = server.database()
+    with Project.create(tmp_path / "p", [empty_videos(tmp_path / "videos", 2)], database=url) as project:
+        who = project.annotator("ann")
+        count = select(func.count()).select_from(Event)
+
+        def look(session) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+            before = session.scalar(count)
+            Queue(project).take(who, "annotate")
+            return before, session.scalar(count)
+
+        assert project.database.read(look) == (0, 0) and project.database.read(lambda s: s.scalar(count)) == 1
+        with pytest.raises(ValueError, match="the database refuses"):
+            project.database.write(lambda session: session.add(Annotator(name="a\0", kind="person", created=0.0)))
 
 
 def test_a_project_goes_its_way(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from data_engine.made import empty_videos, made_up, square
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
+from typing_extensions import Self
 
 from sam2v.cli.main import main
 from sam2v.data.masklet_file import MaskletMasks, frames_at
@@ -22,6 +25,7 @@ from sam2v.data_engine.queue import Queue
 from sam2v.data_engine.schema import Video
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.videos import is_safe_name, safe_name
+from sam2v.output.lock import FolderLock
 
 
 def test_a_project_is_opened_as_it_was_made(tmp_path: Path) -> None:
@@ -46,6 +50,14 @@ def test_videos_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
         }
         with pytest.raises(KeyError, match="no video is called"):
             project.video("other")
+
+
+def test_a_video_is_one_whichever_way_leads_to_it(tmp_path: Path) -> None:
+    videos = empty_videos(tmp_path / "a", 2)
+    os.mkfifo(videos / "pipe.mp4")
+    with Project.create(tmp_path / "p", [videos / ".." / "a", f"{videos}/./v00000.mp4"]) as project:
+        assert status_of(project).videos == {"new": 2} and project.video("v00000").path == str(videos / "v00000.mp4")
+        assert project.add_videos([tmp_path / "b" / ".." / "a"]) == 0
 
 
 def test_a_folder_has_one_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +155,87 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     calls.clear()
     with pytest.raises(DatabaseAway, match="does not answer"):
         database.write(lambda session: work(calls.clear() or session))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("ALTER TABLE project RENAME COLUMN token TO other", "no such column"),
+        ("DROP TABLE masklets", "no such table"),
+        (None, "not a database"),
+    ],
+)
+def test_a_database_that_is_none_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: str | None, words: str
+) -> None:
+    made_up(tmp_path).close()
+    path = tmp_path / "project" / "engine.sqlite"
+    if spoil is None:
+        path.write_bytes(b"something else" * 100)
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute(spoil)
+    assert main(["data-engine", "status", str(tmp_path / "project")]) == 2
+    said = capsys.readouterr().err
+    assert "the database refuses" in said and words in said and said.count("\n") == 1
+
+
+def test_what_no_database_can_be(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a database in memory"):
+        Project.create(tmp_path / "p", [empty_videos(tmp_path / "videos", 1)], database="sqlite://")
+    assert not (tmp_path / "p").exists()
+    for patience in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="patience must be 0"):
+            Database(sqlite_url(tmp_path / "some.sqlite"), patience)
+
+
+def test_who_loses_a_folder_to_another_init_takes_nothing_of_it(tmp_path: Path) -> None:
+    """The database of the one that is under way appears while the other one finds the folder in use."""
+    folder, videos = tmp_path / "p", empty_videos(tmp_path / "videos", 1)
+    with FolderLock(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sam2v.data_engine.project.FolderLock", Later)
+            with pytest.raises(OSError, match="in use by another run"):
+                Project.create(folder, [videos])
+        assert (folder / "engine.sqlite").read_bytes() == b"of the other one"
+
+
+class Later(FolderLock):
+    """The other one goes on just before this one asks for the lock."""
+
+    def __enter__(self) -> Self:
+        (self.folder / "engine.sqlite").write_bytes(b"of the other one")
+        return super().__enter__()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_project_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Neither a folder nor a database that the next one would find in use."""
+    videos = empty_videos(tmp_path / "videos", 1)
+    url = None if own else sqlite_url(tmp_path / "other.sqlite").render_as_string()
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sam2v.data_engine.project.write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            Project.create(tmp_path / "p", [videos], database=url)
+    assert not (tmp_path / "p").exists()
+    Project.create(tmp_path / "p", [videos], database=url).close()
+
+
+def test_too_many_at_once_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(sqlite_url(tmp_path / "some.sqlite"), new=True)
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.1)
+
+    def nested(session: Session) -> None:
+        database.read(nested)
+
+    with pytest.raises(DatabaseAway, match="too many ask at once"):
+        database.read(nested)
 
 
 def test_a_server_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from data_engine.made import made_up, square, work
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.database import pairs
 from sam2v.data_engine.project import Project
-from sam2v.data_engine.queue import Queue, TaskTaken
-from sam2v.data_engine.schema import ActRow, Event, Masklet, Revision
+from sam2v.data_engine.queue import Queue, TaskTaken, proposal_priority
+from sam2v.data_engine.schema import UNREADABLE, ActRow, Event, Masklet, Revision, Video
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.work import Act, Work
 
@@ -110,6 +111,48 @@ def test_a_task_that_is_given_back_comes_last(tmp_path: Path) -> None:
             queue.judge(following, True)
 
 
+def test_the_order_of_tasks(tmp_path: Path) -> None:
+    """What was sent back, objects that nobody found, proposals, and what was given back after all of them."""
+    assert {proposal_priority({"iou_low": iou}) for iou in (-1.0, 0.0, 1.0)} == {1.0, 0.0}
+    with made_up(tmp_path, 2, objects=100) as project:
+        queue, ann, ben = Queue(project), project.annotator("ann"), project.annotator("ben")
+        task = queue.take(ann, "annotate")
+        assert task is not None
+        queue.submit(task, work())
+        check = queue.take(ben, "verify")
+        assert check is not None
+        queue.judge(check, False)
+        found = project.database.read(lambda s: s.scalars(select(Masklet.priority)).all())
+        assert min(found) > 1.0 and max(found) > 2.0
+        again = queue.take(ann, "annotate")
+        assert again is not None and again.masklet_id == task.masklet_id
+        queue.give_back(again)
+        lowest = select(Masklet.id).order_by(Masklet.priority).limit(1)
+        assert project.database.read(lambda s: s.scalar(lowest)) == task.masklet_id
+
+
+def test_what_was_given_back_or_taken_back_is_nobody_s_work(tmp_path: Path) -> None:
+    with made_up(tmp_path, 1) as project:
+        queue, ann, ben = Queue(project), project.annotator("ann"), project.annotator("ben")
+        for kind, who in (("annotate", ann), ("verify", ben)):
+            task = queue.take(who, kind)
+            assert task is not None
+            queue.give_back(task, 4.0)
+            assert queue.take(who, kind) is not None and queue.release(0) == 1
+            again = queue.take(who, kind)
+            assert again is not None
+            queue.submit(again, work()) if kind == "annotate" else queue.judge(again, True, 1.0)
+        assert status_of(project).people == {"ann": (1, 6.5), "ben": (1, 5.0)}
+
+
+def test_tasks_of_videos_that_cannot_be_read_do_not_wait(tmp_path: Path) -> None:
+    with made_up(tmp_path, 2) as project:
+        spoil = update(Video).where(Video.id == 1).values(status=UNREADABLE)
+        project.database.write(lambda session: session.execute(spoil).rowcount)
+        ann = project.annotator("ann")
+        assert status_of(project).to_annotate == Queue(project).waiting(ann)["annotate"] == 1
+
+
 def test_several_annotators_at_once_do_everything_once(tmp_path: Path) -> None:
     made_up(tmp_path, 12, objects=2).close()
     done: Counter[int] = Counter()
@@ -191,6 +234,24 @@ def test_a_full_disk_leaves_the_task_to_be_handed_in_again(tmp_path: Path) -> No
         assert states(project) == {"assigned": 1}
         queue.submit(task, work())
         assert states(project) == {"annotated": 1}
+
+
+def test_masks_are_not_looked_at_while_others_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that writes keeps everybody else from writing, and long videos take seconds."""
+    with made_up(tmp_path, 1) as project:
+        queue, ann = Queue(project), project.annotator("ann")
+        task = queue.take(ann, "annotate")
+        assert task is not None
+        looked_at, real = [], MaskletMasks.areas
+
+        def areas(masks: MaskletMasks) -> list[int]:
+            Project.open(project.folder, patience=0.0).annotator(f"somebody {len(looked_at)}")
+            looked_at.append(masks)
+            return real(masks)
+
+        monkeypatch.setattr(MaskletMasks, "areas", areas)
+        queue.submit(task, work())
+        assert looked_at
 
 
 def test_work_is_checked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import hashlib
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.cli.main import main
 from sam2v.cli.workers import read_only
 from sam2v.data.masklet_file import MaskletMasks
+from sam2v.data_engine.comparison import write_frames
 from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
@@ -31,6 +33,7 @@ from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import ModelSpec
 from sam2v.data_engine.work import Act, Work
 from sam2v.jobs.local import local_crew
+from sam2v.jobs.units import Crew, UnitWork
 from sam2v.output.encode import encode_all
 from sam2v.tracking.prompts import Prompt
 
@@ -109,8 +112,9 @@ def test_proposals_are_tracked_anew_from_what_was_edited(project: Project, spec:
     task = queue.take(ann, "annotate")
     assert task is not None
     truth = Squares(shift=int(task.video[-1]))
-    masks = MaskletMasks.of({index: truth.masks(index)[1] for index in (0, 4, 8)}, truth.size)
-    queue.submit(task, Work(masks, [Act(0, "mask"), Act(4, "mask")]))
+    shown = {index: truth.masks(index)[1] for index in (0, 4)}
+    masks = MaskletMasks.of({**shown, 8: np.zeros(truth.size, bool)}, truth.size)  # it is not to be seen at the end
+    queue.submit(task, Work(masks, [Act(0, "mask"), Act(4, "mask"), Act(8, "mask", label=0)]))
     check = queue.take(ver, "verify")
     assert check is not None
     queue.judge(check, False)
@@ -123,17 +127,66 @@ def test_proposals_are_tracked_anew_from_what_was_edited(project: Project, spec:
     report = run_propose(project, spec, ALONE)
     assert report.masklets >= 1
 
-    def newest(session: Any) -> MaskletMasks:
+    def newest(session: Any, number: int = 3) -> MaskletMasks:
         row = session.get_one(Masklet, task.masklet_id)
         revision = session.get_one(Revision, row.revision_id)
-        assert revision.number == 3 and revision.phase == 0 and revision.annotator_id is None
+        assert revision.number == number and revision.phase == 0 and revision.annotator_id is None
         return MaskletMasks.load(project.file(revision.masks))
 
     found, tools = project.database.read(newest), spec.load()
     state = tools.video.init_state(task.path)
     for index in (0, 4):
         tools.video.add_prompts(state, index, {task.number: Prompt(mask=truth.masks(index)[1])})
-    assert found.about == {"seeds": [0, 4]} and (found.mask(4) == truth.masks(4)[1]).all()
+    assert found.about == {"seeds": [0, 4, 8]} and (found.mask(4) == truth.masks(4)[1]).all()
+    assert not found.mask(8).any()
+    assert run_propose(project, replace(spec, memory="quality"), ALONE, only=[task.video]).masklets >= 1
+    again = project.database.read(partial(newest, number=4))  # what people did is not forgotten by then
+    assert again.about == found.about and all(again.rows[index] == found.rows[index] for index in (0, 4, 8))
+
+
+def test_what_was_held_meanwhile_is_proposed_anew_later(project: Project, spec: ModelSpec) -> None:
+    run_auto(project, spec, OPTIONS.changed(max_objects=1), ALONE, only=["squares0"])
+    queue, ann = Queue(project), project.annotator("ann")
+    held = []
+
+    def hire(work: UnitWork) -> Crew:
+        held.append(queue.take(ann, "annotate"))
+        return ALONE(work)
+
+    assert run_propose(project, spec, hire).masklets == 0
+    queue.give_back(held[0])
+    assert run_propose(project, spec, ALONE).masklets == 1
+
+
+def test_masks_of_a_file_that_was_replaced(project: Project, spec: ModelSpec, tmp_path: Path) -> None:
+    run_auto(project, spec, OPTIONS.changed(max_objects=1), ALONE, only=["squares0"])
+    shutil.rmtree(tmp_path / "videos" / "squares0")
+    write_frames(tmp_path / "videos" / "squares0", Squares(size=(64, 64)).source)
+    for run in (run_propose, run_agree):
+        report = run(project, spec, ALONE)
+        assert report.failed is not None and "are of another video" in report.failed["squares0"]
+
+
+def test_a_worker_s_trouble_is_not_the_video_s(
+    project: Project, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People can still annotate a video for which the GPU was too small."""
+
+    def trouble(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("sam2v.data_engine.video_work.AutoWork.do", trouble)
+    report = run_auto(project, spec, OPTIONS, ALONE, only=["squares0"])
+    assert report.failed == {"squares0": "RuntimeError: out of memory"}
+    assert status_of(project).videos == {"new": 3} and status_of(project).failed == 1
+
+
+def test_where_weights_are_does_not_matter(project: Project, spec: ModelSpec, tmp_path: Path) -> None:
+    few = OPTIONS.changed(max_objects=1)
+    run_auto(project, spec, few, ALONE, only=["squares0"])
+    copied = replace(spec, checkpoint=str(shutil.copy(spec.checkpoint, tmp_path / "copy.pt")))
+    report = run_auto(project, copied, few, ALONE, only=["squares0"])
+    assert (report.done, report.before) == (0, 1)
 
 
 def test_agreement_is_that_of_tracking_backwards(project: Project, spec: ModelSpec) -> None:

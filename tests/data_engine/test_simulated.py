@@ -17,10 +17,11 @@ from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import compare_phases, table
 from sam2v.data_engine.project import Project, Settings
 from sam2v.data_engine.queue import Queue
-from sam2v.data_engine.scores import overlap, scores_of
+from sam2v.data_engine.scores import mean_overlaps, overlap, scores_of
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier, truth_overlap
 from sam2v.data_engine.status import status_of
 from sam2v.data_engine.tools import Tools
+from sam2v.data_engine.work import Work
 
 QUICK = Manner(clicks=1, strokes=8)
 
@@ -71,6 +72,12 @@ def test_a_task_that_cannot_be_done_is_given_back(tools: Tools, tmp_path: Path) 
         with pytest.raises(ValueError, match="the truth of frame 8 is not known"):
             SimulatedAnnotator(queue, "ann", tools, short).work_once()
         assert status_of(project).to_annotate == 1
+        task = queue.take(project.annotator("ben"), "annotate")
+        assert task is not None
+        queue.submit(task, Work(MaskletMasks.of({0: Squares().masks(0)[1]}, Squares().size)))
+        with pytest.raises(KeyError):
+            SimulatedVerifier(queue, "ver", {}).work_once()
+        assert status_of(project).to_verify == 1
 
 
 def test_the_phases_are_compared(tools: Tools, tmp_path: Path) -> None:
@@ -84,6 +91,9 @@ def test_the_phases_are_compared(tools: Tools, tmp_path: Path) -> None:
         compare_phases(squares(tmp_path / "more"), tools, tmp_path / "out", manner=QUICK)
     with pytest.raises(ValueError, match="with 1 to compare with"):
         compare_phases({}, tools, tmp_path / "other", phases=(2, 3))
+    with pytest.raises(ValueError, match="but the truth is of"):
+        compare_phases({"b": (tmp_path / "videos" / "squares0", Squares())}, tools, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_command(nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +108,8 @@ def test_the_command(nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixt
         (["--drawn", "1", "--phases", "2"], "--phases 2: of 1, 2 and 3"),
         (["--drawn", "0"], "--drawn must be at least 1"),
         (["--drawn", "1", "--good", "2"], "good must be in [0, 1]"),
+        (["--drawn", "1", "--satisfied", "2"], "threshold must be in [0, 1]"),
+        (["--drawn", "1", "--checkpoint", str(tmp_path / "absent.pt")], "absent.pt"),
         (["--dataset", "davis2016"], "--dataset needs --root"),
     ):
         assert main(["data-engine", "simulate", "--out", str(tmp_path / "none"), *flags]) == 2
@@ -128,3 +140,25 @@ def test_overlap() -> None:
     half = full.copy()
     half[2:] = False
     assert (overlap(empty, empty), overlap(empty, full), overlap(full, half)) == (1.0, 0.0, 0.5)
+
+
+@given(st.data())
+def test_mean_overlaps(data: st.DataObject) -> None:
+    """Those of all pairs, as they are one by one."""
+
+    def drawn() -> MaskletMasks:
+        frames = data.draw(st.sets(st.sampled_from((0, 4, 8)), min_size=1))
+        size = data.draw(st.sampled_from([(6, 9), (6, 9), (9, 6)]))
+        rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+        masks = {index: (rng.random(size) < 0.5) & (rng.random() < 0.7) for index in frames}
+        return MaskletMasks.of(masks, size)
+
+    first, second = ([drawn() for _ in range(data.draw(st.integers(0, 3)))] for _ in range(2))
+    found = mean_overlaps(first, second)
+    assert found.shape == (len(first), len(second))
+    for (row, column), value in np.ndenumerate(found):
+        one, other = first[row], second[column]
+        both = one.rows.keys() & other.rows.keys() if one.size == other.size else ()
+        pairs = [(one.mask(index), other.mask(index)) for index in both]
+        known = [overlap(a, b) for a, b in pairs if a.any() or b.any()]
+        assert value == pytest.approx(np.mean(known) if known else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_two_nodes_do_what_one_process_does(cluster: str, tmp_path: Path) -> Non
     assert len(processes) >= 3  # two, and the one that took the place of the killed one
     for number, name in enumerate(names[:8]):
         assert (tmp_path / "two" / "out" / name / "square").read_text() == str(number**2)
+
+
+@pytest.mark.slow
+def test_workers_for_which_there_is_no_place(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of four find one, and do everything; a run that finds none says so and waits."""
+    found = list(run_units(work_in(tmp_path), units_in(tmp_path, *"abcdef"), partial(RayCrew, workers=4)))
+    assert len(found) == 6 and all(o.facts is not None for o in found)
+    monkeypatch.setattr("sam2v.jobs.on_ray._PATIENCE", 0.5)
+    crew = RayCrew(work_in(tmp_path), 1, gpus=1)
+    with pytest.raises(UserWarning, match="no worker has found a place"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        crew.free()
+    crew.close()
 
 
 @pytest.mark.slow
