@@ -98,7 +98,8 @@ class OverlayWriter(MaskWriter):
                 places = [newest[frame] for frame in sorted(newest)]
                 few = places[:: -(-len(places) // PALETTE_FRAMES)]
                 palette = Palette(self._read(few)) if self.format == "gif" else None
-                encode_all(self._read(places), temporary, self.format, self.target.size, self.target.fps, palette)
+                shape = self.target.size, self.target.fps, palette, self.target.pixel_aspect
+                encode_all(self._read(places), temporary, self.format, *shape)
 
     def _forget_films(self, frames: list[int]) -> None:
         """From now on the output itself is what a later run continues from."""
@@ -128,7 +129,8 @@ class OverlayWriter(MaskWriter):
         kind: VideoFormat = "mp4" if self.format == "gif" else self.format
         film = self._film(self._number)
         film.unlink(missing_ok=True)  # a link, say, which would lead somewhere else
-        return VideoEncoder(film, kind, self.target.size, self.target.fps, container=FILM)
+        aspect = self.target.pixel_aspect
+        return VideoEncoder(film, kind, self.target.size, self.target.fps, container=FILM, pixel_aspect=aspect)
 
     def _end_film(self, whole: bool) -> None:
         encoder, self._encoder = self._encoder, None

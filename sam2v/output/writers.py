@@ -132,6 +132,7 @@ def open_writer(
         _checked_classes(classes),
         video_fps=None if source is None else source.fps,
         length=Target.length if source is None else source.known_length,
+        pixel_aspect=Target.pixel_aspect if source is None else source.pixel_aspect,
     )
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
