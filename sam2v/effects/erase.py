@@ -26,8 +26,8 @@ class Erase(Effect):
     """Take an object out: what is behind it comes from other frames that show it, else from around it by diffusion.
 
     Other frames are moved as the camera has moved (by whole pixels), and used where they agree with this one around the
-    object. Nearer ones go before others; those of which no masks are known are left out. Other objects stay whole. It is done before all other effects, to the frame as
-    it was.
+    object. Nearer ones go before others; those of which no masks are known are left out. Other objects stay whole. It
+    is done before all other effects, to the frame as it was.
 
     Attributes:
         grow: pixels around the mask that go with it, since masks and compression are not exact.

@@ -132,9 +132,7 @@ def check_kept(out: Path, format: RenderFormat, source: FrameSource, masks: Path
         raise ValueError(f"{out}: is a folder, and a {format} is a file")
 
 
-def _known_masks(
-    masks: VideoMasks | Callable[[int], Masks | None], all_known: bool
-) -> Callable[[int], Masks | None]:
+def _known_masks(masks: VideoMasks | Callable[[int], Masks | None], all_known: bool) -> Callable[[int], Masks | None]:
     """Masks by frame, None where none are known; a ValueError there, if they have to be known everywhere."""
     if isinstance(masks, VideoMasks):
         there, of_file = set(masks.frames), masks.masks

@@ -12,7 +12,6 @@ import numpy as np
 from sam2v.closing import Closing
 from sam2v.video.media import MediaFile
 
-
 #: Width over height of pixels that are as wide as high.
 SQUARE = Fraction(1)
 
@@ -113,7 +112,7 @@ class FrameSource(ABC, Closing):
 
 
 def exact_rate(fps: float) -> Fraction:
-    """Frames per second as the fraction that is meant, such as 30000/1001; of less than one a second, 1 over seconds."""
+    """Frames per second as the fraction that is meant, such as 30000/1001; below 1, one in so many seconds."""
     return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
 
 

@@ -85,7 +85,6 @@ class OpenVideo:
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
 
-
     def pixel_aspect(self, turned: bool) -> Fraction:
         """Width over height of a pixel as it is shown; `turned`: where that is a quarter turn from how it is stored."""
         aspect = self.stream.sample_aspect_ratio
