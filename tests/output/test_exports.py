@@ -97,6 +97,18 @@ def test_yolo_by_supervision(tmp_path: Path) -> None:
                 assert mask.sum() == 1 and mask[4, 3 + int(Path(path).stem)]
 
 
+def test_yolo_corners_are_found_by_cutting_and_by_rounding(tmp_path: Path) -> None:
+    size, box = (1080, 1919), (slice(313, 700), slice(1, 1300))
+    logits = torch.full((1, 1, *size), -1.0)
+    logits[0, 0][box] = 1.0
+    with open_writer("yolo", tmp_path, size=size) as writer:
+        writer.write(MaskletFrame(0, [1], logits, torch.ones(1), torch.ones(1), np.zeros((*size, 3), np.uint8)))
+    shares = np.array((tmp_path / "labels" / "00000.txt").read_text().split()[1:], float).reshape(-1, 2)
+    places = shares * size[::-1]
+    for x, y in (places.astype(int).T, places.round().T):
+        assert (x.min(), y.min(), x.max(), y.max()) == (1, 313, 1299, 699)
+
+
 def test_yolo_wants_pictures(tmp_path: Path) -> None:
     with open_writer("yolo", tmp_path, size=SIZE) as writer, pytest.raises(ValueError, match="frame 0 has no picture"):
         writer.write(result_of(0).with_frame(None))
