@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sam2v.cli.inputs import check_inputs_stay
 from sam2v.cli.masklet_options import add_masklet_arguments, masklet_options_from
-from sam2v.cli.options import load_model_from, no_progress
+from sam2v.cli.options import check_rate, load_model_from, no_progress
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -65,9 +65,10 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
 
 def formats_of(args: argparse.Namespace) -> list[Format]:
-    """The formats of results; raises ValueError for an unknown one."""
+    """The formats of results; raises ValueError for an unknown one, and for a rate that none can have."""
     from sam2v.output.writers import checked_formats
 
+    check_rate(args.fps)
     return checked_formats(args.format or "png,coco,sav,mp4")
 
 

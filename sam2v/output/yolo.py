@@ -21,7 +21,8 @@ _WITHIN = 0.25
 class YoloWriter(FileWriter):
     """labels/FRAME.txt with a line per object, images/FRAME.jpg, and data.yaml with the classes.
 
-    A line is the number of the class and a polygon through the outermost pixels, in shares of the picture; parts and holes are joined by lines. Results must carry their picture.
+    A line is the number of the class and a polygon through the outermost pixels, in shares of the picture; parts and
+    holes are joined by lines. Results must carry their picture.
     """
 
     format = "yolo"

@@ -26,6 +26,7 @@ from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
 from sam2v.cli.track_record import Position, TrackRecord
+from sam2v.files import sha256_of
 from sam2v.masks import MaskletFrame
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter
@@ -116,7 +117,7 @@ def test_an_object_of_another_run_is_found(track: Track, movie: Path, tmp_path: 
     assert track(movie, "--exemplar", f"3:{kept}", "--format", "png", out="found") == 0
     assert len(list((tmp_path / "found").glob("*.png"))) == FRAMES, "from the first frame on"
     record = json.loads((tmp_path / "found" / "track.json").read_text())
-    assert record["objects"] == [3] and record["job"]["exemplars"] == [[3, str(kept)]]
+    assert record["objects"] == [3] and record["job"]["exemplars"] == [[3, sha256_of(kept)]]
 
 
 @pytest.mark.parametrize(
@@ -353,6 +354,27 @@ def test_a_killed_run_goes_on_from_its_last_save(
     assert left == frames - 3
     assert masks_in(remains) == masks_in(out) == whole[way[-1]]
     assert video_of(remains / "overlay.mp4")[0] == frames
+
+
+def test_a_run_goes_on_only_with_the_masks_and_the_video_that_it_began_with(
+    track: Track, movie: Path, clip: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = (clip[0, ..., 0] > 128).astype(np.uint8) * 255
+    mask, arguments = tmp_path / "mask.png", ["--mask", f"0:9:{tmp_path / 'mask.png'}", "--format", "npz"]
+    Image.fromarray(shown).save(mask)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_tracking(patch, 6)
+        assert track(movie, *arguments) == 130
+    capsys.readouterr()
+    Image.fromarray(255 - shown).save(mask)
+    assert track(movie, *arguments) == 2 and "holds a run with other prompts: use --fresh" in error_of(capsys)
+    Image.fromarray(shown).save(mask)
+    before = movie.read_bytes()
+    write_movie(movie, clip[::-1].copy())
+    assert track(movie, *arguments) == 2 and "holds a run with other size: use --fresh" in error_of(capsys)
+    movie.write_bytes(before)
+    assert track(movie, *arguments) == 0
+    assert len(list((tmp_path / "out").glob("*.npz"))) == FRAMES
 
 
 def test_what_both_ways_save_does_not_grow_with_the_video(
