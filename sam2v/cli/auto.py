@@ -39,11 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find and write, by what each source is."""
+    from sam2v.cli.track_record import RECORD
+
     videos = [_is_video(args, source) for source in args.source]
     if len(videos) > 1 or workers_are_wanted(args):
         from sam2v.cli.auto_many import run_many
 
         return run_many(args, videos)
+    if (args.out / RECORD).exists():
+        raise ValueError(
+            f"--out {args.out}: holds a run of sam2v track, which results would replace; name another folder"
+        )
     return (auto_masklets if videos[0] else auto_masks).run(args, args.source[0])
 
 

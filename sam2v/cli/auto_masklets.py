@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
     from sam2v.automatic.masklets import AutomaticMasklets
     from sam2v.output.lock import FolderLock
-    from sam2v.output.writers import remove_results
+    from sam2v.output.writers import remove_results, results_in
     from sam2v.video.sources import open_source
 
     options = masklet_options_from(args)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
     check_frames_stay(frames, source, out, formats)
     finder = AutomaticMasklets(load_model_from(args), options=options)
     with FolderLock(out):
-        for name in formats:
+        for name in results_in(out):
             remove_results(name, out)
         with tqdm(total=frames.known_length(), unit="frame", disable=no_progress(args)) as bar:
             found, count = write_masklets(finder, frames, formats, out, args.fps, bar)

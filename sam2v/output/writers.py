@@ -181,6 +181,12 @@ def remove_results(format: str, folder: Path) -> None:
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 
+def results_in(folder: Path) -> list[Format]:
+    """The formats of which a writer left a record in a folder."""
+    names = {format: "masks.jsonl" if format == "coco" else f".sam2v-{format}.jsonl" for format in FORMATS}
+    return [format for format, name in names.items() if (folder / name).is_file()]
+
+
 #: Control characters, halves of characters and ends of lines, which XML or YAML cannot hold.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
