@@ -232,11 +232,16 @@ def encode_all(
     encoder.close()
 
 
-def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: float) -> bool:
+def copy_films(films: Iterable[tuple[Path, int]], path: Path, format: VideoFormat, fps: float) -> bool:
     """Put encoded films one after the other into a file, packet by packet, at a constant rate.
 
+    Args:
+        films: each with the number of its first pictures that count; writing what comes behind was interrupted.
+        path, format, fps: as for `VideoEncoder`.
+
     Returns:
-        False if they were not encoded alike (another version or another machine): then the file is good for nothing.
+        False if they were not encoded alike (another version or another machine), or one is shorter: then the file is
+        good for nothing.
     """
     import av
 
@@ -244,7 +249,7 @@ def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: floa
     with _open(path, format) as out:
         stream: Any = None
         count = 0
-        for film in films:
+        for film, left in films:
             with av.open(ffmpeg_path(film)) as part:
                 source = part.streams.video[0]
                 if stream is None:
@@ -252,11 +257,13 @@ def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: floa
                 if source.codec_context.extradata != setup:
                     return False
                 for packet in part.demux(source):
-                    if packet.size:
+                    if packet.size and left:
                         packet.pts = packet.dts = round(count * tick / packet.time_base)
                         packet.stream = stream
                         out.mux(packet)
-                        count += 1
+                        count, left = count + 1, left - 1
+                if left:
+                    return False
     return True
 
 

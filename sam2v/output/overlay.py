@@ -91,10 +91,11 @@ class OverlayWriter(MaskWriter):
 
     def _publish(self, pictures: list[tuple[int, Place]]) -> None:
         frames, newest = [frame for frame, _ in pictures], dict(pictures)
-        numbers = list(dict.fromkeys(number for _, (number, _) in pictures))
-        whole = frames == sorted(newest) and OVERLAY not in numbers and self.format != "gif"
+        counts = Counter(number for _, (number, _) in pictures)  # of films, in the order in which they came
+        whole = frames == sorted(newest) and OVERLAY not in counts and self.format != "gif"
+        films = [(self._film(number), count) for number, count in counts.items()]
         with whole_file(self.path) as temporary:
-            if not (whole and copy_films(map(self._film, numbers), temporary, self.format, self.target.fps)):
+            if not (whole and copy_films(films, temporary, self.format, self.target.fps)):
                 places = [newest[frame] for frame in sorted(newest)]
                 few = places[:: -(-len(places) // PALETTE_FRAMES)]
                 palette = Palette(self._read(few)) if self.format == "gif" else None

@@ -110,8 +110,12 @@ class _Reader:
     def shown(self, index: int) -> tuple[Fraction, Fraction]:
         """From when to when a frame is shown, in seconds; EndOfVideo behind the last one."""
         self._check(index)
-        end = self._times[index + 1] if index + 1 < len(self._times) else max(self._end, self._times[index])
-        return self._times[index] * self._tick, end * self._tick
+        start = self._times[index]
+        if index + 1 < len(self._times):
+            end = self._times[index + 1]
+        else:  # the packet tells; else it is shown as long as the one before it
+            end = self._end if self._end > start or index == 0 else 2 * start - self._times[index - 1]
+        return start * self._tick, end * self._tick
 
     def _check(self, index: int) -> None:
         if index >= len(self._times):

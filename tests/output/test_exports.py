@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sam2v.masks import MaskletFrame
-from sam2v.masks.outline import filled, outlines, polygon_of
+from sam2v.masks.outline import _nearest, filled, outlines, polygon_of
 from sam2v.output.writers import open_writer
 from sam2v.video.sources import ArraySource, open_source
 
@@ -65,6 +65,15 @@ def test_middles_of_pixels_are_those_of_the_mask(mask: np.ndarray) -> None:
         rows, columns = np.nonzero(mask)
         assert mask[y, x].all()
         assert (x.min(), y.min(), x.max(), y.max()) == (columns.min(), rows.min(), columns.max(), rows.max())
+
+
+def test_parts_are_joined_where_they_are_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rings = rng.integers(0, 99, (2, 300, 2)).astype(float)
+    apart = ((rings[0][:, None] - rings[1][None]) ** 2).sum(axis=2)
+    for room in (1, 1000, 1 << 20):
+        monkeypatch.setattr("sam2v.masks.outline._TOGETHER", room)
+        assert _nearest(*rings) == np.unravel_index(apart.argmin(), apart.shape)
 
 
 def test_polygons_that_leave_the_picture_are_cut() -> None:
