@@ -103,5 +103,4 @@ def check_frames_stay(frames: FrameSource, source: Path, out: Path, formats: Seq
         raise ValueError(f"--out {out}: results would go between the frames of {source}; name another folder")
     # which numbers objects get is not known yet: any folder in that of the results may be one's
     of_objects = [place for place in (video, video.parent) if "objects" in formats and place.parent == folder]
-    names = map(frames.frame_name, range(frames.known_length() or 0))
-    check_inputs_stay(out, source, [folder, *of_objects], names, formats)
+    check_inputs_stay(out, source, [folder, *of_objects], frames, formats)

@@ -179,10 +179,9 @@ class TrackJob:
         """Raise ValueError if a result would replace the video, one of its frames, a mask or an exemplar."""
         out = self.out.resolve()
         folders = [out, *(out / f"{obj_id:03d}" for obj_id in set(self._ids()) if "objects" in self.formats)]
-        names = map(state.frames.frame_name, range(state.num_frames or 0))
         others = [prompt.mask for prompt in self.prompts if prompt.mask is not None]
         others += [path for _, path in self.exemplars.given]
-        check_inputs_stay(self.out, self.video, folders, names, self.formats, others)
+        check_inputs_stay(self.out, self.video, folders, state.frames, self.formats, others)
         inputs = {path.resolve() for path in (self.video, *others)}
         for obj_id, path in self.exemplars.made:
             if inputs & {path.resolve(), path.resolve().parent}:

@@ -20,7 +20,7 @@ import torch
 from drawn import drawn_clip
 from models import nano_by_rule
 from PIL import Image
-from video.clips import write_sound
+from video.clips import write_sound, write_video
 
 from sam2v import VideoPredictor
 from sam2v.cli import track_job
@@ -33,6 +33,7 @@ from sam2v.output.base import MaskWriter
 from sam2v.output.lock import FolderLock
 from sam2v.output.writers import FORMATS
 from sam2v.tracking.packed import PackedFile
+from sam2v.video.sources import open_source
 
 FRAMES, HEIGHT, WIDTH, FPS = 12, 48, 64, 12
 PROMPTS = ["--point", "2:1:20,20", "--point", "2:1:60,40,0", "--box", "4:7:30,10,60,40"]
@@ -552,6 +553,19 @@ def test_results_never_replace_what_they_are_made_from(
         assert re.search(words, error_of(capsys))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert track(film / "overlay.mp4", *PROMPTS, "--format", "png", "--max-frames", "1", out="film") == 0
+
+
+def test_a_mask_among_results_is_kept_where_the_length_is_unknown(
+    track: Track, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    movie = write_video(tmp_path / "long.webm", 80, codec="libvpx", size=(HEIGHT, WIDTH))
+    assert open_source(movie).known_length() is None
+    mask = tmp_path / "out" / "00003.png"
+    mask.parent.mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(mask)
+    before = mask.read_bytes()
+    assert track(movie, "--mask", f"3:1:{mask}", "--format", "png", "--max-frames", "1") == 2
+    assert "results would replace" in error_of(capsys) and mask.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"job": {}, "position": {"steps": 3}}'])
