@@ -172,10 +172,9 @@ def _nearest(points: np.ndarray, others: np.ndarray) -> tuple[int, int]:
     found = []
     for start in range(0, len(points), step):
         apart = ((points[start : start + step, None] - others[None]) ** 2).sum(axis=2)
-        here, there = np.unravel_index(int(apart.argmin()), apart.shape)
-        found.append((float(apart[here, there]), start + int(here), int(there)))
-    _, here, there = min(found)
-    return here, there
+        here, there = divmod(int(apart.argmin()), len(others))
+        found.append((float(apart[here, there]), start + here, there))
+    return min(found)[1:]
 
 
 def _area(corners: np.ndarray) -> float:
