@@ -134,4 +134,5 @@ def _write_film(path: Path, original: Path, source: FrameSource, times: list[int
         if original.suffix.lower() == ".mp4" and source.fps == FPS and times == list(range(len(source))):
             shutil.copyfile(original, temporary)
         else:
-            encode_all((source[index] for index in times), temporary, "mp4", source.size, FPS)
+            pictures, aspect = (source[index] for index in times), source.pixel_aspect
+            encode_all(pictures, temporary, "mp4", source.size, FPS, pixel_aspect=aspect)

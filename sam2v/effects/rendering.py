@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -83,7 +84,7 @@ def render(
     if isinstance(masks, VideoMasks):
         _check_targets(edit, masks)
         if gaps == "error":
-            _check_gaps(masks, len(opened))
+            _check_gaps(masks, opened)
     if edit.transparent and format == "mp4":
         raise ValueError(
             "mp4 holds no transparency, and something is cut out: write .webm, .gif or a folder of pictures"
@@ -155,10 +156,19 @@ def _check_targets(edit: Edit, masks: VideoMasks) -> None:
         raise ValueError(f"{masks.path}: no object {min(missing)} on any frame; known: {listed}")
 
 
-def _check_gaps(masks: VideoMasks, length: int) -> None:
-    missing = sorted(set(range(length)) - set(masks.frames))
+def _check_gaps(masks: VideoMasks, source: FrameSource) -> None:
+    missing = _missing(masks, source)
     if missing:
-        raise _gap(f"{masks.path}: no masks are known on frame {missing[0]} ({len(missing)} of {length} frames)")
+        with suppress(EndOfVideo):  # where that is behind the end of a file that was cut short, its length is known now
+            source[missing[0]]
+        missing = _missing(masks, source)
+    if missing:
+        raise _gap(f"{masks.path}: no masks are known on frame {missing[0]} ({len(missing)} of {len(source)} frames)")
+
+
+def _missing(masks: VideoMasks, source: FrameSource) -> list[int]:
+    """Frames that no masks are known of, ascending."""
+    return sorted(set(range(len(source))) - set(masks.frames))
 
 
 def _gap(where: str) -> ValueError:

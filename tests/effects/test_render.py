@@ -320,6 +320,26 @@ def test_frames_without_known_masks_are_an_error(
             np.testing.assert_array_equal(np.asarray(Image.open(out / "00003.png")), source[3])
 
 
+def test_frames_that_a_file_only_announces_are_no_gaps(results: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.mp4"
+    with av.open(str(whole), "w", options={"movflags": "+faststart"}) as out:
+        video = out.add_stream("libx264", rate=25, options={"g": "1", "qp": "0"})
+        video.height, video.width, video.pix_fmt = *SIZE, "yuv444p"
+        for number in range(FRAMES + 4):
+            picture = CLIP[min(number, FRAMES - 1)]
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(video.encode())
+    with av.open(str(whole)) as file:
+        end = sorted(packet.pos for packet in file.demux(video=0) if packet.size)[FRAMES]
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:end])
+    assert open_source(tmp_path / "cut.mp4").known_length() == FRAMES + 4
+    with pytest.warns(UserWarning, match="it may be cut short"):
+        out_file = render(tmp_path / "cut.mp4", results, ["1:fill"], tmp_path / "edited.mp4")
+    assert len(open_source(out_file)) == FRAMES
+    with pytest.raises(ValueError, match=r"no masks are known on frame 12 \(4 of 16 frames\)"):
+        render(whole, results, ["1:fill"], tmp_path / "other.mp4")
+
+
 def test_a_function_tells_where_no_masks_are_known(clip: Path, tmp_path: Path) -> None:
     def masks(index: int) -> dict[int, np.ndarray] | None:
         return None if index == 3 else MASKS[index]
