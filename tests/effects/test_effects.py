@@ -305,6 +305,7 @@ def test_how_effects_are_written() -> None:
         ("1:blur=sigma=4", "unknown option 'sigma'; accepted: radius"),
         ("1:cutout=3", "'3' has no key; accepted: none"),
         ("1:outline=reddish", "a colour is a name such as red, or #rrggbb, got 'reddish'"),
+        ("1:fill=#ff000080", "a colour is a name such as red, or #rrggbb, got '#ff000080'"),
         ("1:duplicate=3,behind=maybe", "behind is yes or no"),
         ("1:spotlight=2", r"strength must be in \[0, 1\]"),
         ("1:trail=0", "length must be at least 1"),
