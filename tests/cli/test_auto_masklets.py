@@ -85,6 +85,7 @@ def test_results_never_replace_the_frames(frames: Path, nano: list[str], capsys:
         (["--video", "--crop-n-layers", "1"], "--crop-n-layers is an option of pictures"),
         (["--both"], "--both is an option of videos"),
         (["--video", "--format", "avi"], "unknown output format 'avi'"),
+        (["--video", "--gpus", "1"], "--gpus is for --ray"),
         (["--video", "--fps", "-1"], "--fps must be a number from 0.001 on, got -1.0"),
         (["--video", "--max-objects", "0"], "max_objects must be at least 1"),
     ],
