@@ -12,6 +12,7 @@ from sam2v.cli.options import (
     add_model_arguments,
     add_runtime_arguments,
     box,
+    check_folder,
     check_mask_size,
     click,
     export_from,
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from sam2v.video.frames import read_image
 
     points, labels, boxes = _prompts(args)
+    check_folder(args.out)
     _check_inputs_stay(args)
     image = read_image(args.image)
     size = (image.shape[0], image.shape[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam2v.cli.options import check_rate, export_from, load_model_from, memory_from
+from sam2v.cli.options import check_folder, check_rate, export_from, load_model_from, memory_from
 from sam2v.cli.prompts import FramePrompt, classes_of, gather_prompts, imported_prompts, object_files
 from sam2v.cli.track_job import Exemplars, TrackJob
 from sam2v.output.writers import checked_formats
@@ -67,6 +67,7 @@ class TrackRequest:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Raise ValueError for arguments that are wrong whatever the video and the prompts are."""
+    check_folder(args.out)
     checked_formats(args.format)
     check_rate(args.fps)
     if args.max_frames is not None and args.max_frames < 0:
