@@ -40,6 +40,7 @@ class Target:
         video_fps: frames per second of the video itself; None = `fps`.
         length: function that gives the number of frames of the video, None while that is unknown.
         pixel_aspect: width of a pixel of the video over its height, as it is shown.
+        count: as `length`, but reads the video on where it takes that.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Target:
     video_fps: float | None = None
     length: Callable[[], int | None] = lambda: None
     pixel_aspect: Fraction = SQUARE
+    count: Callable[[], int | None] = lambda: None
 
     @property
     def rate(self) -> float:

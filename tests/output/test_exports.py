@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from video.clips import write_video
 
 from sam2v.masks import MaskletFrame
 from sam2v.masks.outline import _nearest, filled, outlines, polygon_of
@@ -279,6 +280,27 @@ def test_cvat_of_a_file_with_an_odd_name(tmp_path: Path) -> None:
             writer.write(result_of(0))
         found = ElementTree.parse(tmp_path / str(number) / "annotations.xml").findtext("meta/task/name")
         assert found == (name if number == 3 else "a\ufffdb")
+
+
+def test_a_part_of_a_video_of_unknown_length(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.webm", 80, codec="libvpx", size=(60, 80))
+    with open_source(path) as video:
+        for format in ("cvat", "labelstudio"):
+            with open_writer(format, tmp_path, source=video, classes=CLASSES) as writer:  # type: ignore[arg-type]
+                assert video.known_length() is None or format == "labelstudio"
+                for index in range(2):
+                    writer.write(result_of(index))
+    root = ElementTree.parse(tmp_path / "annotations.xml").getroot()
+    assert root.findtext("meta/task/size") == "80"
+    for track in root.iter("track"):  # what is not known any more is not shown on all frames to come
+        assert [(shape.get("frame"), shape.get("outside")) for shape in track][-1] == ("2", "1")
+    result = json.loads((tmp_path / "label_studio.json").read_text())[0]["predictions"][0]["result"]
+    assert {region["value"]["framesCount"] for region in result} == {80}
+    with open_source(path) as video:
+        writer = open_writer("cvat", tmp_path / "late", source=video)
+        writer.write(result_of(0))
+    writer.close()  # when the video is closed already
+    assert ElementTree.parse(tmp_path / "late" / "annotations.xml").getroot().findtext("meta/task/size") == "1"
 
 
 def test_the_video_file_and_wrong_classes(tmp_path: Path) -> None:
