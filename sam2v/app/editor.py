@@ -123,9 +123,12 @@ class Editor:
             self._thread.join(30)
         self._source.close()
 
-    def masks(self, frame: int) -> dict[int, np.ndarray]:
-        """The objects that are seen on a frame, H x W bool by id."""
+    def masks(self, frame: int) -> dict[int, np.ndarray] | None:
+        """The objects that are seen on a frame, H x W bool by id; None where there is no result, not even of absence:
+        nothing that is erased elsewhere is filled from there."""
         kept = self.annotation.store.frame(frame, list(self.annotation.state.objects))
+        if not kept:
+            return None
         size = list(self.annotation.source.size)
         return {i: decode_rle({"size": size, "counts": m.counts}) for i, m in kept.items() if not m.is_absent}
 
@@ -153,7 +156,8 @@ class Editor:
             if format == "png" and out.is_dir():
                 shutil.rmtree(out)
             with copy.deepcopy(self._source) as source:
-                render(source, self.masks, effects, out, format=format, progress=progress)  # type: ignore[arg-type]
+                how: Any = {"format": format, "gaps": "unchanged", "progress": progress}
+                render(source, self.masks, effects, out, **how)
             name = pack(out, exports, stem) if format == "png" else out.name
         except InterruptedError:
             tell({"type": "rendered", "format": format, "file": None})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sam2v.cli import auto_masklets, auto_masks
 from sam2v.cli.masklet_options import video_flags
-from sam2v.cli.options import add_model_arguments, add_quiet_argument
+from sam2v.cli.options import add_model_arguments, add_quiet_argument, check_folder
 from sam2v.cli.workers import add_worker_arguments, workers_are_wanted
 from sam2v.files import user_path
 
@@ -39,11 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find and write, by what each source is."""
+    from sam2v.cli.track_record import RECORD
+
+    check_folder(args.out)
     videos = [_is_video(args, source) for source in args.source]
     if len(videos) > 1 or workers_are_wanted(args):
         from sam2v.cli.auto_many import run_many
 
         return run_many(args, videos)
+    if (args.out / RECORD).exists():
+        raise ValueError(
+            f"--out {args.out}: holds a run of sam2v track, which results would replace; name another folder"
+        )
     return (auto_masklets if videos[0] else auto_masks).run(args, args.source[0])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sam2v.cli.inputs import check_inputs_stay
 from sam2v.cli.masklet_options import add_masklet_arguments, masklet_options_from
-from sam2v.cli.options import load_model_from, no_progress
+from sam2v.cli.options import check_rate, load_model_from, no_progress
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
     from sam2v.automatic.masklets import AutomaticMasklets
     from sam2v.output.lock import FolderLock
-    from sam2v.output.writers import remove_results
+    from sam2v.output.writers import remove_results, results_in
     from sam2v.video.sources import open_source
 
     options = masklet_options_from(args)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, source: Path) -> int:
     check_frames_stay(frames, source, out, formats)
     finder = AutomaticMasklets(load_model_from(args), options=options)
     with FolderLock(out):
-        for name in formats:
+        for name in results_in(out):
             remove_results(name, out)
         with tqdm(total=frames.known_length(), unit="frame", disable=no_progress(args)) as bar:
             found, count = write_masklets(finder, frames, formats, out, args.fps, bar)
@@ -65,9 +65,10 @@ def run(args: argparse.Namespace, source: Path) -> int:
 
 
 def formats_of(args: argparse.Namespace) -> list[Format]:
-    """The formats of results; raises ValueError for an unknown one."""
+    """The formats of results; raises ValueError for an unknown one, and for a rate that none can have."""
     from sam2v.output.writers import checked_formats
 
+    check_rate(args.fps)
     return checked_formats(args.format or "png,coco,sav,mp4")
 
 
@@ -102,5 +103,4 @@ def check_frames_stay(frames: FrameSource, source: Path, out: Path, formats: Seq
         raise ValueError(f"--out {out}: results would go between the frames of {source}; name another folder")
     # which numbers objects get is not known yet: any folder in that of the results may be one's
     of_objects = [place for place in (video, video.parent) if "objects" in formats and place.parent == folder]
-    names = map(frames.frame_name, range(frames.known_length() or 0))
-    check_inputs_stay(out, source, [folder, *of_objects], names, formats)
+    check_inputs_stay(out, source, [folder, *of_objects], frames, formats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from sam2v.cli.options import add_model_arguments, add_quiet_argument, load_model_from, no_progress
+from sam2v.cli.options import add_model_arguments, add_quiet_argument, check_folder, load_model_from, no_progress
 from sam2v.files import user_path
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--frames {args.frames}: at least 3 frames, of which the first and the last are not scored")
     if not set(args.objects) <= {1, 2, 3}:
         raise ValueError(f"the clip has objects 1, 2 and 3, not {sorted(set(args.objects) - {1, 2, 3})[0]}")
+    check_folder(args.out)
     predictor = VideoPredictor(load_model_from(args))
     clip = demo_clip(frames=args.frames, seed=args.seed)
     results = _track(predictor, clip, args, no_progress(args))

@@ -98,7 +98,7 @@ def _frames_of(file: Path) -> list[np.ndarray]:
     from sam2v.video.sources import open_source
 
     with open_source(file) as source:
-        count = source.known_length() or 1
+        count = len(source)
         picked = sorted({round(i * (count - 1) / (_FRAMES - 1)) for i in range(_FRAMES)})
         return [source[index] for index in picked]
 

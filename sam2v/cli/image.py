@@ -12,13 +12,17 @@ from sam2v.cli.options import (
     add_model_arguments,
     add_runtime_arguments,
     box,
+    check_folder,
     check_mask_size,
     click,
     export_from,
     few,
     load_model_from,
 )
-from sam2v.files import user_path, whole_file, write_text
+from sam2v.files import read_json, user_path, whole_file, write_text
+
+#: Names of masks.
+_MASK = re.compile(r"mask_\d+\.png")
 
 DESCRIPTION = "Segment one object from points, or one object per box. Writes masks (PNG), an overlay and scores."
 
@@ -47,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from sam2v.video.frames import read_image
 
     points, labels, boxes = _prompts(args)
+    check_folder(args.out)
     _check_inputs_stay(args)
     image = read_image(args.image)
     size = (image.shape[0], image.shape[1])
@@ -71,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     scores = np.ravel(answer.iou)
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
+    for name in _earlier_masks(out / "masks.json"):
+        (out / name).unlink(missing_ok=True)
     entries = []
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True)):
         name = f"mask_{number}.png"
@@ -108,8 +115,17 @@ def _check_inputs_stay(args: argparse.Namespace) -> None:
     out = args.out.resolve()
     results = {out / name for name in ("overlay.png", "masks.json")}
     for path in (file.resolve() for file in (args.image, args.mask) if file):
-        if path in results or (path.parent == out and re.fullmatch(r"mask_\d+\.png", path.name)):
+        if path in results or (path.parent == out and _MASK.fullmatch(path.name)):
             raise ValueError(f"--out {args.out}: results would replace {path}; name another folder")
+
+
+def _earlier_masks(record: Path) -> list[str]:
+    """Names of the masks that an earlier run left, as its record tells; none where it tells nothing."""
+    try:
+        names = [entry["file"] for entry in read_json(record)["masks"]]
+        return [name for name in names if _MASK.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _mask_prompt(args: argparse.Namespace, size: tuple[int, int]) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sam2v.files import user_path
@@ -137,6 +139,19 @@ def add_quiet_argument(parser: argparse._ActionsContainer) -> None:
 def no_progress(args: argparse.Namespace) -> bool | None:
     """tqdm's `disable`: True with --quiet, else None, which means when standard error is no terminal."""
     return True if args.quiet else None
+
+
+def check_folder(out: Path) -> None:
+    """Raise NotADirectoryError, before anything slow, for an --out that is or lies in a file."""
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(f"--out {out}: {place} is a file, not a folder")
+
+
+def check_rate(fps: float | None) -> None:
+    """Raise ValueError for a --fps that no film can have."""
+    if fps is not None and not 0.001 <= fps < math.inf:
+        raise ValueError(f"--fps must be a number from 0.001 on, got {fps}")
 
 
 def numbers(text: str, what: str) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sam2v.cli.options import box, click, few
 from sam2v.files import read_json, user_path
+from sam2v.jobs.parts import plain
 from sam2v.masks.png import read_objects
 from sam2v.tracking.prompts import check_index
 
@@ -52,9 +53,8 @@ class FramePrompt:
             raise ValueError(f"frame {self.frame_idx}, object {self.obj_id}: one label per point is needed")
 
     def record(self) -> dict[str, Any]:
-        """The prompt as JSON holds it; of a mask its path."""
-        mask = None if self.mask is None else str(self.mask)
-        parts = {"points": self.points, "labels": self.labels, "box": self.box, "mask": mask}
+        """The prompt as JSON holds it; of a mask a checksum of its pixels, which a file may have others of by now."""
+        parts = {"points": self.points, "labels": self.labels, "box": self.box, "mask": plain(self.pixels)}
         return {"frame_idx": self.frame_idx, "obj_id": self.obj_id, **parts}
 
 

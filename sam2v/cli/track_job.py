@@ -18,6 +18,7 @@ from sam2v.cli.options import check_mask_size
 from sam2v.cli.progress import resident_megabytes
 from sam2v.cli.prompts import FramePrompt
 from sam2v.cli.track_record import Position, TrackRecord
+from sam2v.files import sha256_of
 from sam2v.masks.overlap import LABEL_IDS
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.lock import FolderLock
@@ -178,10 +179,9 @@ class TrackJob:
         """Raise ValueError if a result would replace the video, one of its frames, a mask or an exemplar."""
         out = self.out.resolve()
         folders = [out, *(out / f"{obj_id:03d}" for obj_id in set(self._ids()) if "objects" in self.formats)]
-        names = map(state.frames.frame_name, range(state.num_frames or 0))
         others = [prompt.mask for prompt in self.prompts if prompt.mask is not None]
         others += [path for _, path in self.exemplars.given]
-        check_inputs_stay(self.out, self.video, folders, names, self.formats, others)
+        check_inputs_stay(self.out, self.video, folders, state.frames, self.formats, others)
         inputs = {path.resolve() for path in (self.video, *others)}
         for obj_id, path in self.exemplars.made:
             if inputs & {path.resolve(), path.resolve().parent}:
@@ -192,6 +192,7 @@ class TrackJob:
         model = self.predictor.origin
         return {
             "video": str(self.video.resolve()),
+            "size": self.video.stat().st_size if self.video.is_file() else None,
             "model": self.predictor.model.config.name,
             "dtype": model.dtype,
             "weights": model.weights,
@@ -203,7 +204,7 @@ class TrackJob:
             "formats": list(self.formats),
             **({"classes": {str(obj_id): name for obj_id, name in self.classes.items()}} if self.classes else {}),
             "prompts": [prompt.record() for prompt in self.prompts],
-            "exemplars": [[obj_id, str(path.resolve())] for obj_id, path in self.exemplars.given],
+            "exemplars": [[obj_id, sha256_of(path)] for obj_id, path in self.exemplars.given],
         }
 
 

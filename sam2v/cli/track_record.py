@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sam2v.files import read_json, write_text
-from sam2v.output.writers import FORMATS, Format, remove_results
+from sam2v.output.writers import remove_results, results_in
 
-_RECORD = "track.json"
+#: The record's name.
+RECORD = "track.json"
 _SESSION = re.compile(r"track\.[0-9]+\.session")
 
 
@@ -49,20 +50,25 @@ class TrackRecord:
 
     Args:
         folder: with the results.
-        job: what is run, as JSON holds it; its key "formats" lists the formats of the results.
+        job: what is run, as JSON holds it.
     """
 
     def __init__(self, folder: Path, job: Mapping[str, Any]) -> None:
         self.folder, self.job = folder, job
 
     def earlier(self) -> Position | None:
-        """Where an interrupted run of this job stopped; None if the folder holds no run, or one without a result.
+        """Where an interrupted run of this job stopped; None if the folder holds no results, or a run without any.
 
         Raises:
-            ValueError: a finished run, one of another job, or no record of a run.
+            ValueError: a finished run, one of another job, results of something else, or no record of a run.
         """
-        path = self.folder / _RECORD
+        path = self.folder / RECORD
         if not path.is_file():
+            if others := results_in(self.folder):
+                raise ValueError(
+                    f"{self.folder} holds results of something else ({', '.join(others)}): use --fresh to remove them, "
+                    "or another --out"
+                )
             return None
         try:
             record = read_json(path)
@@ -95,7 +101,7 @@ class TrackRecord:
             if position.session not in ("", before):
                 save_state(self.folder / position.session)
             record = {"job": self.job, "position": asdict(position), "objects": list(obj_ids)}
-            write_text(self.folder / _RECORD, json.dumps(record, indent=2) + "\n")
+            write_text(self.folder / RECORD, json.dumps(record, indent=2) + "\n")
         except BaseException:
             position.session = before
             raise
@@ -103,16 +109,8 @@ class TrackRecord:
             (self.folder / before).unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Remove an earlier run's state, and its results as far as its record tells them."""
-        for name in self._formats():
+        """Remove an earlier run's state, and all results as far as their writers' records tell them."""
+        for name in results_in(self.folder):
             remove_results(name, self.folder)
-        for old in (self.folder / _RECORD, *self.folder.glob("track.*.session")):
+        for old in (self.folder / RECORD, *self.folder.glob("track.*.session")):
             old.unlink(missing_ok=True)
-
-    def _formats(self) -> list[Format]:
-        """The formats of an earlier run's results, as far as its record, which may be damaged, tells them."""
-        try:
-            listed = read_json(self.folder / _RECORD)["job"]["formats"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-        return [name for name in FORMATS if isinstance(listed, list) and name in listed]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam2v.cli.options import export_from, load_model_from, memory_from
+from sam2v.cli.options import check_folder, check_rate, export_from, load_model_from, memory_from
 from sam2v.cli.prompts import FramePrompt, classes_of, gather_prompts, imported_prompts, object_files
 from sam2v.cli.track_job import Exemplars, TrackJob
 from sam2v.output.writers import checked_formats
@@ -68,9 +67,9 @@ class TrackRequest:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Raise ValueError for arguments that are wrong whatever the video and the prompts are."""
+    check_folder(args.out)
     checked_formats(args.format)
-    if args.fps is not None and not 0.001 <= args.fps < math.inf:
-        raise ValueError(f"--fps must be a number from 0.001 on, got {args.fps}")
+    check_rate(args.fps)
     if args.max_frames is not None and args.max_frames < 0:
         raise ValueError(f"--max-frames must not be negative, got {args.max_frames}")
     object_files(args.exemplar, "--exemplar")

@@ -36,8 +36,8 @@ def check_workers(args: argparse.Namespace) -> None:
 
 
 def workers_are_wanted(args: argparse.Namespace) -> bool:
-    """Whether workers were asked for, be it one."""
-    return args.workers is not None or args.ray is not None
+    """Whether workers were asked for, be it one, or anything that only they have."""
+    return args.workers is not None or args.ray is not None or args.gpus != 0
 
 
 def is_alone(args: argparse.Namespace) -> bool:

@@ -138,4 +138,5 @@ def _write_film(path: Path, original: Path, source: FrameSource, times: list[int
         if plain and original.suffix.lower() == ".mp4":
             shutil.copyfile(original, temporary)
         else:
-            encode_all((source[index] for index in times), temporary, "mp4", source.size, FPS)
+            pictures, aspect = (source[index] for index in times), source.pixel_aspect
+            encode_all(pictures, temporary, "mp4", source.size, FPS, pixel_aspect=aspect)

@@ -70,6 +70,9 @@ def _parsed(colour: Colour) -> tuple[int, ...]:
             raise ValueError(f"a colour is a name, #rrggbb or three numbers from 0 to 255, got {colour!r}")
         return values
     try:
-        return ImageColor.getrgb(colour)[:3]
+        values = ImageColor.getrgb(colour)
     except ValueError:
-        raise ValueError(f"a colour is a name such as red, or #rrggbb, got {colour!r}") from None
+        values = ()
+    if len(values) != 3:  # with a share of transparency there are four
+        raise ValueError(f"a colour is a name such as red, or #rrggbb, got {colour!r}")
+    return values

@@ -30,7 +30,8 @@ class Edit:
 
     Args:
         source: a video, as for `sam2v.VideoPredictor.init_state`.
-        masks_of: function of a frame's number that gives its masks, H x W bool by object id.
+        masks_of: function of a frame's number that gives its masks, H x W bool by object id; None where none are known,
+            which is taken as a frame without objects that nothing else is made from.
         effects: texts such as "background:blur=12", or pairs (target, effect).
 
     Raises:
@@ -39,7 +40,7 @@ class Edit:
     """
 
     def __init__(
-        self, source: Any, masks_of: Callable[[int], Masks], effects: Sequence[str | tuple[Target, Effect]]
+        self, source: Any, masks_of: Callable[[int], Masks | None], effects: Sequence[str | tuple[Target, Effect]]
     ) -> None:
         self.effects = sorted(parse_effects(effects), key=lambda applied: not isinstance(applied.effect, Erase))
         self.source: FrameSource = open_source(source)
@@ -72,7 +73,7 @@ class Edit:
     def _canvas(self, index: int, count: int, trails: bool = True) -> Canvas:
         """A frame with the first effects of the list, with or without the trails among them."""
         frames = self._scene.frame if self._scene is not None and not trails else self.source.__getitem__
-        canvas = Canvas(frames(index), self._masks_of(index))
+        canvas = Canvas(frames(index), self._masks_of(index) or {})
         for number, applied in enumerate(self.effects[:count]):
             if trails or not isinstance(applied.effect, Trail):
                 self._apply(canvas, applied, index, number)

@@ -26,8 +26,8 @@ class Erase(Effect):
     """Take an object out: what is behind it comes from other frames that show it, else from around it by diffusion.
 
     Other frames are moved as the camera has moved (by whole pixels), and used where they agree with this one around the
-    object. Nearer ones go before others. Other objects stay whole. It is done before all other effects, to the frame as
-    it was.
+    object. Nearer ones go before others; those of which no masks are known are left out. Other objects stay whole. It
+    is done before all other effects, to the frame as it was.
 
     Attributes:
         grow: pixels around the mask that go with it, since masks and compression are not exact.
@@ -99,11 +99,16 @@ class Erase(Effect):
 
 
 def _others(scene: Scene, size: tuple[int, int]) -> Iterator[Shown]:
-    """Frames that are spread over the video, always the same ones, the nearest first."""
+    """Frames that are spread over the video, always the same ones, the nearest first.
+
+    One of which no masks are known is none of them: it may show what is to be erased.
+    """
     count = min(scene.length, scene.most - 1)
     spread = {round(place) for place in np.linspace(0, scene.length - 1, count)}
     for index in sorted(spread - {scene.index}, key=lambda index: abs(index - scene.index)):
-        yield scene.frame(index), union(scene.masks(index), size)
+        masks = scene.masks(index)
+        if masks is not None:
+            yield scene.frame(index), union(masks, size)
 
 
 def _moved(picture: np.ndarray, shift: tuple[int, int], outside: int = 0) -> np.ndarray:

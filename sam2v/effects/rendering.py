@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,7 +34,7 @@ Progress = Callable[[int, int | None], object]
 
 def render(
     source: Any,
-    masks: str | os.PathLike[str] | VideoMasks | Callable[[int], Masks],
+    masks: str | os.PathLike[str] | VideoMasks | Callable[[int], Masks | None],
     effects: Sequence[str | tuple[Target, Effect]],
     out: str | os.PathLike[str],
     *,
@@ -50,7 +51,7 @@ def render(
     Args:
         source: a video, as for `sam2v.VideoPredictor.init_state`.
         masks: what `sam2v track` wrote, or any other masks that `sam2v.data.results.open_masks` reads; or a function of
-            a frame's number that gives its masks, H x W bool by object id.
+            a frame's number that gives its masks, H x W bool by object id, and None where none are known.
         effects: texts such as "background:blur=12", or pairs (target, effect); done in this order.
         out: the file; for "png" a new folder.
         format: "mp4" (H.264), "webm" (VP9, transparent where something is cut out), "gif" or "png" (a picture per
@@ -79,11 +80,11 @@ def render(
         masks = open_masks(masks, opened)
     else:
         check_kept(path, format, opened, masks.path if isinstance(masks, VideoMasks) else None)
-    edit = Edit(opened, masks.masks if isinstance(masks, VideoMasks) else masks, effects)
+    edit = Edit(opened, _known_masks(masks, gaps == "error"), effects)
     if isinstance(masks, VideoMasks):
         _check_targets(edit, masks)
         if gaps == "error":
-            _check_gaps(masks, len(opened))
+            _check_gaps(masks, opened)
     if edit.transparent and format == "mp4":
         raise ValueError(
             "mp4 holds no transparency, and something is cut out: write .webm, .gif or a folder of pictures"
@@ -132,6 +133,21 @@ def check_kept(out: Path, format: RenderFormat, source: FrameSource, masks: Path
         raise ValueError(f"{out}: is a folder, and a {format} is a file")
 
 
+def _known_masks(masks: VideoMasks | Callable[[int], Masks | None], all_known: bool) -> Callable[[int], Masks | None]:
+    """Masks by frame, None where none are known; a ValueError there, if they have to be known everywhere."""
+    if isinstance(masks, VideoMasks):
+        there, of_file = set(masks.frames), masks.masks
+        return lambda index: of_file(index) if index in there else None
+
+    def masks_of(index: int) -> Masks | None:
+        found = masks(index)
+        if found is None and all_known:
+            raise _gap(f"no masks are known on frame {index}")
+        return found
+
+    return masks_of
+
+
 def _check_targets(edit: Edit, masks: VideoMasks) -> None:
     wanted = {applied.target for applied in edit.effects if isinstance(applied.target, int)}
     missing, known = masks.missing(wanted)
@@ -140,13 +156,23 @@ def _check_targets(edit: Edit, masks: VideoMasks) -> None:
         raise ValueError(f"{masks.path}: no object {min(missing)} on any frame; known: {listed}")
 
 
-def _check_gaps(masks: VideoMasks, length: int) -> None:
-    missing = sorted(set(range(length)) - set(masks.frames))
+def _check_gaps(masks: VideoMasks, source: FrameSource) -> None:
+    missing = _missing(masks, source)
     if missing:
-        raise ValueError(
-            f"{masks.path}: no masks are known on frame {missing[0]} ({len(missing)} of {length} frames), which would "
-            "be left unedited; gaps='unchanged' (--allow-gaps) permits that"
-        )
+        with suppress(EndOfVideo):  # where that is behind the end of a file that was cut short, its length is known now
+            source[missing[0]]
+        missing = _missing(masks, source)
+    if missing:
+        raise _gap(f"{masks.path}: no masks are known on frame {missing[0]} ({len(missing)} of {len(source)} frames)")
+
+
+def _missing(masks: VideoMasks, source: FrameSource) -> list[int]:
+    """Frames that no masks are known of, ascending."""
+    return sorted(set(range(len(source))) - set(masks.frames))
+
+
+def _gap(where: str) -> ValueError:
+    return ValueError(f"{where}, which would be left unedited; gaps='unchanged' (--allow-gaps) permits that")
 
 
 def _write_pictures(edit: Edit, out: Path, progress: Progress | None) -> None:
@@ -164,7 +190,8 @@ def _write_film(
     with whole_file(out) as temporary, naming(out):
         kept = Kept(_TICK[format], edit.transparent)
         palette = Palette(_few(edit)) if format == "gif" else None
-        encoder = VideoEncoder(temporary, format, source.size, source.fps or 25, palette, kept=kept)
+        shape = source.size, source.fps or 25, palette
+        encoder = VideoEncoder(temporary, format, *shape, kept=kept, pixel_aspect=source.pixel_aspect)
         heard = Sound(source.media, encoder.container, format) if sound and source.media is not None else None
         try:
             for index, picture in _pictures(edit, progress):

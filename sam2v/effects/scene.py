@@ -31,15 +31,15 @@ class Scene:
 
     Args:
         source: the video; frames are read by number.
-        masks_of: masks (H x W bool by object id) of a frame by its number.
+        masks_of: masks (H x W bool by object id) of a frame by its number; None where none are known.
     """
 
-    def __init__(self, source: FrameSource, masks_of: Callable[[int], Masks]) -> None:
+    def __init__(self, source: FrameSource, masks_of: Callable[[int], Masks | None]) -> None:
         self.source, self.index = source, 0
         self._masks_of = masks_of
         self.most = int(np.clip(_KEPT_BYTES // (3 * source.size[0] * source.size[1]), 4, 16))
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._masks: OrderedDict[int, Masks] = OrderedDict()
+        self._masks: OrderedDict[int, Masks | None] = OrderedDict()
         self._shown: Callable[[int], Canvas] | None = None
 
     def seen_from(self, index: int, shown: Callable[[int], Canvas]) -> Scene:
@@ -61,13 +61,13 @@ class Scene:
         """The picture of a frame, H x W x 3 uint8; not to be changed."""
         return kept(self._frames, index, self.source.__getitem__, self.most)
 
-    def masks(self, index: int) -> Masks:
-        """H x W bool by object id; not to be changed."""
+    def masks(self, index: int) -> Masks | None:
+        """H x W bool by object id, not to be changed; None where it is not known what is to be seen."""
         return kept(self._masks, index, self._masks_of, _KEPT_MASKS)
 
     def shown(self, index: int) -> Canvas:
         """A frame with the effects that come before the one that looks; not to be changed."""
-        return Canvas(self.frame(index), self.masks(index)) if self._shown is None else self._shown(index)
+        return Canvas(self.frame(index), self.masks(index) or {}) if self._shown is None else self._shown(index)
 
 
 def kept(known: OrderedDict[_Key, _Value], key: _Key, get: Callable[[_Key], _Value], most: int) -> _Value:

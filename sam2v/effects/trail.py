@@ -56,7 +56,7 @@ class Trail(Effect):
             earlier = []
             for index in past:
                 if index >= 0:
-                    seen = target in scene.masks(index)  # else there is no picture to make
+                    seen = target in (scene.masks(index) or {})  # else there is no picture to make
                     shown = scene.shown(index) if seen else None
                     earlier.append(nothing if shown is None else (shown.picture, shown.mask(target)))
             self._draw(canvas, canvas.mask(target), earlier)

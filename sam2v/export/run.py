@@ -22,6 +22,7 @@ from sam2v.export.manifest import CONSTANTS, MANIFEST, file_record, manifest_of
 from sam2v.export.modules import GRAPH_KINDS, PLAIN_KINDS, PROGRAM_KINDS, convert
 from sam2v.files import check_new, user_path, whole_folder
 from sam2v.model.network import Sam2Network
+from sam2v.video.frames import FrameLike, as_frame
 from sam2v.weights.identify import weights_checksum
 
 Format = Literal["onnx", "torch"]
@@ -54,7 +55,7 @@ def export_model(
     format: Format = "onnx",
     dtype: str = "float32",
     int8: bool = False,
-    calibrate: Iterable[np.ndarray] = (),
+    calibrate: Iterable[FrameLike] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Export:
     """Export a network's calls, and compare them with the network.
@@ -66,13 +67,13 @@ def export_model(
         dtype: of features and memories, and what image encoder and memory attention compute in: `"float32"`, or
             `"float16"`, approximate.
         int8: quantise the weights of the image encoder's graph, approximate.
-        calibrate: H x W x 3 uint8 frames by whose activations these are quantised too, once; without any they are while
-            the graph runs.
+        calibrate: with `int8`, frames (whatever `sam2v.video.frames.as_frame` takes) by whose activations these are
+            quantised too, once; without any they are while the graph runs.
         progress: told what is being done, `STEPS` times.
 
     Raises:
-        ValueError: an unknown format or precision, or what does not go together; a model that is for images only, or
-            rounded already.
+        ValueError, TypeError: an unknown format or precision, or what does not go together; a model that is for images
+            only, or rounded already; something among `calibrate` that is no frame.
         FileExistsError: there is something in `out`.
         ImportError: a package that the format needs is missing.
         RuntimeError: what was exported answers otherwise than the network; nothing is left behind.
@@ -82,11 +83,14 @@ def export_model(
     _check_network(network)
     out = user_path(out)
     check_new(out)
+    frames = [as_frame(frame) for frame in calibrate]
+    if frames and not int8:
+        raise ValueError("calibrate goes with int8")
     network = network if network.device.type == "cpu" else copy.deepcopy(network).cpu()
     approximate = "int8" if int8 else "float16" if dtype == "float16" else None
     with whole_folder(out) as folder, torch.no_grad():
         write = _write_torch if format == "torch" else _write_onnx
-        entries, differences = write(folder, network, dtype, list(calibrate) if int8 else None, progress or _silent)
+        entries, differences = write(folder, network, dtype, frames if int8 else None, progress or _silent)
         _check(differences, _TOLERANCE[approximate])
         np.savez(
             folder / CONSTANTS,

@@ -59,10 +59,9 @@ def draw_masks(
         H x W x 3 uint8.
 
     Raises:
-        ValueError: sizes or counts that do not fit together, alpha outside 0 to 1.
+        ValueError: sizes or counts that do not fit together, a frame of another type, alpha outside 0 to 1.
     """
-    if frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
+    _check_frame(frame)
     if masks.shape != (len(obj_ids), *frame.shape[:2]):
         raise ValueError(
             f"masks must be N x H x W with N = {len(obj_ids)} and the frame's size, "
@@ -96,8 +95,7 @@ def draw_parts(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
-    if frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"frame must be H x W x 3, got shape {frame.shape}")
+    _check_frame(frame)
     picture = frame.copy()
     thickness = max(1, round(min(frame.shape[:2]) / 300)) if contour else 0
     for mask, box, obj_id in parts:
@@ -105,6 +103,11 @@ def draw_parts(
         if thickness:
             picture[box][mask & ~_eroded(mask, thickness)] = colour_of(obj_id)
     return picture
+
+
+def _check_frame(frame: np.ndarray) -> None:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f"frame must be H x W x 3 uint8, got shape {frame.shape} of {frame.dtype}")
 
 
 def _labelled(picture: np.ndarray, found: Iterable[tuple[np.ndarray, Window, int]]) -> np.ndarray:

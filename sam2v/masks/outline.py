@@ -11,6 +11,8 @@ from sam2v.masks.window import mask_window
 #: Directions clockwise from the right, as (x, y) steps with y down, and where a pixel inside lies from an edge's start.
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _INSIDE = ((0, 0), (-1, 0), (-1, -1), (0, -1))
+#: Distances between corners that are compared at a time.
+_TOGETHER = 1 << 20
 
 
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
@@ -45,8 +47,7 @@ def polygon_of(mask: np.ndarray, tolerance: float = 1.0, centres: bool = False) 
     rings = [simplified(np.asarray(loops[n][centres], float), tolerance) for n in kept]
     joined = rings[0]
     for ring in rings[1:]:
-        apart = ((joined[:, None] - ring[None]) ** 2).sum(axis=2)
-        here, there = np.unravel_index(int(apart.argmin()), apart.shape)
+        here, there = _nearest(joined, ring)
         way = np.concatenate([ring[there:], ring[: there + 1]])
         joined = np.concatenate([joined[: here + 1], way, joined[here:]])
     return joined
@@ -163,6 +164,17 @@ def _add(pixels: list[tuple[int, int]], place: tuple[int, int], way: int, back: 
         pixel = (place[0] - back * x + dx, place[1] - back * y + dy)
         if pixels[-1:] != [pixel]:
             pixels.append(pixel)
+
+
+def _nearest(points: np.ndarray, others: np.ndarray) -> tuple[int, int]:
+    """Which of N x 2 points is nearest to which of M others, in blocks: outlines may have many corners."""
+    step = max(1, _TOGETHER // len(others))
+    found = []
+    for start in range(0, len(points), step):
+        apart = ((points[start : start + step, None] - others[None]) ** 2).sum(axis=2)
+        here, there = divmod(int(apart.argmin()), len(others))
+        found.append((float(apart[here, there]), start + here, there))
+    return min(found)[1:]
 
 
 def _area(corners: np.ndarray) -> float:

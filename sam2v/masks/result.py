@@ -276,7 +276,11 @@ def _picture(frame: Any) -> np.ndarray:
     """H x W x 3 uint8 from an array, a tensor (also 3 x H x W) or a PIL image."""
     if is_torch_array(frame):
         frame = to_numpy(frame)
-    array = np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame)
+    if hasattr(frame, "convert"):
+        if frame.mode[0] in "IF":  # Pillow would cut all values at 255
+            raise ValueError(f"frame must have 8 bits a channel, got a picture of mode {frame.mode}")
+        frame = frame.convert("RGB")
+    array = np.asarray(frame)
     if array.ndim == 3 and array.shape[0] == 3 != array.shape[2]:
         array = array.transpose(1, 2, 0)
     if array.dtype != np.uint8 or array.ndim != 3:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sam2v.masks.result import MaskletFrame
+from sam2v.video.base import SQUARE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,6 +39,8 @@ class Target:
         classes: what objects are, by their ids.
         video_fps: frames per second of the video itself; None = `fps`.
         length: function that gives the number of frames of the video, None while that is unknown.
+        pixel_aspect: width of a pixel of the video over its height, as it is shown.
+        count: as `length`, but reads the video on where it takes that.
     """
 
     folder: Path
@@ -50,6 +54,8 @@ class Target:
     classes: Mapping[int, str] = field(default_factory=dict)
     video_fps: float | None = None
     length: Callable[[], int | None] = lambda: None
+    pixel_aspect: Fraction = SQUARE
+    count: Callable[[], int | None] = lambda: None
 
     @property
     def rate(self) -> float:

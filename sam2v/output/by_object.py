@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,10 +67,10 @@ class ObjectRecordWriter(MaskWriter):
     def _write_record(self, file: TextIO) -> None:
         """Write the record of `_objects`."""
 
-    @property
+    @cached_property
     def _length(self) -> int:
-        """Frames of the video, or where that is unknown up to the last one with a result."""
-        return max(self.target.length() or 0, max(self._places, default=-1) + 1)
+        """Frames of the video, or where that is unknown up to the last one with a result. For records, in the end."""
+        return max(self.target.count() or 0, max(self._places, default=-1) + 1)
 
     def _objects(self) -> list[int]:
         """Ids of all objects, ascending."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sam2v.files import ffmpeg_path
+from sam2v.video.base import SQUARE, exact_rate
 
 if TYPE_CHECKING:
     import av
@@ -51,7 +52,8 @@ _FINER: dict[VideoFormat, dict[str, str]] = {
     "gif": {},
 }
 _WITH_ALPHA = "yuva420p"
-_BT601, _LIMITED = 6, 1  # FFmpeg's numbers of the colours that pictures are turned into
+#: FFmpeg's numbers of the colours that pictures are turned into, and of what those of RGB pictures are.
+_BT601, _LIMITED, _BT709 = 6, 1, 1
 #: A container that can be read up to wherever writing it stopped.
 FILM = "nut"
 _CONTAINER_OPTIONS = {
@@ -116,6 +118,7 @@ class VideoEncoder:
         palette: colours of a GIF.
         container: the file format, if not the one of that name.
         kept: for a film that is written once, to be kept; pictures then come with their times.
+        pixel_aspect: width of a pixel over its height, as it is to be shown; a GIF cannot tell.
 
     Raises:
         OSError: the file cannot be written.
@@ -131,6 +134,7 @@ class VideoEncoder:
         palette: Palette | None = None,
         container: str | None = None,
         kept: Kept | None = None,
+        pixel_aspect: Fraction = SQUARE,
     ) -> None:
         self._palette = palette
         name, options = _encoder(format)
@@ -140,7 +144,7 @@ class VideoEncoder:
         self._container = _open(path, container or format)
         even = 1 if format == "gif" else 2
         self._pad = (-size[0] % even, -size[1] % even)
-        self._rate = _rate(fps)
+        self._rate = exact_rate(fps)
         # GIF counts hundredths of a second
         self._tick = Fraction(1, 100) if format == "gif" else kept.tick if kept else 1 / self._rate
         finer = _FINER[format] if kept and name in next(iter(ENCODERS[format])) else {}
@@ -148,6 +152,8 @@ class VideoEncoder:
         self._stream = stream
         self._stream.height, self._stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
         self._stream.pix_fmt = _WITH_ALPHA if alpha else PIXELS[format]
+        if format != "gif":
+            _describe(self._stream.codec_context, pixel_aspect)
         if alpha:
             self._stream.metadata["alpha_mode"] = "1"  # players look for it
         self._stream.codec_context.thread_count = max(1, min(4, (os.cpu_count() or 1) // 2))  # the rest is tracking's
@@ -213,9 +219,10 @@ def encode_all(
     size: tuple[int, int],
     fps: float,
     palette: Palette | None = None,
+    pixel_aspect: Fraction = SQUARE,
 ) -> None:
     """Encode pictures of one size; arguments as `VideoEncoder`."""
-    encoder = VideoEncoder(path, format, size, fps, palette)
+    encoder = VideoEncoder(path, format, size, fps, palette, pixel_aspect=pixel_aspect)
     try:
         for picture in pictures:
             encoder.add(picture)
@@ -225,19 +232,24 @@ def encode_all(
     encoder.close()
 
 
-def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: float) -> bool:
+def copy_films(films: Iterable[tuple[Path, int]], path: Path, format: VideoFormat, fps: float) -> bool:
     """Put encoded films one after the other into a file, packet by packet, at a constant rate.
 
+    Args:
+        films: each with the number of its first pictures that count; writing what comes behind was interrupted.
+        path, format, fps: as for `VideoEncoder`.
+
     Returns:
-        False if they were not encoded alike (another version or another machine): then the file is good for nothing.
+        False if they were not encoded alike (another version or another machine), or one is shorter: then the file is
+        good for nothing.
     """
     import av
 
-    tick = 1 / _rate(fps)
+    tick = 1 / exact_rate(fps)
     with _open(path, format) as out:
         stream: Any = None
         count = 0
-        for film in films:
+        for film, left in films:
             with av.open(ffmpeg_path(film)) as part:
                 source = part.streams.video[0]
                 if stream is None:
@@ -245,11 +257,13 @@ def copy_films(films: Iterable[Path], path: Path, format: VideoFormat, fps: floa
                 if source.codec_context.extradata != setup:
                     return False
                 for packet in part.demux(source):
-                    if packet.size:
+                    if packet.size and left:
                         packet.pts = packet.dts = round(count * tick / packet.time_base)
                         packet.stream = stream
                         out.mux(packet)
-                        count += 1
+                        count, left = count + 1, left - 1
+                if left:
+                    return False
     return True
 
 
@@ -266,8 +280,11 @@ def _open(path: Path, container: str) -> OutputContainer:
     return av.open(ffmpeg_path(path), "w", format=container, options=_CONTAINER_OPTIONS.get(container, {}))
 
 
-def _rate(fps: float) -> Fraction:
-    return Fraction(fps).limit_denominator(1001)
+def _describe(context: Any, pixel_aspect: Fraction) -> None:
+    """Say what the numbers in a film mean: where it does not, players take large pictures for BT.709."""
+    context.colorspace, context.color_range = _BT601, _LIMITED
+    context.color_primaries = context.color_trc = _BT709
+    context.sample_aspect_ratio = pixel_aspect
 
 
 def _encoder(format: VideoFormat) -> tuple[str, dict[str, str]]:

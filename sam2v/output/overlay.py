@@ -91,14 +91,16 @@ class OverlayWriter(MaskWriter):
 
     def _publish(self, pictures: list[tuple[int, Place]]) -> None:
         frames, newest = [frame for frame, _ in pictures], dict(pictures)
-        numbers = list(dict.fromkeys(number for _, (number, _) in pictures))
-        whole = frames == sorted(newest) and OVERLAY not in numbers and self.format != "gif"
+        counts = Counter(number for _, (number, _) in pictures)  # of films, in the order in which they came
+        whole = frames == sorted(newest) and OVERLAY not in counts and self.format != "gif"
+        films = [(self._film(number), count) for number, count in counts.items()]
         with whole_file(self.path) as temporary:
-            if not (whole and copy_films(map(self._film, numbers), temporary, self.format, self.target.fps)):
+            if not (whole and copy_films(films, temporary, self.format, self.target.fps)):
                 places = [newest[frame] for frame in sorted(newest)]
                 few = places[:: -(-len(places) // PALETTE_FRAMES)]
                 palette = Palette(self._read(few)) if self.format == "gif" else None
-                encode_all(self._read(places), temporary, self.format, self.target.size, self.target.fps, palette)
+                shape = self.target.size, self.target.fps, palette, self.target.pixel_aspect
+                encode_all(self._read(places), temporary, self.format, *shape)
 
     def _forget_films(self, frames: list[int]) -> None:
         """From now on the output itself is what a later run continues from."""
@@ -128,7 +130,8 @@ class OverlayWriter(MaskWriter):
         kind: VideoFormat = "mp4" if self.format == "gif" else self.format
         film = self._film(self._number)
         film.unlink(missing_ok=True)  # a link, say, which would lead somewhere else
-        return VideoEncoder(film, kind, self.target.size, self.target.fps, container=FILM)
+        aspect = self.target.pixel_aspect
+        return VideoEncoder(film, kind, self.target.size, self.target.fps, container=FILM, pixel_aspect=aspect)
 
     def _end_film(self, whole: bool) -> None:
         encoder, self._encoder = self._encoder, None

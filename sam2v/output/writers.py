@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -132,6 +134,8 @@ def open_writer(
         _checked_classes(classes),
         video_fps=None if source is None else source.fps,
         length=Target.length if source is None else source.known_length,
+        pixel_aspect=Target.pixel_aspect if source is None else source.pixel_aspect,
+        count=Target.count if source is None else partial(_count, source),
     )
     if format in ("mp4", "webm", "gif"):
         return OverlayWriter(target, format, style)
@@ -180,6 +184,12 @@ def remove_results(format: str, folder: Path) -> None:
     _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
 
 
+def results_in(folder: Path) -> list[Format]:
+    """The formats of which a writer left a record in a folder."""
+    names = {format: "masks.jsonl" if format == "coco" else f".sam2v-{format}.jsonl" for format in FORMATS}
+    return [format for format, name in names.items() if (folder / name).is_file()]
+
+
 #: Control characters, halves of characters and ends of lines, which XML or YAML cannot hold.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
@@ -193,6 +203,14 @@ def _checked_classes(classes: Mapping[int, str] | None) -> dict[int, str]:
         if not name.strip() or any(unicodedata.category(sign) in _NO_TEXT or sign in "\ufffe\uffff" for sign in name):
             raise ValueError(f"the class of object {obj_id} is no name: {name!r}")
     return found
+
+
+def _count(source: FrameSource) -> int | None:
+    """How many frames a video has; None where that cannot be found out (any more)."""
+    if source.is_seekable:
+        with suppress(OSError, ValueError):  # it was closed
+            return len(source)
+    return source.known_length()
 
 
 def _namer(names: Names | None, default: Callable[[int], str]) -> Callable[[int], str]:

@@ -14,13 +14,15 @@ from sam2v.output.mask_files import FileWriter
 
 _ABOUT = "data.yaml"
 _QUALITY = 95
+#: Where in its pixel a corner lies: readers that cut places down to numbers of pixels and those that round find it.
+_WITHIN = 0.25
 
 
 class YoloWriter(FileWriter):
     """labels/FRAME.txt with a line per object, images/FRAME.jpg, and data.yaml with the classes.
 
-    A line is the number of the class and a polygon through the middles of the outermost pixels, in shares of the
-    picture; parts and holes are joined by lines. Results must carry their picture.
+    A line is the number of the class and a polygon through the outermost pixels, in shares of the picture; parts and
+    holes are joined by lines. Results must carry their picture.
     """
 
     format = "yolo"
@@ -69,6 +71,7 @@ class YoloWriter(FileWriter):
             corners = polygon.tolist()
             corners += corners[-1:] * (3 - len(corners))  # of a pixel or two, readers want three corners
             rows, columns = crop.window
-            shares = (f"{(x + columns.start) / width:.6f} {(y + rows.start) / height:.6f}" for x, y in corners)
+            left, top = columns.start + _WITHIN, rows.start + _WITHIN
+            shares = (f"{(x + left) / width:.6f} {(y + top) / height:.6f}" for x, y in corners)
             number = self.target.class_names.index(self.target.class_of(obj_id))
             yield f"{number} {' '.join(shares)}\n"

@@ -33,6 +33,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 #: Bytes at most: of the manifest, a graph, the constants and the weights; and the longest side of a picture.
 MANIFEST_BYTES, GRAPH_BYTES, CONSTANTS_BYTES, WEIGHTS_BYTES = 4 << 20, 64 << 20, 1 << 20, 16 << 30
 LONGEST_SIDE = 4096
+#: Memories and pointers that an object reads at most: so many frames are kept.
+MOST_READ = 4096
 _DTYPES = ("float32", "float16")
 
 
@@ -140,6 +142,9 @@ def _manifest(folder: Path, record: dict[str, Any]) -> Manifest:
     config = config_from_plain(record["config"])
     if list(config.input_size) != size:
         raise NotAnExport(f"{folder}: image_size {size!r} and that of its config, {config.image_size!r}, differ")
+    for key in ("num_maskmem", "max_obj_ptrs"):
+        if getattr(config.memory, key) > MOST_READ:
+            raise NotAnExport(f"{folder}: memory.{key} {getattr(config.memory, key)} exceeds {MOST_READ}")
     if record["dtype"] not in _DTYPES:
         raise NotAnExport(f"{folder}: dtype {record['dtype']!r} is none of {', '.join(_DTYPES)}")
     graphs = record["graphs"]

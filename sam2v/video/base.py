@@ -12,6 +12,9 @@ import numpy as np
 from sam2v.closing import Closing
 from sam2v.video.media import MediaFile
 
+#: Width over height of pixels that are as wide as high.
+SQUARE = Fraction(1)
+
 
 class EndOfVideo(IndexError, ValueError):
     """The frame lies behind the last one that can be decoded. Ends a `for` loop over a source."""
@@ -35,6 +38,7 @@ class FrameSource(ABC, Closing):
         path: the file or folder behind it, absolute; None if there is none.
         stream: the stream of a video file that is shown; None for everything else.
         media: the bytes of a video file, which may hold sound as well; None for everything else.
+        pixel_aspect: width of a pixel over its height, as a player shows it (rotation applied).
     """
 
     size: tuple[int, int]
@@ -44,6 +48,7 @@ class FrameSource(ABC, Closing):
     path: Path | None = None
     stream: int | None = None
     media: MediaFile | None = None
+    pixel_aspect: Fraction = SQUARE
 
     @abstractmethod
     def __len__(self) -> int:
@@ -94,7 +99,7 @@ class FrameSource(ABC, Closing):
         Raises:
             EndOfVideo: behind the last frame.
         """
-        rate = Fraction(self.fps or 25).limit_denominator(1001)
+        rate = exact_rate(self.fps or 25)
         return index / rate, (index + 1) / rate
 
     @property
@@ -104,6 +109,11 @@ class FrameSource(ABC, Closing):
 
     def close(self) -> None:
         """Give back files, decoders and frames. Closing twice is harmless; frames cannot be read afterwards."""
+
+
+def exact_rate(fps: float) -> Fraction:
+    """Frames per second as the fraction that is meant, such as 30000/1001; below 1, one in so many seconds."""
+    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
 
 
 def normal_index(index: int, source: FrameSource) -> int:

@@ -22,6 +22,7 @@ class Reader(Closable, Protocol):
     size: tuple[int, int]
     fps: float | None
     stream: int
+    pixel_aspect: Fraction
 
     def frame(self, index: int) -> np.ndarray: ...
     def shown(self, index: int) -> tuple[Fraction, Fraction] | None: ...
@@ -69,6 +70,7 @@ class VideoFile(FrameSource):
         self._closed = False
         reader = self._reader.get()
         self.size, self.fps, self.stream = reader.size, reader.fps, reader.stream
+        self.pixel_aspect = reader.pixel_aspect
         self._length = reader.known_length()
 
     def __len__(self) -> int:

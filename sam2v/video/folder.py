@@ -93,6 +93,7 @@ def _looks_like_image(file: Path) -> bool:
 
 
 def names_of(files: list[Path]) -> list[str]:
-    """Names for what is made of pictures: stems, or whole names with the dot replaced where two files share a stem."""
+    """Names for what is made of pictures: stems, or whole names with the last dot replaced where two files share a
+    stem."""
     stems = [file.stem for file in files]
-    return stems if len(set(stems)) == len(stems) else [file.name.replace(".", "_") for file in files]
+    return stems if len(set(stems)) == len(stems) else ["_".join(file.name.rsplit(".", 1)) for file in files]

@@ -26,8 +26,6 @@ def from_pil(image: Image.Image) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise ValueError(f"a picture of integers must lie in [0, 65535], got {low} to {high}; scale it to 8 or 16 bits")
-    if 0 < high < 4096:
-        warnings.warn(DARK, stacklevel=2)
     return to_bytes(values.astype(np.uint16))
 
 
@@ -50,6 +48,8 @@ def to_bytes(frame: np.ndarray) -> np.ndarray:
     """
     frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
     if frame.dtype == np.uint16:
+        if 0 < frame.max() < 4096:
+            warnings.warn(DARK, stacklevel=3)
         frame = (frame >> 8).astype(np.uint8)
     elif frame.dtype == np.bool_:
         frame = frame.astype(np.uint8) * 255

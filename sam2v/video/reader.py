@@ -49,6 +49,7 @@ class FrameReader:
     Attributes:
         size: (height, width) of the frames.
         fps: frames per second, None if the file does not tell.
+        pixel_aspect: width of a pixel over its height, as it is shown.
         stream: number of the stream that is read.
 
     Raises:
@@ -68,6 +69,7 @@ class FrameReader:
         self.fps, self._announced = video.mean_rate(), video.announced_frames()
         self.stream = video.stream.index
         self._turn = orientation_of(first)
+        self.pixel_aspect = video.pixel_aspect(self._turn.swap)
         pixels = self._decoder.pixels(self._turn)
         self.size = (pixels.shape[0], pixels.shape[1])
         self._room = self._cache.room(pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -61,7 +62,7 @@ def open_source(
             image) or of a folder of images; such a file that is open in binary mode (an upload, `io.BytesIO`); array
             or tensor T x H x W x 3; list or other sequence of arrays, tensors, PIL images or paths; an iterator or
             generator of frames; or a `FrameSource`, which is returned as it is.
-        fps: frames per second of a source that does not know its own.
+        fps: frames per second of a source that does not know its own, above 0.
         cache_bytes: decoded frames kept by files and folders.
         stream: number of the stream of a video file that has several; None takes the best.
         decoder: what decodes a video file: "pyav", which reads every file that FFmpeg does, or "torchcodec", see
@@ -76,6 +77,8 @@ def open_source(
     """
     if decoder not in get_args(VideoDecoderName):
         raise ValueError(f"unknown decoder {decoder!r}; accepted: {', '.join(get_args(VideoDecoderName))}")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"fps must be a number above 0, got {fps}")
     if decoder_device is not None and decoder == "pyav":
         raise ValueError("decoder_device is for decoder='torchcodec': PyAV decodes on the CPU")
     if isinstance(source, str | os.PathLike) or is_file_object(source):

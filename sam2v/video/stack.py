@@ -14,6 +14,9 @@ from sam2v.video.media import FileLike, MediaFile
 from sam2v.video.pictures import Pictures
 from sam2v.video.process import PerProcess
 
+#: Parts of a second that times are counted in: PNG has a sixtieth and the like, too.
+_SECOND = 1_000_000
+
 
 class PictureFile(FrameSource):
     """The pictures of a file, in order. They are counted at once and decoded one by one when they are asked for.
@@ -64,8 +67,8 @@ class PictureFile(FrameSource):
             times = [reader.durations[number] for number in range(index + 1)]
         if not all(times):
             return super().shown(index)
-        end = sum(map(_milliseconds, times), Fraction(0))
-        return end - _milliseconds(times[-1]), end
+        end = sum(times)
+        return Fraction(end - times[-1], _SECOND), Fraction(end, _SECOND)
 
     def file_name(self, index: int) -> str:
         is_the_file = self.path is not None and self._length == 1
@@ -83,7 +86,7 @@ class _Reader:
         self.pictures = Pictures(media)
         self._cache = FrameCache(cache_bytes)
         self._lock = threading.Lock()
-        self.durations: dict[int, float] = {}  # in seconds, of the pictures read so far
+        self.durations: dict[int, int] = {}  # in parts of a second, of the pictures read so far
         self._next = 0  # the picture behind the one decoded last
         self._room = 1
 
@@ -101,7 +104,7 @@ class _Reader:
             start = max(0, index + 1 - self._room)
         for page in range(start, index + 1):
             frame = self.pictures.read(page)
-            self.durations[page] = self.pictures.duration
+            self.durations[page] = round(_SECOND * self.pictures.duration)
             self._cache.put(page, frame)
         self._room = self._cache.room(frame)
         self._next = index + 1
@@ -111,7 +114,3 @@ class _Reader:
         with self._lock:
             self.pictures.close()
             self._cache.close()
-
-
-def _milliseconds(seconds: float) -> Fraction:
-    return Fraction(round(1000 * seconds), 1000)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
+from sam2v.video.base import SQUARE
 from sam2v.video.media import MediaFile
 
 if TYPE_CHECKING:
@@ -82,6 +84,13 @@ class OpenVideo:
             return stream.frames / float(stream.duration * stream.time_base)
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
+
+    def pixel_aspect(self, turned: bool) -> Fraction:
+        """Width over height of a pixel as it is shown; `turned`: where that is a quarter turn from how it is stored."""
+        aspect = self.stream.sample_aspect_ratio
+        if not aspect or aspect <= 0:
+            return SQUARE
+        return Fraction(1 / aspect if turned else aspect)
 
 
 class _Nameless:

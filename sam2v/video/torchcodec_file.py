@@ -17,6 +17,7 @@ from sam2v.video.cache import CACHE_BYTES, FrameCache
 from sam2v.video.decoder import THREADS, Decoder
 from sam2v.video.file import VideoFile
 from sam2v.video.media import FileLike, MediaFile
+from sam2v.video.orientation import orientation_of
 from sam2v.video.packets import PacketIndex
 from sam2v.video.reader import PROBE
 from sam2v.video.streams import OpenVideo
@@ -109,8 +110,12 @@ class _Reader:
     def shown(self, index: int) -> tuple[Fraction, Fraction]:
         """From when to when a frame is shown, in seconds; EndOfVideo behind the last one."""
         self._check(index)
-        end = self._times[index + 1] if index + 1 < len(self._times) else max(self._end, self._times[index])
-        return self._times[index] * self._tick, end * self._tick
+        start = self._times[index]
+        if index + 1 < len(self._times):
+            end = self._times[index + 1]
+        else:  # the packet tells; else it is shown as long as the one before it
+            end = self._end if self._end > start or index == 0 else 2 * start - self._times[index - 1]
+        return start * self._tick, end * self._tick
 
     def _check(self, index: int) -> None:
         if index >= len(self._times):
@@ -134,8 +139,9 @@ class _Reader:
         with closing(Decoder(media, self.stream)) as decoder:
             frames = [frame for _ in range(PROBE) if (frame := decoder.advance()) is not None]
             decoded = [frame.pts for frame in frames]
-        if not frames:
-            raise ValueError(f"{self._name}: not a single frame can be decoded")
+            if not frames:
+                raise ValueError(f"{self._name}: not a single frame can be decoded")
+            self.pixel_aspect = decoder.video.pixel_aspect(orientation_of(frames[0]).swap)
         index = PacketIndex(media, self.stream, trusts_order=True)
         if decoded[0] is not None:
             index.start_at(decoded[0])

@@ -277,6 +277,13 @@ def test_frames_with_effects_follow_the_masks(open_project: Open, clip: Clip) ->
         opened.ask("render", effects=effects, format="avi")
 
 
+def test_frames_without_results_tell_nothing(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    prompted(opened, clip)
+    editor = opened.project.editor
+    assert set(editor.masks(0) or {}) and editor.masks(5) is None
+
+
 def test_effects_that_look_back_follow_masks_while_tracking(open_project: Open, clip: Clip) -> None:
     opened = open_project()
     tracked(opened, clip)

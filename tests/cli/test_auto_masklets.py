@@ -37,6 +37,28 @@ def test_a_video_is_written_in_every_format(
     assert (out / "masks.json").is_file() and list(out.glob("*_auto.json"))
 
 
+def test_results_of_other_runs_are_not_mixed(
+    frames: Path, nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["auto", str(frames), "--video", "--out", str(out), "--min-quality", "0", *QUICK, *nano]
+    assert main([*argv, "--format", "npz"]) == 0
+    assert main([*argv, "--format", "png"]) == 0
+    assert not list(out.glob("*.npz")) and len(list(out.glob("*.png"))) == 4
+    track = ["track", str(frames), "--point", "0:1:20,20", "--format", "coco", "--out", str(out), *nano]
+    capsys.readouterr()
+    assert main(track) == 2
+    assert "holds results of something else (png): use --fresh to remove them" in capsys.readouterr().err
+    assert len(list(out.glob("*.png"))) == 4
+    assert main([*track, "--fresh"]) == 0
+    assert not list(out.glob("*.png")) and (out / "masks.json").exists()
+    before = (out / "masks.json").read_bytes()
+    for source in ([str(frames), "--video"], [str(frames / "00000.png")]):
+        assert main(["auto", *source, "--out", str(out), *nano]) == 2
+        assert "holds a run of sam2v track" in capsys.readouterr().err
+    assert (out / "masks.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("what", ["a picture", "a video"])
 def test_a_folder_belongs_to_one_run(
     frames: Path, nano: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
@@ -63,6 +85,8 @@ def test_results_never_replace_the_frames(frames: Path, nano: list[str], capsys:
         (["--video", "--crop-n-layers", "1"], "--crop-n-layers is an option of pictures"),
         (["--both"], "--both is an option of videos"),
         (["--video", "--format", "avi"], "unknown output format 'avi'"),
+        (["--video", "--gpus", "1"], "--gpus is for --ray"),
+        (["--video", "--fps", "-1"], "--fps must be a number from 0.001 on, got -1.0"),
         (["--video", "--max-objects", "0"], "max_objects must be at least 1"),
     ],
 )

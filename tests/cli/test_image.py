@@ -40,6 +40,17 @@ def segment(nano: list[str], tmp_path: Path) -> Segment:
     return run
 
 
+def test_masks_of_an_earlier_run_do_not_stay(segment: Segment, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(photo, "--point", "20,20") == 0
+    (out / "mask_9.png").write_bytes(b"mine")
+    assert len(list(out.glob("mask_*.png"))) == 4
+    assert segment(photo, "--point", "20,20", "--single") == 0
+    assert sorted(path.name for path in out.glob("mask_*.png")) == ["mask_0.png", "mask_9.png"]
+    (out / "masks.json").write_text('{"masks": [{"file": "../photo.png"}, 3]}')
+    assert segment(photo, "--point", "20,20", "--single") == 0 and photo.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "prompt"),
     [

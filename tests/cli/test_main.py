@@ -6,9 +6,11 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 import sam2v
 import sam2v.cli
@@ -137,3 +139,26 @@ def test_help_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["track", "VIDEO", "--point", "0:1:2,2"],
+        ["image", "VIDEO", "--point", "2,2"],
+        ["auto", "VIDEO"],
+        ["demo"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_file_in_the_place_of_results_is_said_at_once(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video, file = tmp_path / "a.png", tmp_path / "file"
+    Image.new("RGB", (8, 8)).save(video)
+    file.touch()
+    for out in (file, file / "out"):
+        argv = [str(video) if word == "VIDEO" else word for word in command]
+        assert main([*argv, "--out", str(out), "--checkpoint", "nowhere.pt"]) == 2
+        said = capsys.readouterr().err
+        assert f"--out {out}: {file} is a file, not a folder" in said and said.count("\n") == 1

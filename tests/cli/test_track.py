@@ -20,18 +20,20 @@ import torch
 from drawn import drawn_clip
 from models import nano_by_rule
 from PIL import Image
-from video.clips import write_sound
+from video.clips import write_sound, write_video
 
 from sam2v import VideoPredictor
 from sam2v.cli import track_job
 from sam2v.cli.main import main
 from sam2v.cli.track_record import Position, TrackRecord
+from sam2v.files import sha256_of
 from sam2v.masks import MaskletFrame
 from sam2v.output.background import BackgroundWriter
 from sam2v.output.base import MaskWriter
 from sam2v.output.lock import FolderLock
 from sam2v.output.writers import FORMATS
 from sam2v.tracking.packed import PackedFile
+from sam2v.video.sources import open_source
 
 FRAMES, HEIGHT, WIDTH, FPS = 12, 48, 64, 12
 PROMPTS = ["--point", "2:1:20,20", "--point", "2:1:60,40,0", "--box", "4:7:30,10,60,40"]
@@ -116,7 +118,7 @@ def test_an_object_of_another_run_is_found(track: Track, movie: Path, tmp_path: 
     assert track(movie, "--exemplar", f"3:{kept}", "--format", "png", out="found") == 0
     assert len(list((tmp_path / "found").glob("*.png"))) == FRAMES, "from the first frame on"
     record = json.loads((tmp_path / "found" / "track.json").read_text())
-    assert record["objects"] == [3] and record["job"]["exemplars"] == [[3, str(kept)]]
+    assert record["objects"] == [3] and record["job"]["exemplars"] == [[3, sha256_of(kept)]]
 
 
 @pytest.mark.parametrize(
@@ -355,6 +357,27 @@ def test_a_killed_run_goes_on_from_its_last_save(
     assert video_of(remains / "overlay.mp4")[0] == frames
 
 
+def test_a_run_goes_on_only_with_the_masks_and_the_video_that_it_began_with(
+    track: Track, movie: Path, clip: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = (clip[0, ..., 0] > 128).astype(np.uint8) * 255
+    mask, arguments = tmp_path / "mask.png", ["--mask", f"0:9:{tmp_path / 'mask.png'}", "--format", "npz"]
+    Image.fromarray(shown).save(mask)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_tracking(patch, 6)
+        assert track(movie, *arguments) == 130
+    capsys.readouterr()
+    Image.fromarray(255 - shown).save(mask)
+    assert track(movie, *arguments) == 2 and "holds a run with other prompts: use --fresh" in error_of(capsys)
+    Image.fromarray(shown).save(mask)
+    before = movie.read_bytes()
+    write_movie(movie, clip[::-1].copy())
+    assert track(movie, *arguments) == 2 and "holds a run with other size: use --fresh" in error_of(capsys)
+    movie.write_bytes(before)
+    assert track(movie, *arguments) == 0
+    assert len(list((tmp_path / "out").glob("*.npz"))) == FRAMES
+
+
 def test_what_both_ways_save_does_not_grow_with_the_video(
     track: Track, clip: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,6 +553,19 @@ def test_results_never_replace_what_they_are_made_from(
         assert re.search(words, error_of(capsys))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert track(film / "overlay.mp4", *PROMPTS, "--format", "png", "--max-frames", "1", out="film") == 0
+
+
+def test_a_mask_among_results_is_kept_where_the_length_is_unknown(
+    track: Track, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    movie = write_video(tmp_path / "long.webm", 80, codec="libvpx", size=(HEIGHT, WIDTH))
+    assert open_source(movie).known_length() is None
+    mask = tmp_path / "out" / "00003.png"
+    mask.parent.mkdir()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(mask)
+    before = mask.read_bytes()
+    assert track(movie, "--mask", f"3:1:{mask}", "--format", "png", "--max-frames", "1") == 2
+    assert "results would replace" in error_of(capsys) and mask.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"job": {}, "position": {"steps": 3}}'])

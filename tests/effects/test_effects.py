@@ -176,6 +176,14 @@ def test_a_frame_that_shows_something_else_fills_nothing() -> None:
     assert (Erase()(FRAME, DISC, [(other, none), (EMPTY[T], none)]) != alone).any()
 
 
+def test_a_frame_without_known_masks_never_fills_an_erased_object() -> None:
+    clip = np.stack([FRAME] * 4)  # the object rests: what surrounds it agrees everywhere
+    known = {1: {1: DISC}, 3: {}}
+    erased = Edit(clip, lambda index: known.get(index) if index != 3 else None, ["1:erase"])[1]
+    np.testing.assert_array_equal(erased, Erase()(FRAME, DISC))
+    assert (erased[DISC] != FRAME[DISC]).any(axis=1).mean() > 0.9
+
+
 def test_diffusion_is_smooth() -> None:
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     plane = np.stack([x * 2, y * 3, x + y], axis=2).astype(np.uint8)  # Laplace's equation has such planes as solutions
@@ -297,6 +305,7 @@ def test_how_effects_are_written() -> None:
         ("1:blur=sigma=4", "unknown option 'sigma'; accepted: radius"),
         ("1:cutout=3", "'3' has no key; accepted: none"),
         ("1:outline=reddish", "a colour is a name such as red, or #rrggbb, got 'reddish'"),
+        ("1:fill=#ff000080", "a colour is a name such as red, or #rrggbb, got '#ff000080'"),
         ("1:duplicate=3,behind=maybe", "behind is yes or no"),
         ("1:spotlight=2", r"strength must be in \[0, 1\]"),
         ("1:trail=0", "length must be at least 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
@@ -317,6 +318,85 @@ def test_frames_without_known_masks_are_an_error(
         out = render(clip, masks, ["1:fill"], tmp_path / place, gaps=gaps)  # type: ignore[arg-type]
         with open_source(clip) as source:
             np.testing.assert_array_equal(np.asarray(Image.open(out / "00003.png")), source[3])
+
+
+def test_frames_that_a_file_only_announces_are_no_gaps(results: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.mp4"
+    with av.open(str(whole), "w", options={"movflags": "+faststart"}) as out:
+        video = out.add_stream("libx264", rate=25, options={"g": "1", "qp": "0"})
+        video.height, video.width, video.pix_fmt = *SIZE, "yuv444p"
+        for number in range(FRAMES + 4):
+            picture = CLIP[min(number, FRAMES - 1)]
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(video.encode())
+    with av.open(str(whole)) as file:
+        end = sorted(packet.pos for packet in file.demux(video=0) if packet.size)[FRAMES]
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:end])
+    assert open_source(tmp_path / "cut.mp4").known_length() == FRAMES + 4
+    with pytest.warns(UserWarning, match="it may be cut short"):
+        out_file = render(tmp_path / "cut.mp4", results, ["1:fill"], tmp_path / "edited.mp4")
+    assert len(open_source(out_file)) == FRAMES
+    with pytest.raises(ValueError, match=r"no masks are known on frame 12 \(4 of 16 frames\)"):
+        render(whole, results, ["1:fill"], tmp_path / "other.mp4")
+
+
+def test_a_function_tells_where_no_masks_are_known(clip: Path, tmp_path: Path) -> None:
+    def masks(index: int) -> dict[int, np.ndarray] | None:
+        return None if index == 3 else MASKS[index]
+
+    with pytest.raises(ValueError, match="no masks are known on frame 3, which would be left unedited"):
+        render(clip, masks, ["1:fill"], tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+    out = render(clip, masks, ["1:fill"], tmp_path / "p", gaps="unchanged")
+    with open_source(clip) as source:
+        np.testing.assert_array_equal(np.asarray(Image.open(out / "00003.png")), source[3])
+
+
+def test_erasing_looks_at_frames_with_known_masks_alone(tmp_path: Path) -> None:
+    still = np.stack([CLIP[0]] * 4)
+    with sam2v.open_writer("png", tmp_path / "masks", size=SIZE) as writer:
+        writer.write(result_of(0))
+    out = render(still, tmp_path / "masks", ["1:erase"], tmp_path / "p", gaps="unchanged")
+    shown, disc = np.asarray(Image.open(out / "00000.png")), MASKS[0][1]
+    assert (shown[disc] != CLIP[0][disc]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_films_say_what_their_colours_mean(suffix: str, tmp_path: Path) -> None:
+    large = np.zeros((720, 1280, 3), np.uint8)  # of which players suppose BT.709 where nothing is said
+    large[:] = 200, 30, 60
+    out = render(large[None], lambda index: {}, ["1:fill"], tmp_path / f"a{suffix}")
+    with av.open(str(out)) as file:
+        context = file.streams.video[0].codec_context
+        assert (int(context.colorspace), int(context.color_range)) == (6, 1)
+    with open_source(out) as shown:
+        np.testing.assert_allclose(shown[0][360, 640].astype(int), (200, 30, 60), atol=6)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square_stay_so(turned: bool, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = *SIZE, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        for picture in CLIP[:3]:
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(video.encode())
+    source, wanted = tmp_path / "clip.mp4", Fraction(11, 16) if turned else Fraction(16, 11)
+    if turned:
+        data = bytearray(source.read_bytes())
+        matrix = data.index(b"tkhd") + 44
+        data[matrix : matrix + 20] = struct.pack(">5i", 0, 1 << 16, 0, -1 << 16, 0)
+        source.write_bytes(data)
+    with open_source(source) as frames:
+        assert frames.pixel_aspect == wanted and frames.size == (SIZE[::-1] if turned else SIZE)
+        with sam2v.open_writer("mp4", tmp_path, source=frames) as writer:
+            for index in (1, 0):  # not copied as it is, but encoded again
+                nothing = torch.full((1, 1, *frames.size), -1.0)
+                writer.write(MaskletFrame(index, [1], nothing, torch.ones(1), torch.ones(1), frames[index]))
+    for path in (render(source, lambda index: {}, ["1:fill"], tmp_path / "a.mp4"), tmp_path / "overlay.mp4"):
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].sample_aspect_ratio == wanted
 
 
 def test_a_results_folder_of_a_stranger(clip: Path, tmp_path: Path) -> None:

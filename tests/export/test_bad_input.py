@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from models import loud_nano
+from video.clips import number_of, write_video
 
+from sam2v.cli.export import _frames_of
 from sam2v.cli.main import main
 from sam2v.export import run
 from sam2v.export.check import Difference
@@ -47,12 +50,22 @@ def test_other_things_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_video_of_unknown_length_is_looked_at_to_its_end(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.webm", 80, codec="libvpx", size=(32, 64))
+    frames = _frames_of(path)
+    assert [number_of(frame) for frame in frames] == [0, 11, 23, 34, 45, 56, 68, 79]
+
+
 def test_models(tmp_path: Path) -> None:
     network = loud_nano(["model.image_size=64"])
     with pytest.raises(TypeError, match="model must come from"):
         export_model(torch.nn.Linear(1, 1), tmp_path / "out")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="load it with dtype='float32'"):
         export_model(loud_nano(["model.image_size=64"]).set_precision(torch.bfloat16), tmp_path / "out")
+    with pytest.raises(ValueError, match="calibrate goes with int8"):
+        export_model(network, tmp_path / "out", calibrate=[np.zeros((8, 8, 3), np.uint8)])
+    with pytest.raises(ValueError, match="floats must lie in"):
+        export_model(network, tmp_path / "out", int8=True, calibrate=[np.full((8, 8, 3), 9.0)])
     network.image_only = True
     with pytest.raises(ValueError, match="image-only checkpoint"):
         export_model(network, tmp_path / "out")

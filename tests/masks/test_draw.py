@@ -58,3 +58,8 @@ def test_sizes_must_fit() -> None:
         draw_masks(np.zeros((10, 12, 3), np.uint8), np.zeros((1, 10, 13), bool), [1])
     with pytest.raises(ValueError, match="N = 2"):
         draw_masks(np.zeros((10, 12, 3), np.uint8), np.zeros((1, 10, 12), bool), [1, 2])
+
+
+def test_frames_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"frame must be H x W x 3 uint8, got .* of float64"):
+        draw_masks(np.zeros((4, 5, 3)), np.ones((1, 4, 5), bool), [1])

@@ -79,6 +79,8 @@ def test_overlay_and_notebook(result: MaskletFrame) -> None:
     assert "frame 7" in html and "object 9: IoU 0.10, absent" in html
     with pytest.raises(ValueError, match="20 x 30"):
         result.with_frame(frame[1:])
+    with pytest.raises(ValueError, match="8 bits a channel, got a picture of mode I;16"):
+        result.with_frame(Image.fromarray(np.full(result.size, 4000, np.uint16)))
 
 
 def test_bfloat16_results_convert(result: MaskletFrame) -> None:

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from video.clips import write_video
 
 from sam2v.masks import MaskletFrame
-from sam2v.masks.outline import filled, outlines, polygon_of
+from sam2v.masks.outline import _nearest, filled, outlines, polygon_of
 from sam2v.output.writers import open_writer
 from sam2v.video.sources import ArraySource, open_source
 
@@ -67,6 +68,15 @@ def test_middles_of_pixels_are_those_of_the_mask(mask: np.ndarray) -> None:
         assert (x.min(), y.min(), x.max(), y.max()) == (columns.min(), rows.min(), columns.max(), rows.max())
 
 
+def test_parts_are_joined_where_they_are_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rings = rng.integers(0, 99, (2, 300, 2)).astype(float)
+    apart = ((rings[0][:, None] - rings[1][None]) ** 2).sum(axis=2)
+    for room in (1, 1000, 1 << 20):
+        monkeypatch.setattr("sam2v.masks.outline._TOGETHER", room)
+        assert _nearest(*rings) == np.unravel_index(apart.argmin(), apart.shape)
+
+
 def test_polygons_that_leave_the_picture_are_cut() -> None:
     mask = filled([np.array([[-5.0, -5.0], [3.0, -5.0], [3.0, 200.0], [-5.0, 200.0]])], (4, 6))
     np.testing.assert_array_equal(mask, np.arange(6) < np.full((4, 1), 3))
@@ -95,6 +105,18 @@ def test_yolo_by_supervision(tmp_path: Path) -> None:
                 assert overlap(mask, expected[class_id]) > 0.9
             else:
                 assert mask.sum() == 1 and mask[4, 3 + int(Path(path).stem)]
+
+
+def test_yolo_corners_are_found_by_cutting_and_by_rounding(tmp_path: Path) -> None:
+    size, box = (1080, 1919), (slice(313, 700), slice(1, 1300))
+    logits = torch.full((1, 1, *size), -1.0)
+    logits[0, 0][box] = 1.0
+    with open_writer("yolo", tmp_path, size=size) as writer:
+        writer.write(MaskletFrame(0, [1], logits, torch.ones(1), torch.ones(1), np.zeros((*size, 3), np.uint8)))
+    shares = np.array((tmp_path / "labels" / "00000.txt").read_text().split()[1:], float).reshape(-1, 2)
+    places = shares * size[::-1]
+    for x, y in (places.astype(int).T, places.round().T):
+        assert (x.min(), y.min(), x.max(), y.max()) == (1, 313, 1299, 699)
 
 
 def test_yolo_wants_pictures(tmp_path: Path) -> None:
@@ -258,6 +280,27 @@ def test_cvat_of_a_file_with_an_odd_name(tmp_path: Path) -> None:
             writer.write(result_of(0))
         found = ElementTree.parse(tmp_path / str(number) / "annotations.xml").findtext("meta/task/name")
         assert found == (name if number == 3 else "a\ufffdb")
+
+
+def test_a_part_of_a_video_of_unknown_length(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.webm", 80, codec="libvpx", size=(60, 80))
+    with open_source(path) as video:
+        for format in ("cvat", "labelstudio"):
+            with open_writer(format, tmp_path, source=video, classes=CLASSES) as writer:  # type: ignore[arg-type]
+                assert video.known_length() is None or format == "labelstudio"
+                for index in range(2):
+                    writer.write(result_of(index))
+    root = ElementTree.parse(tmp_path / "annotations.xml").getroot()
+    assert root.findtext("meta/task/size") == "80"
+    for track in root.iter("track"):  # what is not known any more is not shown on all frames to come
+        assert [(shape.get("frame"), shape.get("outside")) for shape in track][-1] == ("2", "1")
+    result = json.loads((tmp_path / "label_studio.json").read_text())[0]["predictions"][0]["result"]
+    assert {region["value"]["framesCount"] for region in result} == {80}
+    with open_source(path) as video:
+        writer = open_writer("cvat", tmp_path / "late", source=video)
+        writer.write(result_of(0))
+    writer.close()  # when the video is closed already
+    assert ElementTree.parse(tmp_path / "late" / "annotations.xml").getroot().findtext("meta/task/size") == "1"
 
 
 def test_the_video_file_and_wrong_classes(tmp_path: Path) -> None:

@@ -247,6 +247,27 @@ def test_an_interrupted_overlay_is_not_encoded_twice(
         assert written(format, tmp_path) == list(range(part.stop))
 
 
+@pytest.mark.parametrize("format", VIDEO)
+def test_a_picture_that_its_journal_does_not_know_is_left_out(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is killed, or the disk is full, after the picture and before the line about it."""
+    writer = opened(format, tmp_path)
+    for index in range(5):
+        writer.write(result_of(index))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("sam2v.output.journal.Journal.append", full)
+        writer.write(result_of(5))
+    for index in range(5, 9):
+        writer.write(result_of(index))
+    writer.close()
+    assert written(format, tmp_path) == list(range(9))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_closing_early_leaves_valid_output(format: str, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), opened(format, tmp_path) as writer:

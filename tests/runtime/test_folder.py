@@ -90,6 +90,11 @@ BAD: dict[str, tuple[Change, str]] = {
     "an unknown key": (lambda r: r["config"].update(more=1), "config must have the keys name, image_size"),
     "a wrong type": (lambda r: r["config"]["memory"].update(pool="1"), "config.memory.pool is '1'"),
     "a wrong value": (lambda r: r["config"]["memory"].update(pool=3), "model.memory.pool=3: must be 1, 2 or 4"),
+    "many memories": (
+        lambda r: r["config"]["memory"].update(num_maskmem=1 << 40),
+        "memory.num_maskmem .* exceeds 4096",
+    ),
+    "many pointers": (lambda r: r["config"]["memory"].update(max_obj_ptrs=9999), "memory.max_obj_ptrs 9999 exceeds"),
 }
 
 

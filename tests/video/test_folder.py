@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from video.clips import number_of, numbered_frame
 
+from sam2v.video.folder import names_of
 from sam2v.video.frames import natural_key
 from sam2v.video.sources import EndOfVideo, open_source
 
@@ -57,6 +58,11 @@ def test_spellings_of_one_kind(tmp_path: Path, names: list[str]) -> None:
 def test_frame_names_stay_different(tmp_path: Path) -> None:
     source = open_source(save_images(tmp_path / "twins", ["a.jpg", "a.jpeg"]))
     assert source.frame_names == ["a_jpeg", "a_jpg"] and source.file_name(1) == "a.jpg"
+
+
+def test_no_two_files_get_one_name() -> None:
+    names = names_of([Path(name) for name in ("a.jpg", "a.jpeg", "b.c.jpg", "b_c.jpg")])
+    assert names == ["a_jpg", "a_jpeg", "b.c_jpg", "b_c_jpg"]
 
 
 @pytest.mark.parametrize("beside", ["{}.png", "{}_x.png", "{}.webp"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -58,3 +60,18 @@ def test_what_has_no_times_goes_by_its_rate(tmp_path: Path) -> None:
     avi = write_video(tmp_path / "clip.avi", 10, options=BFRAMES)
     with open_source(avi) as source:
         assert [source.shown(index)[0] for index in range(10)] == [Fraction(index, 25) for index in range(10)]
+
+
+def test_parts_of_milliseconds_do_not_add_up(tmp_path: Path) -> None:
+    frames = [Image.new("L", (8, 8), number) for number in range(120)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=1000 / 60)
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    at = -1
+    while (at := data.find(b"fcTL", at + 1)) >= 0:  # Pillow writes whole milliseconds
+        data[at + 24 : at + 28] = struct.pack(">HH", 1, 60)
+        length = 26
+        data[at + 4 + length : at + 8 + length] = struct.pack(">I", zlib.crc32(data[at : at + 4 + length]))
+    (tmp_path / "b.png").write_bytes(data)
+    with open_source(tmp_path / "b.png") as source:
+        assert len(source) == 120 and source.fps == pytest.approx(60)
+        assert float(source.shown(119)[1]) == pytest.approx(2, abs=1e-3)

@@ -1,6 +1,8 @@
 """`open_source`: folders, arrays, lists and streams; what it refuses; frames of every kind."""
 
 import io
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,11 @@ def test_a_source_is_returned_as_it_is() -> None:
 def test_fps_is_taken_where_the_source_has_none(tmp_path: Path) -> None:
     assert open_source(frames(2), fps=12.0).fps == 12.0
     assert open_source(write_video(tmp_path / "own.mp4", 3), fps=12.0).fps == 25.0
+    for fps in (0, -3.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="fps must be a number above 0"):
+            open_source(frames(2), fps=fps)
+    assert open_source(frames(2), fps=0.0004).shown(1) == (2500, 5000)
+    assert open_source(frames(2), fps=29.97).shown(1)[1] == Fraction(2, 1) / Fraction(2997, 100)
 
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:

@@ -186,9 +186,12 @@ def test_a_stack_that_comes_out_black_is_said(tmp_path: Path) -> None:
     pages = np.full((3, 4, 5), 4000, np.uint16)
     with pytest.warns(UserWarning, match="16-bit values are divided by 256"):
         open_source(write_tiff(tmp_path / "dark.tif", pages))
+    with pytest.warns(UserWarning, match="16-bit values are divided by 256"):
+        open_source(pages[..., None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_source(write_tiff(tmp_path / "bright.tif", pages * 16))
+        open_source(pages[..., None] * 16)
         open_source(write_tiff(tmp_path / "black.tif", pages * 0))
 
 
