@@ -218,6 +218,22 @@ def test_seen_and_unseen(pair: Pair, tmp_path: Path) -> None:
         seen_unseen(found, {("one", "1"): "cat"}, {"cat"})
 
 
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path, write_masks: WriteMasks) -> None:
+    for name, shift in (("gt", 0), ("pred", 1)):
+        folder = write_masks(tmp_path / name / "a", [two_disks(t, shift=shift) for t in range(12)])
+        for t in range(12):
+            (folder / f"{t:05d}.png").rename(folder / f"{t}.png")
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "gt", workers=0).sequences["a"]
+    assert found.objects["1"].frames == tuple(map(str, range(1, 11)))  # neither the first nor the last
+    assert list(found.by_frame()) == list(map(str, range(1, 11)))
+
+
+def test_miou_of_a_0_255_prediction_of_the_only_object(tmp_path: Path, write_masks: WriteMasks) -> None:
+    write_masks(tmp_path / "gt", [disk(20, 20, 9).astype(np.uint8)], palette=True)
+    write_masks(tmp_path / "pred", [np.uint8(255) * disk(20, 20, 9)])
+    assert evaluate_images(tmp_path / "pred", tmp_path / "gt").mean == 1.0
+
+
 def test_miou_of_images(tmp_path: Path, write_masks: WriteMasks, capsys: pytest.CaptureFixture[str]) -> None:
     write_masks(tmp_path / "gt", [two_disks(0), np.uint8(255) * disk(20, 20, 9)])
     write_masks(tmp_path / "pred", [two_disks(0, shift=1), np.zeros(SIZE, np.uint8)])
