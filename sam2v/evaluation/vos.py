@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from sam2v.evaluation.prompting import Prompt, introduce
 from sam2v.evaluation.protocol import Protocol, get_protocol, objects_of_first
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.evaluation.score import FrameScores, merge_frames
+from sam2v.evaluation.stamps import stamp
 from sam2v.evaluation.submission import write_frame
 from sam2v.files import user_path
 from sam2v.jobs import pool
@@ -118,14 +120,18 @@ class _VosJob(pool.Job[_Argument, SequenceScores, SequenceScores]):
 
     def load(self) -> SequenceScores | None:
         """An earlier run's scores, if what it wrote is still there."""
-        part = self.run.load(self.name, self.task, self.record.source)
+        part = self.run.load(self.name, *self._key)
         written = self.task.out is None or (self.task.out / self.name).is_dir()
         return SequenceScores.from_part(self.name, part) if part and written else None
 
     def finish(self, results: list[SequenceScores]) -> SequenceScores:
         """Keep the scores."""
-        self.run.save(self.name, results[0].to_part(), self.task, self.record.source)
+        self.run.save(self.name, results[0].to_part(), *self._key)
         return results[0]
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return (self.task, stamp(self.record)) if self.run.parts else ()
 
 
 def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> SequenceScores:
@@ -174,9 +180,9 @@ def track(
     for frame_idx in range(starts[0] if starts else last + 1):
         yield frame_idx, {}
     for start, end in zip(starts, [*starts[1:], last + 1], strict=True):
-        truth = record.masks(start, entering[start])
+        truth, void = record.masks(start, entering[start]), record.void(start)
         for obj in entering[start]:
-            introduce(predictor, state, start, obj, truth[obj], prompt)
+            introduce(predictor, state, start, obj, truth[obj], prompt, void)
         for frame_idx, obj_ids, masks in predictor.propagate_in_video(
             state, start_frame_idx=start, max_frame_num_to_track=end - start - 1
         ):
