@@ -30,6 +30,8 @@ def test_names_are_repeated_by_their_weight() -> None:
     assert names == ["a"] * 8 + ["b"] + ["c"] * 4
     with pytest.raises(ValueError, match="the weight of b is -1"):
         repeated_names(["a", "b"], {"b": -1})
+    with pytest.raises(ValueError, match="none of 1 weights is of one of 2 names"):
+        repeated_names(["a", "b"], {"c": 2.0})
 
 
 def test_a_source_draws_hard_records_more_often(tmp_path: Path) -> None:
