@@ -177,10 +177,14 @@ class SegmentFile:
 
     @cached_property
     def _segments(self) -> dict[int, Mapping[str, Any]]:
+        annotations = self._document["annotations"]
         try:
-            return {int(item["id"]): item["segmentation"] for item in self._document["annotations"]}
+            found = {int(item["id"]): item["segmentation"] for item in annotations}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})") from error
+        if len(found) < len(annotations):
+            raise ValueError(f"{self.path}: {len(annotations)} annotations have {len(found)} different ids")
+        return found
 
     def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
         try:
