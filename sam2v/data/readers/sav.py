@@ -40,8 +40,8 @@ def sav(
 
     Raises:
         FileNotFoundError: another layout (the message shows the expected one), or an absent video, named.
-        ValueError: an unknown split, kind of masklets or video, a name that two videos have; a broken JSON file (when its
-            record is made).
+        ValueError: an unknown split, kind of masklets or video, a name that two videos have; a broken JSON file (when
+            its record is made).
     """
     root = user_path(root)
     if split == "train":
