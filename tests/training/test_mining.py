@@ -55,6 +55,15 @@ def test_videos_are_measured_by_jf(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert mining.video_errors(None, records, ("mask", "mask")) == pytest.approx(errors)  # type: ignore[arg-type]
 
 
+def test_videos_without_a_frame_to_score_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sam2v.predict
+    from sam2v.evaluation.baselines import make_baseline
+
+    monkeypatch.setattr(sam2v.predict, "VideoPredictor", lambda network: make_baseline("copy"))
+    short = sd.davis(made.write_davis(tmp_path, ["one"], 2016, frames=2), 2016)
+    assert mining.video_errors(None, short) == {}  # type: ignore[arg-type]
+
+
 class _Clicked:
     """Answers clicks with a square around the last one."""
 
