@@ -58,7 +58,10 @@ class SavMasklets:
     def mean_areas(self) -> dict[int, float]:
         """Object id -> mean area in pixels over the frames where it is visible, as the files say."""
         columns = self._columns.items()
-        return {obj: float(self._documents[doc]["masklet_size_abs"][col]) for obj, (doc, col) in columns}
+        try:
+            return {obj: float(self._documents[doc]["masklet_size_abs"][col]) for obj, (doc, col) in columns}
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.files[0]}: masklet_size_abs must be a number per masklet ({error!r})") from None
 
     def file(self, frame_idx: int) -> Path:
         return self.files[0]

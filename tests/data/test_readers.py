@@ -197,6 +197,19 @@ def test_sav_train_reads_its_video(tmp_path):
     assert pickle.loads(pickle.dumps(record)).frame(4).shape == frame.shape
 
 
+def test_a_video_that_is_shorter_than_its_annotation(tmp_path):
+    pytest.importorskip("av")
+    folder = made.write_sav_train(tmp_path) / "sav_train/sav_000"
+    document = made.sav_document("manual", frames=17)
+    del document["masklet_size_abs"]
+    (folder / "sav_000007_manual.json").write_text(json.dumps(document))
+    record = sd.sav(tmp_path, "train")[0]
+    with pytest.raises(ValueError, match=r"sav_000007\.mp4: has no frame 12, though it should have 17"):
+        record.frame(12)
+    with pytest.raises(ValueError, match=r"manual\.json: masklet_size_abs"):
+        record.annotations.mean_areas  # noqa: B018
+
+
 def test_sa1b(tmp_path):
     made.write_sa1b(tmp_path)
     records = sd.sa1b(tmp_path)
