@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
+from sam2v.cli.eval_report import add_reporting, check_plot, chosen_protocol, parts_folder, report, say_written
 from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.options import (
     add_aspect_argument,
@@ -105,6 +105,7 @@ def run_interactive(args: argparse.Namespace) -> int:
     from sam2v.jobs.ranks import rank_and_world
 
     modes: tuple[Any, ...] = ("offline", "online") if args.mode == "both" else (args.mode,)
+    check_plot(args)
     settings = [InteractiveSettings(mode, args.frames, args.clicks, args.threshold) for mode in modes]
     records, spec = records_from(args), _spec(args)
     parts = parts_folder(args)

@@ -58,11 +58,16 @@ def chosen_protocol(args: argparse.Namespace, default: str) -> Protocol:
         raise ValueError("--images are the pictures of a contact sheet: they need --worst FILE")
     if args.meta is not None:
         _categories(args)
+    check_plot(args)
+    return get_protocol(args.protocol or default, args.frames, args.bound_th)
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Raise ImportError if a plot is wanted and cannot be drawn."""
     if args.plot is not None:
         from sam2v.evaluation.pictures import figure
 
         figure(1, 1)
-    return get_protocol(args.protocol or default, args.frames, args.bound_th)
 
 
 def _categories(args: argparse.Namespace) -> tuple[Categories, set[str]]:

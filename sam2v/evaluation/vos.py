@@ -137,7 +137,7 @@ class _VosJob(pool.Job[_Argument, SequenceScores, SequenceScores]):
 def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> SequenceScores:
     """Track one video, write its predictions, score its annotated frames."""
     objects = scored_objects(record, task.protocol)
-    asked = _asked(record, task.protocol)
+    asked = scored_frames(record, task.protocol)
     scored, scores = set(asked), {}
     written = set(record.scored) if task.out is not None else set()
     for frame_idx, masks in track(predictor, record, task.prompt, last=_wanted_frames(record, task)[-1]):
@@ -214,7 +214,7 @@ def score_masks(
     return FrameScores(scores, tuple(predicted), tuple(annotated))
 
 
-def _asked(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
+def scored_frames(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
     """Annotated frames that the convention scores; none where annotations only introduce objects (test splits)."""
     if protocol.frames != "all" and set(record.annotated) <= set(record.first_frame.values()):
         return ()
@@ -236,5 +236,5 @@ def _chosen(annotated: Sequence[int], protocol: Protocol) -> tuple[int, ...]:
 
 def _wanted_frames(record: VideoRecord, task: Task) -> range:
     """Frames to track: to the last one that is scored or written."""
-    last = max([*_asked(record, task.protocol), *(record.scored if task.out is not None else ())], default=0)
+    last = max([*scored_frames(record, task.protocol), *(record.scored if task.out is not None else ())], default=0)
     return range(last + 1)

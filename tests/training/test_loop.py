@@ -12,8 +12,11 @@ import pytest
 import torch
 from training.small import NETWORK, small_recipe
 
+from sam2v.data import open_dataset
 from sam2v.data.clips import Clip
 from sam2v.data.edits import EditConfig
+from sam2v.evaluation.baselines import make_baseline
+from sam2v.evaluation.vos import evaluate_vos
 from sam2v.training import checkpoint as checkpoint_file
 from sam2v.training.config import (
     LoraConfig,
@@ -27,6 +30,7 @@ from sam2v.training.config import (
 )
 from sam2v.training.log import read_rows
 from sam2v.training.loop import BEST, LAST, STATE, Trainer, train
+from sam2v.training.validate import make_validator
 from sam2v.weights.load import load_model
 
 CURVE = ("step", "stage", "loss", "mask", "dice", "iou", "score", "contrast", "track_iou", "gradient_norm", "rate")
@@ -272,6 +276,26 @@ def test_configured_validation_measures_clips(tmp_path: Path) -> None:
     )
     result = train(recipe, progress=False)
     assert result.best is not None and 0 <= result.best <= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("sa1b", "holds photographs"), ("mose", "only the frames where objects")]
+)
+def test_validation_needs_frames_to_measure_on(tmp_path: Path, kind: str, message: str) -> None:
+    root = made.write_sa1b(tmp_path) if kind == "sa1b" else made.write_split(tmp_path, "valid", [0])
+    with pytest.raises(ValueError, match=message):
+        make_validator(small_recipe(tmp_path, validation=[ValidationConfig(kind=kind, root=str(root))]))
+
+
+def test_data_sets_are_measured_by_their_own_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sam2v eval vos` measures them: the second object enters later, and counts."""
+    root = made.write_split(tmp_path, "valid", list(range(8)))
+    recipe = small_recipe(tmp_path, validation=[ValidationConfig(kind="mose", root=str(root), every=1)])
+    monkeypatch.setattr("sam2v.predict.VideoPredictor", lambda network: make_baseline("copy"))
+    found = make_validator(recipe)(None, 1)["mose_J&F"]
+    records = open_dataset("mose", root)
+    by = {name: evaluate_vos(make_baseline("copy"), records, protocol=name).mean["J&F"] for name in ("sav", "davis")}
+    assert found == pytest.approx(100 * by["sav"]) and found != pytest.approx(100 * by["davis"])
 
 
 def test_the_first_validation_entry_decides_whatever_else_is_measured(
