@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sam2v.data import open_dataset
 from sam2v.data.selection import select_records
 from sam2v.files import user_path
@@ -39,7 +41,8 @@ def _check(entry: SourceConfig | ValidationConfig, name: str) -> None:
         raise ValueError(f"{name}: kind {entry.kind!r} needs a root folder, {name.removeprefix('train.')}.root=FOLDER")
     _check_folder(entry.root, f"{name}.root")
     try:
-        select_records(open_dataset(entry.kind, entry.root, entry.split), entry.only, entry.without)
+        records: Any = open_dataset(entry.kind, entry.root, entry.split)
+        select_records(records, entry.only, entry.without)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: {error}") from error
 
