@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from evaluation.conftest import WriteMasks
 from evaluation.drawn import SIZE, disk, two_disks
+from PIL import Image
 
 from sam2v.cli.main import main
 from sam2v.evaluation import Evaluation, Protocol, evaluate_folders, frame_scores, score
 from sam2v.evaluation.miou import evaluate_images
+from sam2v.evaluation.pictures import contact_sheet
 from sam2v.evaluation.youtube import read_categories, read_seen, seen_unseen
 
 Pair = tuple[Path, Path]
@@ -202,6 +204,19 @@ def test_what_the_command_line_writes(pair: Pair, tmp_path: Path, capsys: pytest
     assert f"{100 * found.mean['J&F']:.1f}" in printed.splitlines()[-1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(files)
     assert all(Path(files[name]).read_bytes()[:4] == b"\x89PNG" for name in ("p.png", "w.png"))
+
+
+def test_sheets_colour_what_is_scored(tmp_path: Path, write_masks: WriteMasks) -> None:
+    labels = [disk(30, 24, 9).astype(np.uint8) for _ in range(4)]
+    for one in labels:
+        one[:, 50:] = 255  # void
+    write_masks(tmp_path / "gt/a", labels, palette=True)
+    write_masks(tmp_path / "pred/a", [np.uint8(255) * (one > 0) for one in labels])
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "gt", workers=0)
+    assert found.mean["J"] == 1.0
+    contact_sheet(found, tmp_path / "sheet.png", count=1)
+    red, green, _ = np.moveaxis(np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int), 2, 0)
+    assert (green > red + 40).any() and not (red > green + 40).any()
 
 
 def test_seen_and_unseen(pair: Pair, tmp_path: Path) -> None:

@@ -153,6 +153,16 @@ def test_a_baseline_carries_on_where_it_stopped(tmp_path: Path) -> None:
     assert all(torch.equal(results[0][t], other[t]) for other in results[1:] for t in range(FRAMES))
 
 
+def test_a_baseline_shows_nothing_before_anything_is_prompted() -> None:
+    copy = CopyMask()
+    state = copy.init_state(np.zeros((4, 8, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match="no object was prompted"):
+        next(iter(copy.propagate_in_video(state)))
+    copy.add_mask(state, 2, 5, np.ones((8, 9)))
+    shown = [(obj_ids, tuple(masks.shape)) for _, obj_ids, masks in copy.propagate_in_video(state, start_frame_idx=1)]
+    assert shown == [([], (0, 1, 8, 9)), ([5], (1, 1, 8, 9)), ([5], (1, 1, 8, 9))]
+
+
 def test_baselines_take_masks_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_davis(tmp_path)
     options = ["--dataset", "davis2017", "--root", str(root), "--baseline", "copy", "--quiet"]
