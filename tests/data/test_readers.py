@@ -115,6 +115,14 @@ def test_youtube_object_listed_before_its_annotation(tmp_path):
     assert sd.youtube_vos(tmp_path)[0].first_frame == {1: 0, 2: 2}
 
 
+def test_youtube_object_listed_where_another_is_annotated(tmp_path):
+    path = made.write_youtube(tmp_path) / "valid/meta.json"
+    path.write_text(path.read_text().replace('"frames": ["00004"', '"frames": ["00002", "00004"'))
+    write_label_map(tmp_path / "valid/Annotations/v/00002.png", labels(2))
+    assert 2 not in sd.youtube_vos(tmp_path)[0].masks(1)
+    assert sd.youtube_vos(tmp_path)[0].first_frame == {1: 0, 2: 2}
+
+
 @pytest.mark.parametrize(
     "objects", [5, [1], {"one": {}}, {"1": 5}, {"1": {"frames": 5}}, {"1": {"frames": [[]]}}], ids=repr
 )

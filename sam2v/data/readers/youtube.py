@@ -61,7 +61,7 @@ def _video(
         categories = {obj: str(entry["category"]) for obj, entry in objects.items() if "category" in entry}
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{about}: the objects of {name!r} are no categories and frames by number ({error})") from None
-    # an object is introduced by the first of its frames that has an annotation
+    # an object is introduced by the first of its frames whose annotation shows it; those before need not be looked at
     introduced = {obj: next((i for i in frames_of if i in labels.files), None) for obj, frames_of in listed.items()}
     first = {obj: i for obj, i in introduced.items() if i is not None}
     if first and len(first) == len(objects):
