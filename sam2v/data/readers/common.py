@@ -117,15 +117,14 @@ def any_masks(video: Frames, masks: Path, style: Style) -> tuple[Annotations, tu
     return LabelMaps(files, style), tuple(files)
 
 
-def read_meta(*candidates: Path) -> dict[str, Any]:
-    """`videos` of the first meta.json that exists, by video name; empty if none does."""
-    for path in candidates:
-        if path.is_file():
-            videos = read_json(path, ("videos",))["videos"]
-            if not isinstance(videos, dict):
-                raise ValueError(f"{path}: 'videos' is an object by video name, got {type(videos).__name__}")
-            return videos
-    return {}
+def read_meta(path: Path) -> dict[str, Any]:
+    """`videos` of a meta.json, by video name; empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    videos = read_json(path, ("videos",))["videos"]
+    if not isinstance(videos, dict):
+        raise ValueError(f"{path}: 'videos' is an object by video name, got {type(videos).__name__}")
+    return videos
 
 
 def _by_name(path: Path) -> list[tuple[int, int, str]]:
