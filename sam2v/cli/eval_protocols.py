@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sam2v.cli.eval_report import add_reporting, chosen_protocol, parts_folder, report, say_written
+from sam2v.cli.eval_report import add_reporting, check_plot, chosen_protocol, parts_folder, report, say_written
 from sam2v.cli.eval_setup import DATASETS, PredictorSpec, records_from, run_from, spec_from
 from sam2v.cli.options import (
     add_aspect_argument,
@@ -77,6 +77,7 @@ def _add_data_and_model(parser: argparse.ArgumentParser) -> None:
 
 def run_vos(args: argparse.Namespace) -> int:
     """Track, write, score and report."""
+    from sam2v.data.annotations import LabelMaps, ObjectFolders
     from sam2v.evaluation.vos import evaluate_vos, own_protocol
 
     chosen_protocol(args, "davis")  # what is wrong with the options is said first
@@ -84,6 +85,8 @@ def run_vos(args: argparse.Namespace) -> int:
         raise ValueError("--worst draws the written predictions: it needs --out DIR")
     run = _run(args, parts_folder(args))
     records = records_from(args)
+    if args.worst is not None and not isinstance(records[0].annotations, LabelMaps | ObjectFolders):
+        raise ValueError(f"--worst draws annotations that are pictures, of which {args.root} has none")
     protocol = chosen_protocol(args, args.protocol or own_protocol(args.dataset, records))
     found = evaluate_vos(_spec(args), records, prompt=args.prompt, protocol=protocol, out=args.out, run=run)
     if not any(sequence.objects for sequence in found.sequences.values()):
@@ -102,6 +105,7 @@ def run_interactive(args: argparse.Namespace) -> int:
     from sam2v.jobs.ranks import rank_and_world
 
     modes: tuple[Any, ...] = ("offline", "online") if args.mode == "both" else (args.mode,)
+    check_plot(args)
     settings = [InteractiveSettings(mode, args.frames, args.clicks, args.threshold) for mode in modes]
     records, spec = records_from(args), _spec(args)
     parts = parts_folder(args)

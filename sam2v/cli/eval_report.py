@@ -13,6 +13,7 @@ from sam2v.files import user_path
 if TYPE_CHECKING:
     from sam2v.evaluation.protocol import Protocol
     from sam2v.evaluation.results import Evaluation
+    from sam2v.evaluation.youtube import Categories
 
 
 def add_reporting(parser: argparse.ArgumentParser, protocol: str | None) -> None:
@@ -44,12 +45,36 @@ def add_reporting(parser: argparse.ArgumentParser, protocol: str | None) -> None
 
 
 def chosen_protocol(args: argparse.Namespace, default: str) -> Protocol:
-    """The protocol that the options name. Raises ValueError for options that contradict each other."""
+    """The protocol that the options name.
+
+    Raises:
+        ValueError: options that contradict each other. OSError, ImportError: what the report needs is not there.
+    """
     from sam2v.evaluation.protocol import get_protocol
 
     if (args.meta is None) != (args.seen is None):
         raise ValueError("--meta and --seen go together: the objects' categories, and which training saw")
+    if args.images is not None and args.worst is None:
+        raise ValueError("--images are the pictures of a contact sheet: they need --worst FILE")
+    if args.meta is not None:
+        _categories(args)
+    check_plot(args)
     return get_protocol(args.protocol or default, args.frames, args.bound_th)
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Raise ImportError if a plot is wanted and cannot be drawn."""
+    if args.plot is not None:
+        from sam2v.evaluation.pictures import figure
+
+        figure(1, 1)
+
+
+def _categories(args: argparse.Namespace) -> tuple[Categories, set[str]]:
+    """The objects' categories, and those that training saw."""
+    from sam2v.evaluation.youtube import read_categories, read_seen
+
+    return read_categories(args.meta), read_seen(args.seen)
 
 
 def parts_folder(args: argparse.Namespace) -> Path | None:
@@ -66,9 +91,9 @@ def report(args: argparse.Namespace, evaluation: Evaluation) -> None:
         return
     print(evaluation.table())
     if args.meta is not None:
-        from sam2v.evaluation.youtube import read_categories, read_seen, seen_unseen
+        from sam2v.evaluation.youtube import seen_unseen
 
-        split = seen_unseen(evaluation, read_categories(args.meta), read_seen(args.seen))
+        split = seen_unseen(evaluation, *_categories(args))
         print("  ".join(f"{name} {100 * value:.1f}" for name, value in split.items()))
     _write(args, evaluation)
     parts = parts_folder(args)

@@ -54,7 +54,7 @@ class LabelMaps:
         files: frame index -> PNG, in order.
         style: "ids": values are object ids, 255 is void in 8 bits; "binary": masks of object 1; "auto": binary if the
             first annotation that is not empty is black and white (see `sam2v.masks.grey.is_mask`).
-        first: object id -> frame index where that is known; None = look, see `appearing`.
+        first: object id -> the earliest frame that may introduce it, where that is known; None = look, see `appearing`.
         appearing: whether objects may appear after the first annotated frame, so that looking means reading all.
         size: (height, width) of the video, if masks of another are to be refused before they are made.
     """
@@ -88,12 +88,12 @@ class LabelMaps:
         return void_pixels(read_label_map(self.files[frame_idx]))
 
     def first_frames(self) -> dict[int, int]:
-        if self.first is not None:
-            return dict(self.first)
         found: dict[int, int] = {}
         for index in self.files if self.appearing else list(self.files)[:1]:
-            for obj in self.areas(index):
-                found.setdefault(obj, index)
+            if self.first is None or any(index >= start for obj, start in self.first.items() if obj not in found):
+                for obj in self.areas(index):
+                    if self.first is None or index >= self.first.get(obj, index + 1):
+                        found.setdefault(obj, index)
         return found
 
     def object_name(self, obj_id: int) -> str:

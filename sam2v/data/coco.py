@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,10 +88,13 @@ class CocoMasks:
             frames = {image["id"]: index for index, image in self._images.items()}
             if len(frames) < len(self._images):
                 raise ValueError("several images have the same 'id'")
-            for item in self._document["annotations"]:
-                if item["image_id"] in frames and item.get("segmentation"):
-                    entry = (_object_of(item), item["segmentation"])
-                    found.setdefault(frames[item["image_id"]], []).append(entry)
+            items = [
+                item
+                for item in self._document["annotations"]
+                if item["image_id"] in frames and item.get("segmentation")
+            ]
+            for item, obj_id in zip(items, _objects_of(items), strict=True):
+                found.setdefault(frames[item["image_id"]], []).append((obj_id, item["segmentation"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path}: every annotation needs 'id' and 'image_id' ({error!r})") from None
         except ValueError as error:
@@ -176,14 +179,31 @@ def _name_of(image: Mapping[str, Any]) -> str:
     return str(image.get("file_name", "") if isinstance(image.get("frame_idx"), int) else image["file_name"])
 
 
-def _object_of(item: Mapping[str, Any]) -> int:
+def _objects_of(items: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Which object each annotation is of.
+
+    Where some have a track and others, which are objects of their own, have its number as their id, these move behind
+    all tracks.
+    """
+    told = [_object_of(item) for item in items]
+    tracks = {obj_id for key, obj_id in told if key != "id"}
+    alone = [obj_id for key, obj_id in told if key == "id"]
+    places = [(item["image_id"], obj_id) for item, (key, obj_id) in zip(items, told, strict=True) if key == "id"]
+    if len(set(places)) < len(places):
+        raise ValueError("several annotations of an image have the same 'id'")
+    shift = max(tracks) + 1 - min(alone) if tracks & set(alone) else 0
+    return [obj_id + shift * (key == "id") for key, obj_id in told]
+
+
+def _object_of(item: Mapping[str, Any]) -> tuple[str, int]:
+    """What tells which object an annotation is of, and its number."""
     places = (item, item.get("attributes") or {})
     ids = [(key, place[key]) for place in places for key in _TRACK_KEYS if isinstance(place, Mapping) and key in place]
     key, value = ids[0] if ids else ("id", item["id"])
     try:
         if int(value) != value and not isinstance(value, str):
             raise ValueError("a fraction")
-        return int(value)
+        return key, int(value)
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"objects are told by whole numbers, got {key!r}: {value!r}") from None
 

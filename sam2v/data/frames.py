@@ -91,7 +91,10 @@ class VideoFrames:
         return open_source(self.source)
 
     def read(self, index: int) -> np.ndarray:
-        return self._video[index]
+        try:
+            return self._video[index]
+        except IndexError:
+            raise ValueError(f"{self.source}: has no frame {index}, though it should have {self.count}") from None
 
     def __getstate__(self) -> dict[str, Any]:
         """An open decoder stays in its process."""

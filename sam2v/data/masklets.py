@@ -58,7 +58,10 @@ class SavMasklets:
     def mean_areas(self) -> dict[int, float]:
         """Object id -> mean area in pixels over the frames where it is visible, as the files say."""
         columns = self._columns.items()
-        return {obj: float(self._documents[doc]["masklet_size_abs"][col]) for obj, (doc, col) in columns}
+        try:
+            return {obj: float(self._documents[doc]["masklet_size_abs"][col]) for obj, (doc, col) in columns}
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.files[0]}: masklet_size_abs must be a number per masklet ({error!r})") from None
 
     def file(self, frame_idx: int) -> Path:
         return self.files[0]
@@ -177,10 +180,14 @@ class SegmentFile:
 
     @cached_property
     def _segments(self) -> dict[int, Mapping[str, Any]]:
+        annotations = self._document["annotations"]
         try:
-            return {int(item["id"]): item["segmentation"] for item in self._document["annotations"]}
+            found = {int(item["id"]): item["segmentation"] for item in annotations}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{self.path}: every annotation needs 'id' and 'segmentation' ({error!r})") from error
+        if len(found) < len(annotations):
+            raise ValueError(f"{self.path}: {len(annotations)} annotations have {len(found)} different ids")
+        return found
 
     def _guarded(self, read: Any, obj: int, rle: Mapping[str, Any]) -> Any:
         try:

@@ -49,8 +49,10 @@ def repeated_names(names: Sequence[str], weights: Mapping[str, float], shares: i
         shares: how finely weights are told apart.
 
     Raises:
-        ValueError: a weight that is no number from 0 to 1000, or too many names altogether.
+        ValueError: a weight that is no number from 0 to 1000, weights of other names only, or too many names.
     """
+    if weights and not set(weights) & set(names):
+        raise ValueError(f"none of {len(weights)} weights is of one of {len(names)} names, which are like {names[0]!r}")
     counts = []
     for name in names:
         weight = weights.get(name, 1.0)

@@ -46,7 +46,7 @@ class CopyMask:
         state.prompts.setdefault(obj_id, {})[frame_idx] = soft
         if state.newest is not None and frame_idx <= state.newest[0]:
             state.newest = None
-        return _result(frame_idx, {obj_id: soft})
+        return _result(frame_idx, {obj_id: soft}, state.frames.size)
 
     def add_points(self, *_: Any, **__: Any) -> tuple[int, list[int], Tensor]:
         """Not for a baseline: raises ValueError."""
@@ -58,6 +58,8 @@ class CopyMask:
         self, state: State, start_frame_idx: int | None = None, max_frame_num_to_track: int | None = None
     ) -> Iterator[tuple[int, list[int], Tensor]]:
         """Yield (frame_idx, obj_ids, masks) from a frame on; masks are N x 1 x H x W logits, positive is object."""
+        if not state.prompts:
+            raise ValueError("no object was prompted: nothing to show")
         start = min(min(frames) for frames in state.prompts.values()) if start_frame_idx is None else start_frame_idx
         last = len(state.frames) - 1
         if max_frame_num_to_track is not None:
@@ -67,7 +69,7 @@ class CopyMask:
             shown = self._carry(state, frame_idx, shown)
             shown |= {obj: found[frame_idx] for obj, found in state.prompts.items() if frame_idx in found}
             state.newest = frame_idx, shown
-            yield _result(frame_idx, shown)
+            yield _result(frame_idx, shown, state.frames.size)
 
     def _shown_before(self, state: State, frame_idx: int) -> dict[int, SoftMask]:
         """Masks on the frame before this one: what the latest earlier prompts left there."""
@@ -112,9 +114,9 @@ def make_baseline(name: str) -> CopyMask:
     return WarpMask() if name == "flow" else CopyMask()
 
 
-def _result(frame_idx: int, shown: dict[int, SoftMask]) -> tuple[int, list[int], Tensor]:
+def _result(frame_idx: int, shown: dict[int, SoftMask], size: tuple[int, int]) -> tuple[int, list[int], Tensor]:
     obj_ids = sorted(shown)
-    soft = np.stack([shown[obj] for obj in obj_ids])
+    soft = np.stack([shown[obj] for obj in obj_ids]) if obj_ids else np.zeros((0, *size), np.float32)
     return frame_idx, obj_ids, torch.from_numpy(soft - np.float32(0.5))[:, None]
 
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.backends.base import Backend
 from sam2v.evaluation.finders import METHODS, Method, find_everything
 from sam2v.evaluation.metrics import Mask
+from sam2v.evaluation.stamps import stamp
 from sam2v.evaluation.tubes import Tubes, TubeScores
 from sam2v.files import write_text
 from sam2v.jobs import pool
@@ -227,10 +229,11 @@ class _FindJob(pool.Job[_Argument, TubeScores, TubeScores]):
         self.run.save(self.name, results[0].to_part(), *self._key)
         return results[0]
 
-    @property
+    @cached_property
     def _key(self) -> tuple[Any, ...]:
-        _, _, method, task = self.argument
-        return method, sorted(vars(task.options).items()), task.complete
+        video, _, method, task = self.argument
+        how = method, sorted(vars(task.options).items()), task.complete
+        return (*how, stamp(video)) if self.run.parts else ()
 
 
 def _share(values: Iterable[float], at: float) -> float:

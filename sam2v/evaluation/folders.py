@@ -11,6 +11,7 @@ from sam2v.evaluation.protocol import Protocol, objects_of_first
 from sam2v.files import read_text, user_path
 from sam2v.masks.grey import is_mask, objects_in
 from sam2v.masks.png import read_label_map
+from sam2v.video.frames import natural_key
 
 _ANNOTATION_FOLDERS = ("Annotations/480p", "Annotations_6fps", "Annotations/Full-Resolution", "Annotations")
 
@@ -84,9 +85,9 @@ def read_sequence_list(sequences: str | Path | Iterable[str]) -> list[str]:
 
 
 def png_stems(folder: Path) -> list[str]:
-    """Stems of the PNG files of a folder in name order."""
+    """Stems of the PNG files of a folder in the order of frames: by their numbers, 9 before 10."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name[:-4] for entry in entries if entry.name.endswith(".png"))
+        return sorted((entry.name[:-4] for entry in entries if entry.name.endswith(".png")), key=natural_key)
 
 
 def stamp(track: Track) -> list[object]:
@@ -152,7 +153,7 @@ def _checked_frames(
             f"{pred / missing[0]}.png: missing; {len(missing)} of the"
             f" {len(chosen)} frames to score in {gt} have no prediction"
         )
-    extra = sorted(predicted - set(stems))
+    extra = sorted(predicted - set(stems), key=natural_key)
     if extra and not protocol.sparse:
         raise ValueError(
             f"{pred / extra[0]}.png: predicted but not annotated in {gt} ({len(predicted)} predictions,"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sam2v.evaluation.curves import Curve, InteractiveResult, Step
 from sam2v.evaluation.metrics import BOUND_TH, frame_scores
 from sam2v.evaluation.predictor import Maker, Mask, Predictor, binary_masks, made
 from sam2v.evaluation.prompting import click_error
+from sam2v.evaluation.stamps import stamp
 from sam2v.jobs import pool
 from sam2v.jobs.run import Run
 
@@ -106,14 +108,18 @@ class _Job(pool.Job[_Argument, dict[str, Curve], dict[str, Curve]]):
 
     def load(self) -> dict[str, Curve] | None:
         """An earlier run's curves."""
-        part = self.run.load(self.name, self.settings, self.record.source)
+        part = self.run.load(self.name, *self._key)
         return {obj: Curve.from_part(found) for obj, found in part.items()} if part else None
 
     def finish(self, results: list[dict[str, Curve]]) -> dict[str, Curve]:
         """Keep the curves."""
         part = {obj: curve.to_part() for obj, curve in results[0].items()}
-        self.run.save(self.name, part, self.settings, self.record.source)
+        self.run.save(self.name, part, *self._key)
         return results[0]
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return (self.settings, stamp(self.record)) if self.run.parts else ()
 
 
 def annotate(predictor: Predictor, record: VideoRecord, obj: int, settings: InteractiveSettings) -> Curve:
@@ -161,9 +167,9 @@ class _Annotation:
 
     def correct(self, frame_idx: int) -> int:
         """Click on a frame; the number of clicks made."""
-        truth = self._truth(frame_idx)
-        shown = self.masks.get(frame_idx)
-        return len(click_error(self.predictor, self.state, frame_idx, self.obj, truth, shown, self.settings.clicks))
+        truth, void, shown = self._truth(frame_idx), self.record.void(frame_idx), self.masks.get(frame_idx)
+        clicks = self.settings.clicks
+        return len(click_error(self.predictor, self.state, frame_idx, self.obj, truth, shown, clicks, void))
 
     def propagate(self, start: int) -> None:
         """Track from a frame to the last annotated one and score what comes."""

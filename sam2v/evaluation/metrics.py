@@ -37,7 +37,8 @@ def boundary_radius(shape: tuple[int, int], bound_th: float = BOUND_TH) -> int:
     """Tolerance in pixels for an image of (height, width): values of 1 and more are pixels already."""
     if not bound_th > 0:
         raise ValueError(f"bound_th must be positive (a share of the diagonal, or pixels from 1 on), got {bound_th}")
-    return math.ceil(bound_th if bound_th >= 1 else bound_th * math.hypot(*shape))
+    diagonal = math.hypot(*shape)  # nothing is farther away
+    return math.ceil(min(bound_th if bound_th >= 1 else bound_th * diagonal, diagonal))
 
 
 def region_similarity(pred: npt.ArrayLike, gt: npt.ArrayLike, void: npt.ArrayLike | None = None) -> float:

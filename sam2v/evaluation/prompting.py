@@ -41,14 +41,17 @@ class Prompt:
         return f"clicks:{self.clicks}" if self.kind == "clicks" else self.kind
 
 
-def introduce(predictor: Predictor, state: Any, frame_idx: int, obj_id: int, truth: Mask, prompt: Prompt) -> None:
-    """Prompt an object on the frame where it enters. `truth` is its H x W mask there, not empty."""
+def introduce(
+    predictor: Predictor, state: Any, frame_idx: int, obj_id: int, truth: Mask, prompt: Prompt, void: Mask | None = None
+) -> None:
+    """Prompt an object on the frame where it enters. `truth` is its H x W mask there, not empty; `void` as of
+    `click_error`."""
     if prompt.kind == "mask":
         predictor.add_mask(state, frame_idx, obj_id, truth)
     elif prompt.kind == "box":
         predictor.add_box(state, frame_idx, obj_id, box_prompt(truth))
     else:
-        click_error(predictor, state, frame_idx, obj_id, truth, None, prompt.clicks)
+        click_error(predictor, state, frame_idx, obj_id, truth, None, prompt.clicks, void)
 
 
 def click_error(
@@ -59,19 +62,22 @@ def click_error(
     truth: Mask,
     shown: Mask | None,
     clicks: int,
+    void: Mask | None = None,
 ) -> list[Click]:
     """Correct an object on one frame, click by click, each where what is shown is most wrong; stops when nothing is.
 
     Args:
         truth: H x W bool.
         shown: the object's mask on this frame so far, H x W bool; None: the object is new and the clicks are its first.
+        clicks: how many at most.
+        void: H x W bool, pixels that are not scored: what is shown there is not wrong. None: there are none.
 
     Returns:
         The clicks made.
     """
     made: list[Click] = []
     fresh = shown is None
-    while len(made) < clicks and (click := central_click(truth, shown)) is not None:
+    while len(made) < clicks and (click := central_click(truth, _without(shown, void))) is not None:
         points = np.asarray([[click.x, click.y]], dtype=np.float32)
         labels = np.asarray([click.label], dtype=np.int64)
         result = predictor.add_points(state, frame_idx, obj_id, points, labels, clear_old_points=fresh and not made)
@@ -79,3 +85,8 @@ def click_error(
         shown = binary_masks(obj_ids, masks)[obj_id]
         made.append(click)
     return made
+
+
+def _without(shown: Mask | None, void: Mask | None) -> Mask | None:
+    """A mask without the pixels that are not scored."""
+    return shown if shown is None or void is None else shown & ~void

@@ -14,6 +14,7 @@ from typing import Any
 
 from sam2v.evaluation.metrics import Statistics, mean_over, statistics
 from sam2v.files import user_path, whole_file, write_text
+from sam2v.video.frames import natural_key
 
 _COLUMNS = ("J_mean", "J_recall", "J_decay", "F_mean", "F_recall", "F_decay")
 
@@ -82,7 +83,7 @@ class SequenceScores:
         for scores in self.objects.values():
             for frame, j, f in zip(scores.frames, scores.j, scores.f, strict=True):
                 values.setdefault(frame, []).append((j + f) / 2)
-        return {frame: sum(found) / len(found) for frame, found in sorted(values.items())}
+        return {frame: sum(values[frame]) / len(values[frame]) for frame in sorted(values, key=natural_key)}
 
 
 @dataclass(frozen=True)

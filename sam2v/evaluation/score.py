@@ -14,6 +14,7 @@ from sam2v.jobs.parts import Parts, fingerprint
 from sam2v.jobs.pool import Job, run_jobs
 from sam2v.masks.grey import VOID, Values, is_small, objects_in, one_object, present, void_pixels
 from sam2v.masks.png import read_binary, read_label_map
+from sam2v.video.frames import natural_key
 
 CHUNK = 16  # frames a process takes at a time
 
@@ -198,7 +199,7 @@ def _scored_labels(track: folders.Track, frames: Sequence[FrameScores]) -> list[
         return list(track.labels)
     for stem in track.others:
         numbers = set(objects_in(read_label_map(track.gt / f"{stem}.png")))
-        annotated |= numbers if stem < track.frames[0] else numbers & predicted
+        annotated |= numbers if natural_key(stem) < natural_key(track.frames[0]) else numbers & predicted
     return sorted(annotated)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from sam2v.evaluation.prompting import Prompt, introduce
 from sam2v.evaluation.protocol import Protocol, get_protocol, objects_of_first
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.evaluation.score import FrameScores, merge_frames
+from sam2v.evaluation.stamps import stamp
 from sam2v.evaluation.submission import write_frame
 from sam2v.files import user_path
 from sam2v.jobs import pool
@@ -118,20 +120,24 @@ class _VosJob(pool.Job[_Argument, SequenceScores, SequenceScores]):
 
     def load(self) -> SequenceScores | None:
         """An earlier run's scores, if what it wrote is still there."""
-        part = self.run.load(self.name, self.task, self.record.source)
+        part = self.run.load(self.name, *self._key)
         written = self.task.out is None or (self.task.out / self.name).is_dir()
         return SequenceScores.from_part(self.name, part) if part and written else None
 
     def finish(self, results: list[SequenceScores]) -> SequenceScores:
         """Keep the scores."""
-        self.run.save(self.name, results[0].to_part(), self.task, self.record.source)
+        self.run.save(self.name, results[0].to_part(), *self._key)
         return results[0]
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return (self.task, stamp(self.record)) if self.run.parts else ()
 
 
 def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> SequenceScores:
     """Track one video, write its predictions, score its annotated frames."""
     objects = scored_objects(record, task.protocol)
-    asked = _asked(record, task.protocol)
+    asked = scored_frames(record, task.protocol)
     scored, scores = set(asked), {}
     written = set(record.scored) if task.out is not None else set()
     for frame_idx, masks in track(predictor, record, task.prompt, last=_wanted_frames(record, task)[-1]):
@@ -174,9 +180,9 @@ def track(
     for frame_idx in range(starts[0] if starts else last + 1):
         yield frame_idx, {}
     for start, end in zip(starts, [*starts[1:], last + 1], strict=True):
-        truth = record.masks(start, entering[start])
+        truth, void = record.masks(start, entering[start]), record.void(start)
         for obj in entering[start]:
-            introduce(predictor, state, start, obj, truth[obj], prompt)
+            introduce(predictor, state, start, obj, truth[obj], prompt, void)
         for frame_idx, obj_ids, masks in predictor.propagate_in_video(
             state, start_frame_idx=start, max_frame_num_to_track=end - start - 1
         ):
@@ -208,7 +214,7 @@ def score_masks(
     return FrameScores(scores, tuple(predicted), tuple(annotated))
 
 
-def _asked(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
+def scored_frames(record: VideoRecord, protocol: Protocol) -> tuple[int, ...]:
     """Annotated frames that the convention scores; none where annotations only introduce objects (test splits)."""
     if protocol.frames != "all" and set(record.annotated) <= set(record.first_frame.values()):
         return ()
@@ -230,5 +236,5 @@ def _chosen(annotated: Sequence[int], protocol: Protocol) -> tuple[int, ...]:
 
 def _wanted_frames(record: VideoRecord, task: Task) -> range:
     """Frames to track: to the last one that is scored or written."""
-    last = max([*_asked(record, task.protocol), *(record.scored if task.out is not None else ())], default=0)
+    last = max([*scored_frames(record, task.protocol), *(record.scored if task.out is not None else ())], default=0)
     return range(last + 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2v.files import read_json, write_text
+from sam2v.files import inside, read_json, write_text
 
 
 class Parts:
@@ -27,8 +27,9 @@ class Parts:
 
     def load(self, name: str, key: str) -> Any | None:
         """What was saved under `key`; None when there is none, or only a damaged or outdated entry."""
+        path = self._path(name)
         try:
-            entry = read_json(self._path(name))
+            entry = read_json(path)
             return entry["content"] if entry["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -38,7 +39,7 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
+        return inside(self.folder, f"{name}.json")  # names come from data sets
 
 
 def fingerprint(*values: Any) -> str:

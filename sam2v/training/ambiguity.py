@@ -8,14 +8,15 @@ from torch import Tensor
 from sam2v.training.losses import LossConfig, LossParts, PromptStep, dice_loss, focal_loss
 
 
-def clicked_others(truth: Tensor, clip_of_row: Tensor, rows: Tensor, clicks: Tensor) -> Tensor:
-    """Another object of the same clip under each click.
+def clicked_others(truth: Tensor, clip_of_row: Tensor, rows: Tensor, clicks: Tensor, labels: Tensor) -> Tensor:
+    """Another object of the same clip under each positive click: what else may have been meant.
 
     Args:
         truth: N x H x W bool, all objects of all clips on one frame.
         clip_of_row: N, the clip of each.
         rows: n of them that were clicked.
         clicks: n x 2 (x, y), whole pixels.
+        labels: n, 1 where the click says that this is the object; a negative click on another object rules it out.
 
     Returns:
         n x H x W bool, the first other object that holds the click; all False where none does.
@@ -24,7 +25,7 @@ def clicked_others(truth: Tensor, clip_of_row: Tensor, rows: Tensor, clicks: Ten
     under = truth[:, y, x].T  # n x N
     alike = clip_of_row[rows][:, None] == clip_of_row
     itself = rows[:, None] == torch.arange(len(truth), device=rows.device)
-    hits = under & alike & ~itself
+    hits = under & alike & ~itself & (labels == 1)[:, None]
     return truth[hits.int().argmax(dim=1)] & hits.any(dim=1)[:, None, None]
 
 

@@ -274,6 +274,8 @@ def check_train_config(config: TrainConfig, processes: int = 1) -> None:
         raise ValueError(f"train.prompts.rounds={config.prompts.rounds}: each between 0 and prompts.corrections")
     if config.loss.stride not in (1, 2, 4):
         raise ValueError(f"train.loss.stride={config.loss.stride}: must be 1, 2 or 4")
+    if config.teacher.image_size and not is_input_size(config.teacher.image_size):
+        raise ValueError(f"train.teacher.image_size={config.teacher.image_size}: must be 0 or a multiple of 32")
     if config.precision not in ("float32", "bfloat16"):
         raise ValueError(f"train.precision={config.precision!r}: must be float32 or bfloat16")
     if len(config.optim.betas) != 2 or not all(0 <= beta < 1 for beta in config.optim.betas):
@@ -287,7 +289,8 @@ _RANGES = {
     (0, math.inf): (
         "seed workers threads look_nearby stages.lead stages.pretend_length sources.weight prompts.max_corrected "
         "prompts.corrections prompts.box_jitter prompts.box_jitter_pixels optim.lr optim.encoder_lr optim.warmup "
-        "optim.weight_decay optim.clip lora.rank validation.limit"
+        "optim.weight_decay optim.clip lora.rank validation.limit loss.mask loss.dice loss.iou loss.score "
+        "loss.ambiguity loss.contrast loss.focal_gamma teacher.weight"
     ),
     (1, math.inf): (
         "repeat log_every save_every stages.steps stages.frames stages.batch stages.objects "

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from sam2v.config import sides_of
 from sam2v.data import (
@@ -20,7 +20,7 @@ from sam2v.data import (
     collate,
     open_dataset,
 )
-from sam2v.data.clips import Clip, ClipBatch
+from sam2v.data.clips import ClipBatch
 from sam2v.data.edits import ClipEdits, SpritePool
 from sam2v.data.masklets import read_json
 from sam2v.data.samplers import draw_seed
@@ -138,23 +138,41 @@ class StageBatches:
             start=start // config.repeat,
         )
         on_gpu = device.type == "cuda" and any(s.kind == "synthetic" for s in config.sources)
-        self.loader: DataLoader[Clip] = DataLoader(
-            mix,
-            batch_sampler=draws,  # type: ignore[arg-type]
+        self.loader: DataLoader[ClipBatch | Exception] = DataLoader(
+            _Batches(mix),
+            sampler=draws,  # type: ignore[arg-type]
+            batch_size=None,
             num_workers=0 if on_gpu else config.workers,
-            collate_fn=collate,  # type: ignore[arg-type]
             worker_init_fn=_one_thread,
         )
 
     def __iter__(self) -> Iterator[ClipBatch]:
         step = self.start
-        for batch in self.loader:
-            batch = batch.to(self.world.device)  # type: ignore[attr-defined]
+        for found in self.loader:
+            if isinstance(found, Exception):
+                raise found
+            batch = found.to(self.world.device)
             for use in range(step % self.repeat, self.repeat):
                 if step >= self.steps:
                     return
                 yield mirrored(batch) if use % 2 else batch
                 step += 1
+
+
+class _Batches(Dataset[ClipBatch | Exception]):
+    """The batches of a mix by their clips' keys.
+
+    What is wrong with the data comes as the error that names it; to one that is raised, a worker adds its traceback.
+    """
+
+    def __init__(self, mix: ClipMix) -> None:
+        self.mix = mix
+
+    def __getitem__(self, keys: Sequence[tuple[int, int, int]]) -> ClipBatch | Exception:
+        try:
+            return collate(self.mix.__getitems__(keys))
+        except (ValueError, OSError) as error:
+            return error.with_traceback(None)
 
 
 def mirrored(batch: ClipBatch) -> ClipBatch:

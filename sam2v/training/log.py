@@ -38,7 +38,7 @@ class RunLog:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise ImportError("train.tensorboard needs tensorboard: pip install 'sam2v[train]'") from None
-            self._writer = SummaryWriter(str(folder), purge_step=start)
+            self._writer = SummaryWriter(str(folder), purge_step=start + 1)  # the first one that is not kept
 
     def add(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Append a row to `KIND.csv`."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sam2v.data.clips import ClipBatch
 from sam2v.data.samplers import draw_seed
-from sam2v.files import user_path
+from sam2v.files import user_path, whole_file
 from sam2v.model.network import Sam2Network
 from sam2v.training.auxiliary import look_nearby
 from sam2v.training.checkpoint import load_state, reading, save_state
@@ -213,7 +213,8 @@ class Trainer:
         path = self.folder / f"failed_step{self.step}_rank{self.world.rank}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         failed = {"step": self.step, "names": batch.names, "model": self.network.state_dict()}
-        torch.save({**failed, "frames": batch.frames, "masks": batch.masks, "valid": batch.valid}, path)
+        with whole_file(path) as temporary:
+            torch.save({**failed, "frames": batch.frames, "masks": batch.masks, "valid": batch.valid}, temporary)
         raise RuntimeError(
             f"the {what} is {float(value)} at step {self.step}; "
             f"the batch ({', '.join(batch.names)}) and the weights are in {path}"
@@ -305,10 +306,10 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
             }
-            save_state(self.folder / STATE, state, self.config)
-            save_checkpoint(network, self.folder / LAST)
-            if improved:
+            if improved:  # before the state, which says that they are there
                 save_checkpoint(network, self.folder / BEST)
+            save_checkpoint(network, self.folder / LAST)
+            save_state(self.folder / STATE, state, self.config)
             if log is not None:
                 if values:
                     log.add("validation", self.step, values)

@@ -22,8 +22,8 @@ class LossConfig:
         focal_alpha: weight of object pixels against the others in the focal loss; negative: no weighting.
         focal_gamma: how much easy pixels count less.
         stride: mask losses are computed at the network's input size divided by this.
-        ambiguity: weight of the mask losses of another object under the same single click (the whole, where a part is
-            meant), for the best of the other masks, see `ambiguity_loss`.
+        ambiguity: weight of the mask losses of another object under the same single positive click (the whole, where a
+            part is meant), for the best of the other masks, see `ambiguity_loss`.
         contrast: weight of a loss on image features that tells objects apart across frames, see `contrast_loss`.
     """
 

@@ -14,17 +14,20 @@ from sam2v.model.network import Sam2Network
 def video_errors(
     network: Sam2Network, records: Sequence[VideoRecord], prompts: Sequence[str] = ("mask",)
 ) -> dict[str, float]:
-    """Name -> 1 - J&F of every video, averaged over kinds of prompts ("mask", "box", "clicks:3")."""
+    """Name -> 1 - J&F of every video, averaged over kinds of prompts ("mask", "box", "clicks:3").
+
+    Videos without a frame to score (of their annotated ones the first and the last do not count) are left out.
+    """
     from sam2v.evaluation.vos import evaluate_vos
     from sam2v.jobs.run import Run
     from sam2v.predict import VideoPredictor
 
-    predictor, scores = VideoPredictor(network), {record.name: 0.0 for record in records}
+    predictor, scores = VideoPredictor(network), dict[str, float]()
     for prompt in prompts:
         found = evaluate_vos(predictor, records, prompt=prompt, run=Run(distributed=False))
         for name, sequence in found.sequences.items():
-            frames = sequence.by_frame().values()
-            scores[name] += sum(frames) / len(frames) / len(prompts)
+            if frames := sequence.by_frame().values():
+                scores[name] = scores.get(name, 0.0) + sum(frames) / len(frames) / len(prompts)
     return {name: 1 - score for name, score in scores.items()}
 
 

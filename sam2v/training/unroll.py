@@ -169,7 +169,7 @@ class Unroller:
             points = Prompts(coords, labels, mask)
             raw = self._call(prompt_with_points, self.network, features, conditioned, points, False)
             single = labels.shape[1] == 1
-            other = clicked_others(self.truth[:, t], self.clip, rows, coords[:, 0]) if single else None
+            other = clicked_others(self.truth[:, t], self.clip, rows, coords[:, 0], labels[:, 0]) if single else None
             self._supervise(raw, truth, other)
             answer = gate_by_score(raw).pick()
             mask = answer.mask

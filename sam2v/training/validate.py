@@ -10,6 +10,7 @@ import torch
 
 from sam2v.data import open_dataset
 from sam2v.data.clips import Clip
+from sam2v.data.records import ImageRecord
 from sam2v.data.samplers import draw_seed
 from sam2v.data.selection import select_records
 from sam2v.data.synthetic import SyntheticClips, SyntheticConfig
@@ -26,9 +27,12 @@ def make_validator(config: TrainConfig) -> Any:
     periods, and at the end. Entries that are not due are NaN; with none due, there are no values.
 
     Raises:
-        ValueError, FileNotFoundError: an entry without its root, an empty or missing data set.
+        ValueError, FileNotFoundError: an entry without its root; an empty or missing data set, or one that has no frame
+            to measure on: photographs, or videos annotated only where objects enter.
     """
     data = [_load(entry, draw_seed(config.seed, _OTHER_CLIPS, k)) for k, entry in enumerate(config.validation)]
+
+    from sam2v.evaluation.vos import own_protocol
 
     kinds = [entry.kind for entry in config.validation]
     names = [kind if kinds.count(kind) == 1 else f"{kind}{k}" for k, kind in enumerate(kinds)]
@@ -40,8 +44,12 @@ def make_validator(config: TrainConfig) -> Any:
             return {}
         values: dict[str, float] = {}
         for name, entry, items, now in zip(names, config.validation, data, due, strict=True):
-            measure = clips_jf if entry.kind == "synthetic" else records_jf
-            values[f"{name}_J&F"] = measure(network, items) if now else math.nan
+            if not now:
+                values[f"{name}_J&F"] = math.nan
+            elif entry.kind == "synthetic":
+                values[f"{name}_J&F"] = clips_jf(network, items)
+            else:
+                values[f"{name}_J&F"] = records_jf(network, items, own_protocol(entry.kind, items))
         return values
 
     return validate
@@ -52,12 +60,19 @@ def _load(entry: ValidationConfig, seed: int) -> Sequence[Any]:
         side = entry.image_size
         clips = SyntheticClips(SyntheticConfig(height=side, width=side, frames=entry.frames), seed=seed)
         return clips.draw(range(entry.limit or 32))
+    from sam2v.evaluation.protocol import get_protocol
+    from sam2v.evaluation.vos import own_protocol, scored_frames
+
     if entry.root is None:
         raise ValueError(f"train.validation: kind {entry.kind!r} needs a root folder")
     records: Any = select_records(open_dataset(entry.kind, entry.root, entry.split), entry.only, entry.without)
-    if len(records) == 0:
-        raise ValueError(f"train.validation: no video in {entry.root}")
-    return records[: entry.limit] if entry.limit else records
+    records = records[: entry.limit] if entry.limit else records
+    if isinstance(records[0], ImageRecord):
+        raise ValueError(f"train.validation: kind {entry.kind!r} holds photographs, but tracking is measured on videos")
+    protocol = get_protocol(own_protocol(entry.kind, records))
+    if not any(scored_frames(record, protocol) for record in records):
+        raise ValueError(f"train.validation: {entry.root} annotates only the frames where objects enter")
+    return records
 
 
 @torch.inference_mode()
@@ -88,12 +103,12 @@ def clips_jf(network: Sam2Network, clips: Sequence[Clip]) -> float:
 
 
 @torch.inference_mode()
-def records_jf(network: Sam2Network, records: Any) -> float:
-    """J&F in percent on a data set, first masks given."""
+def records_jf(network: Sam2Network, records: Any, protocol: str = "davis") -> float:
+    """J&F in percent on a data set by a protocol of `sam2v.evaluation`, first masks given."""
     from sam2v.evaluation.vos import evaluate_vos
     from sam2v.jobs.run import Run
     from sam2v.predict import VideoPredictor
 
     # the other processes are busy elsewhere: this one measures alone
-    found = evaluate_vos(VideoPredictor(network), records, run=Run(distributed=False))
+    found = evaluate_vos(VideoPredictor(network), records, protocol=protocol, run=Run(distributed=False))
     return 100 * found.mean["J&F"]

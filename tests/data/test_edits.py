@@ -153,6 +153,22 @@ def test_without_parallax_the_camera_alone_moves():
     assert not torch.equal(clip.frames[0], clip.frames[-1])
 
 
+def test_what_is_mirrored_beyond_a_photograph_s_border_belongs_to_its_object():
+    mask = torch.zeros(1, 1, 60, 80, dtype=torch.bool)
+    mask[..., 15:50, :25] = True  # reaches the border
+    pictures = torch.where(mask[0], RED.view(3, 1, 1), GREEN.view(3, 1, 1)).to(torch.uint8)
+    still = Clip(pictures.expand(12, -1, -1, -1).clone(), mask.expand(12, -1, -1, -1).clone(), "border")
+    shown = [animate(still, EditConfig(animate=1, parallax=0), rng(seed)) for seed in range(12)]
+    assert min(agreement(clip, RED, clip.masks[:, 0]) for clip in shown) > 0.95
+
+
+def test_videos_keep_their_own_motion():
+    edits = ClipEdits(EditConfig(animate=1), 2)
+    assert torch.equal(edits(discs(), rng(0)).frames, discs().frames)
+    still = discs(speed=0)
+    assert not torch.equal(edits(still, rng(0)).frames, still.frames)
+
+
 def test_cameras_stay_inside_the_picture_and_show_their_target():
     aspect = aspect_of((64, 96))
     assert aspect.tolist() == [1.5, 1.0]

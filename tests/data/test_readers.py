@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import data.made_trees as made
 import numpy as np
@@ -114,6 +115,61 @@ def test_youtube_object_listed_before_its_annotation(tmp_path):
     assert sd.youtube_vos(tmp_path)[0].first_frame == {1: 0, 2: 2}
 
 
+def test_youtube_object_listed_where_another_is_annotated(tmp_path):
+    path = made.write_youtube(tmp_path) / "valid/meta.json"
+    path.write_text(path.read_text().replace('"frames": ["00004"', '"frames": ["00002", "00004"'))
+    write_label_map(tmp_path / "valid/Annotations/v/00002.png", labels(2))
+    assert 2 not in sd.youtube_vos(tmp_path)[0].masks(1)
+    assert sd.youtube_vos(tmp_path)[0].first_frame == {1: 0, 2: 2}
+
+
+@pytest.mark.parametrize(
+    "objects", [5, [1], {"one": {}}, {"1": 5}, {"1": {"frames": 5}}, {"1": {"frames": [[]]}}], ids=repr
+)
+def test_youtube_objects_that_are_none(tmp_path, objects):
+    made.write_youtube(tmp_path)
+    (tmp_path / "valid/meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
+    with pytest.raises(ValueError, match=r"meta\.json: the objects of 'v'"):
+        sd.youtube_vos(tmp_path)[0]
+
+
+def test_a_list_of_videos_stays_in_the_data_set(tmp_path):
+    made.write_davis(tmp_path, ["a", "b"], 2017)
+    for name in ("../480p/a", str(tmp_path / "JPEGImages/480p/a"), "x/../b"):
+        (tmp_path / "ImageSets/2017/val.txt").write_text(f"b\n{name}\n")
+        with pytest.raises(ValueError, match="is not the name of a video"):
+            sd.davis(tmp_path)
+
+
+def test_what_two_videos_are_called_is_not_guessed(tmp_path):
+    made.write_sa1b(tmp_path / "sa1b")
+    shutil.copytree(tmp_path / "sa1b/sa_000000", tmp_path / "sa1b/copy")
+    with pytest.raises(ValueError, match=r"sa_1\.json and .*told apart by their names"):
+        sd.sa1b(tmp_path / "sa1b")
+    made.write_sav_train(tmp_path / "sav")
+    shutil.copytree(tmp_path / "sav/sav_train/sav_000", tmp_path / "sav/copy")
+    with pytest.raises(ValueError, match=r"sav_000007_manual\.json and .*told apart by their names"):
+        sd.sav(tmp_path / "sav", "train")
+    made.write_frames(tmp_path / "pair/images/x", range(2))
+    made.write_labels(tmp_path / "pair/masks/x", [0])
+    assert len(sd.folder_pair(tmp_path / "pair")[0]) == 2
+    (tmp_path / "pair/images/x.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="which of them has the masks"):
+        sd.folder_pair(tmp_path / "pair")
+
+
+def test_what_two_frames_are_called_is_not_guessed(tmp_path):
+    made.write_frames(tmp_path / "images/x", range(2))
+    made.write_labels(tmp_path / "masks/x", [0])
+    Image.fromarray(picture(0)).save(tmp_path / "images/x/00000.jpg")
+    with pytest.raises(ValueError, match="two frames are called 00000"):
+        sd.folder_pair(tmp_path)[0]
+    (tmp_path / "images/x/00000.jpg").unlink()
+    shutil.copy(tmp_path / "masks/x/00000.png", tmp_path / "masks/x/00000.PNG")
+    with pytest.raises(ValueError, match=r"00000\.png: both are of frame 00000|00000\.PNG: both are"):
+        sd.folder_pair(tmp_path)[0]
+
+
 def test_sav_val(tmp_path):
     made.write_sav_val(tmp_path)
     for root in (tmp_path, tmp_path / "sav_val"):
@@ -147,6 +203,19 @@ def test_sav_train_reads_its_video(tmp_path):
         assert frame.shape == (made.HEIGHT, made.WIDTH, 3)
         assert frame[square(1, index)][:, 0].mean() > 150 > frame[~square(1, index)][:, 0].mean() + 100
     assert pickle.loads(pickle.dumps(record)).frame(4).shape == frame.shape
+
+
+def test_a_video_that_is_shorter_than_its_annotation(tmp_path):
+    pytest.importorskip("av")
+    folder = made.write_sav_train(tmp_path) / "sav_train/sav_000"
+    document = made.sav_document("manual", frames=17)
+    del document["masklet_size_abs"]
+    (folder / "sav_000007_manual.json").write_text(json.dumps(document))
+    record = sd.sav(tmp_path, "train")[0]
+    with pytest.raises(ValueError, match=r"sav_000007\.mp4: has no frame 12, though it should have 17"):
+        record.frame(12)
+    with pytest.raises(ValueError, match=r"manual\.json: masklet_size_abs"):
+        record.annotations.mean_areas  # noqa: B018
 
 
 def test_sa1b(tmp_path):

@@ -211,6 +211,18 @@ def test_coco_of_other_tools(video: FrameSource, tmp_path: Path) -> None:
     np.testing.assert_array_equal(theirs.annToMask(item).astype(bool), exact)
 
 
+def test_coco_annotations_with_and_without_a_track_are_not_mixed_up(video: FrameSource, tmp_path: Path) -> None:
+    mask = {obj_id: encode_rle(one) for obj_id, one in masks_of(1).items()}
+    tracked = {"id": 1, "image_id": 41, "segmentation": mask[1], "track_id": 2}
+    alone = {"id": 2, "image_id": 41, "segmentation": mask[300]}
+    found = open_masks(coco(tmp_path, [tracked, alone]), video).masks(1)
+    assert same(found, {2: masks_of(1)[1], 3: masks_of(1)[300]})
+    found = open_masks(coco(tmp_path, [tracked, {**alone, "id": 7}]), video).masks(1)
+    assert same(found, {2: masks_of(1)[1], 7: masks_of(1)[300]})
+    with pytest.raises(ValueError, match="several annotations of an image have the same 'id'"):
+        open_masks(coco(tmp_path, [alone, {**alone, "segmentation": mask[1]}]), video).masks(1)
+
+
 def test_a_data_set_of_several_videos(tmp_path: Path) -> None:
     for folder in ("fox", "bird"):
         (tmp_path / folder).mkdir()

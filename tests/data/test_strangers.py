@@ -168,6 +168,7 @@ def test_masklets_of_a_stranger(change: dict[str, Any], words: str, video: Frame
         {"annotations": [{"id": float("inf"), "segmentation": full()}]},
         {"annotations": [{"id": "x", "segmentation": full()}]},
         {"annotations": [{"id": 1, "segmentation": full()}]},
+        {"annotations": [{"id": 1, "segmentation": full(SIZE)}] * 2},
     ],
     ids=repr,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import data.made_trees as made
 import numpy as np
 import pytest
 import torch
@@ -218,3 +219,10 @@ def test_unusable_folders_are_named(pictures: Path) -> None:
     Image.fromarray(np.ones((10, 10), np.uint8)).save(pictures / "regions" / "b_1.png")
     with pytest.raises(ValueError, match=r"b_1\.png"):
         load_sources(pictures / "images", pictures / "regions")
+
+
+def test_videos_lend_their_frames_as_textures(tmp_path):
+    pytest.importorskip("av")
+    made.write_video(tmp_path / "a.mp4", 9)
+    textures = load_sources(tmp_path, side=32).photographs
+    assert textures.shape == (8, 3, 32, 32) and len({texture.sum().item() for texture in textures}) > 1

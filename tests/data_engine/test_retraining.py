@@ -45,6 +45,13 @@ def test_verified_masklets_are_a_data_set(annotated: Path) -> None:
         open_dataset("project", annotated, "val")
 
 
+def test_masks_of_frames_that_a_video_no_longer_has(annotated: Path, tmp_path: Path) -> None:
+    for file in sorted((tmp_path / "videos/squares0").iterdir())[5:]:
+        file.unlink()
+    with pytest.raises(ValueError, match=r"masks of frame 5; .*squares0 has 5 frames"):
+        open_dataset("project", annotated)[0]
+
+
 def test_what_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no project of the data engine"):
         open_dataset("project", tmp_path)

@@ -118,6 +118,22 @@ def test_the_file_is_named(name: str, pair: Pair, capsys: pytest.CaptureFixture[
     assert re.search(message, lines[0])
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--meta", "none.json", "--seen", "none.txt"], "none.json: no such file"),
+        (["--meta", "none.json"], "go together"),
+        (["--images", "pictures"], "--images .* --worst"),
+    ],
+)
+def test_options_of_the_report_are_looked_at_before_anything_is_scored(
+    pair: Pair, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    (pair[0] / "two/00004.png").unlink()  # which scoring would name
+    assert main(["eval", "score", *map(str, pair), *options, "--quiet"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_a_listed_sequence_that_is_absent(pair: Pair) -> None:
     with pytest.raises(FileNotFoundError, match="gt/three: sequence 'three' is listed"):
         evaluate_folders(*pair, sequences=["two", "three"], workers=0)

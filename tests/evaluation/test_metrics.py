@@ -150,3 +150,11 @@ def test_bad_masks(pred: np.ndarray, gt: np.ndarray, message: str) -> None:
 def test_bad_tolerance() -> None:
     with pytest.raises(ValueError, match="bound_th must be positive"):
         boundary_accuracy(np.ones((4, 4)), np.eye(4), bound_th=0)
+
+
+def test_a_tolerance_beyond_the_picture_is_all_of_it() -> None:
+    mask = np.zeros((8, 10), bool)
+    mask[2:5, 3:6] = True
+    other = np.zeros_like(mask)
+    other[7, 9] = other[0, 0] = True
+    assert frame_scores(mask, other, bound_th=1e12) == (0.0, 1.0) == frame_scores(mask, other, bound_th=float("inf"))

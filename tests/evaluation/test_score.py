@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from evaluation.conftest import WriteMasks
 from evaluation.drawn import SIZE, disk, two_disks
+from PIL import Image
 
 from sam2v.cli.main import main
 from sam2v.evaluation import Evaluation, Protocol, evaluate_folders, frame_scores, score
 from sam2v.evaluation.miou import evaluate_images
+from sam2v.evaluation.pictures import contact_sheet
 from sam2v.evaluation.youtube import read_categories, read_seen, seen_unseen
 
 Pair = tuple[Path, Path]
@@ -204,6 +206,19 @@ def test_what_the_command_line_writes(pair: Pair, tmp_path: Path, capsys: pytest
     assert all(Path(files[name]).read_bytes()[:4] == b"\x89PNG" for name in ("p.png", "w.png"))
 
 
+def test_sheets_colour_what_is_scored(tmp_path: Path, write_masks: WriteMasks) -> None:
+    labels = [disk(30, 24, 9).astype(np.uint8) for _ in range(4)]
+    for one in labels:
+        one[:, 50:] = 255  # void
+    write_masks(tmp_path / "gt/a", labels, palette=True)
+    write_masks(tmp_path / "pred/a", [np.uint8(255) * (one > 0) for one in labels])
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "gt", workers=0)
+    assert found.mean["J"] == 1.0
+    contact_sheet(found, tmp_path / "sheet.png", count=1)
+    red, green, _ = np.moveaxis(np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int), 2, 0)
+    assert (green > red + 40).any() and not (red > green + 40).any()
+
+
 def test_seen_and_unseen(pair: Pair, tmp_path: Path) -> None:
     videos = {"one": {"objects": {"1": {"category": "cat"}}}}
     videos["two"] = {"objects": {"1": {"category": "yak"}, "2": {"category": "cat"}}}
@@ -216,6 +231,22 @@ def test_seen_and_unseen(pair: Pair, tmp_path: Path) -> None:
     assert split["overall"] == pytest.approx(np.mean([v for k, v in split.items() if k != "overall"]))
     with pytest.raises(KeyError, match="object 1 of video 'two'"):
         seen_unseen(found, {("one", "1"): "cat"}, {"cat"})
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path, write_masks: WriteMasks) -> None:
+    for name, shift in (("gt", 0), ("pred", 1)):
+        folder = write_masks(tmp_path / name / "a", [two_disks(t, shift=shift) for t in range(12)])
+        for t in range(12):
+            (folder / f"{t:05d}.png").rename(folder / f"{t}.png")
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "gt", workers=0).sequences["a"]
+    assert found.objects["1"].frames == tuple(map(str, range(1, 11)))  # neither the first nor the last
+    assert list(found.by_frame()) == list(map(str, range(1, 11)))
+
+
+def test_miou_of_a_0_255_prediction_of_the_only_object(tmp_path: Path, write_masks: WriteMasks) -> None:
+    write_masks(tmp_path / "gt", [disk(20, 20, 9).astype(np.uint8)], palette=True)
+    write_masks(tmp_path / "pred", [np.uint8(255) * disk(20, 20, 9)])
+    assert evaluate_images(tmp_path / "pred", tmp_path / "gt").mean == 1.0
 
 
 def test_miou_of_images(tmp_path: Path, write_masks: WriteMasks, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import data.made_trees as made
 import numpy as np
 import pytest
 import torch
@@ -95,6 +96,22 @@ def test_clicks_follow_the_error(tmp_path: Path) -> None:
     assert [call[4] for call in clicks] == [[1], [1], [1]]
 
 
+def test_nobody_clicks_where_nothing_is_scored(tmp_path: Path) -> None:
+    root = write_davis(tmp_path)
+    for t, file in enumerate(sorted((root / "Annotations/480p/disks").iterdir())):
+        labels = two_disks(t)
+        Image.fromarray(np.where(labels == 2, np.uint8(255), labels)).save(file)  # void instead of the second object
+    records = davis(root)
+
+    class Both(Oracle):
+        def mask(self, state: object, frame_idx: int, obj_id: int) -> np.ndarray:
+            return two_disks(frame_idx) > 0
+
+    both = Both(records)
+    assert evaluate_vos(both, records, prompt="clicks:3").mean["J"] == 1.0
+    assert [call[4] for call in both.states[0].calls if call[0] == "points"] == [[1]]
+
+
 def test_boxes_are_tight(tmp_path: Path) -> None:
     records = davis(write_davis(tmp_path))
     oracle = Oracle(records)
@@ -136,6 +153,16 @@ def test_a_baseline_carries_on_where_it_stopped(tmp_path: Path) -> None:
     assert all(torch.equal(results[0][t], other[t]) for other in results[1:] for t in range(FRAMES))
 
 
+def test_a_baseline_shows_nothing_before_anything_is_prompted() -> None:
+    copy = CopyMask()
+    state = copy.init_state(np.zeros((4, 8, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match="no object was prompted"):
+        next(iter(copy.propagate_in_video(state)))
+    copy.add_mask(state, 2, 5, np.ones((8, 9)))
+    shown = [(obj_ids, tuple(masks.shape)) for _, obj_ids, masks in copy.propagate_in_video(state, start_frame_idx=1)]
+    assert shown == [([], (0, 1, 8, 9)), ([5], (1, 1, 8, 9)), ([5], (1, 1, 8, 9))]
+
+
 def test_baselines_take_masks_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_davis(tmp_path)
     options = ["--dataset", "davis2017", "--root", str(root), "--baseline", "copy", "--quiet"]
@@ -161,6 +188,25 @@ def test_processes_and_resuming_change_nothing(tmp_path: Path) -> None:
     assert not oracle.states
     assert evaluate_vos(oracle, records, run=Run(parts=tmp_path / "parts", key="oracle")).mean["J"] == 1
     assert len(oracle.states) == 2
+
+
+def test_sheets_of_the_worst_frames_need_pictures_of_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made.write_sav_train(tmp_path / "sav")
+    options = ["--dataset", "sav", "--split", "train", "--root", str(tmp_path / "sav"), "--baseline", "copy"]
+    written = ["--out", str(tmp_path / "out"), "--worst", str(tmp_path / "w.png"), "--quiet"]
+    assert main(["eval", "vos", *options, *written]) == 2
+    assert "--worst draws annotations that are pictures" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_annotations_that_changed_are_scored_again(tmp_path: Path) -> None:
+    records = davis(write_davis(tmp_path / "root"))
+    run = Run(parts=tmp_path / "parts", key="copy")
+    before = evaluate_vos(CopyMask(), records, run=run)
+    file = tmp_path / "root/Annotations/480p/disks/00003.png"
+    Image.fromarray(two_disks(3, shift=9)).save(file)
+    after = evaluate_vos(CopyMask(), davis(tmp_path / "root"), run=run)
+    assert after != before and after == evaluate_vos(CopyMask(), davis(tmp_path / "root"))
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,18 @@ def test_where_nothing_is_found_it_ends_with_the_video(method: Method) -> None:
     assert [result.obj_ids for result in itertools.islice(results, 9)] == [[]] * 3
 
 
+def test_other_clips_of_the_same_name_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted run goes on with the clips it was begun with, not with longer ones of the same seed."""
+    looked: list[int] = []
+    monkeypatch.setattr(
+        "sam2v.evaluation.everything.find_everything", lambda _, __, source, ___: looked.append(len(source)) or iter(())
+    )
+    for frames in (1, 1, 2):
+        run = Run(parts=tmp_path / "parts")
+        evaluate_everything(nano_by_rule(), drawn_videos(1, 0, frames), methods=["first"], run=run)
+    assert looked == [1, 2]
+
+
 @pytest.mark.parametrize("protocol", [vos, interactive, everything])
 def test_hired_workers_give_what_one_process_gives(
     tmp_path: Path, protocol: Callable[[list[VideoRecord], Run], object]

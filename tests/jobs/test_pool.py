@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sam2v.jobs.local import local_crew
+from sam2v.jobs.parts import Parts
 from sam2v.jobs.pool import Job, run_jobs
 from sam2v.jobs.units import Alone
 
@@ -72,3 +73,12 @@ def test_nothing_to_do_hires_nobody() -> None:
         raise AssertionError
 
     assert run_jobs([], hire=hire) == []
+
+
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/out"])
+def test_what_a_data_set_calls_its_videos_leads_nowhere(tmp_path: Path, name: str) -> None:
+    parts = Parts(tmp_path / "parts")
+    for use in (lambda: parts.load(name, "key"), lambda: parts.save(name, "key", 1)):
+        with pytest.raises(ValueError, match="leads out of the folder"):
+            use()
+    assert not list(tmp_path.iterdir())

@@ -20,9 +20,16 @@ def test_the_other_object_of_the_same_clip_under_a_click_is_found() -> None:
     truth, clip = _masks(), torch.tensor([0, 0, 1])
     rows = torch.tensor([0, 1, 2, 1])
     clicks = torch.tensor([[2.0, 3.0], [3.0, 2.0], [2.0, 2.0], [5.0, 5.0]])
-    found = clicked_others(truth, clip, rows, clicks)
+    found = clicked_others(truth, clip, rows, clicks, torch.ones(4, dtype=torch.int64))
     assert torch.equal(found[0], truth[1]) and torch.equal(found[1], truth[0])
     assert not found[2].any() and not found[3].any()  # alone in its clip; outside of the part
+
+
+def test_an_object_that_a_click_rules_out_is_not_learnt() -> None:
+    truth = _masks()
+    clicks = torch.tensor([[5.0, 5.0], [5.0, 5.0]])  # on the whole, beside the part that is meant
+    found = clicked_others(truth, torch.tensor([0, 0, 1]), torch.tensor([0, 0]), clicks, torch.tensor([0, 1]))
+    assert not found[0].any() and torch.equal(found[1], truth[1])
 
 
 def test_a_mask_that_the_meant_object_did_not_take_learns_the_other() -> None:

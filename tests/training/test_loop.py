@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import data.made_trees as made
 import pytest
 import torch
 from training.small import NETWORK, small_recipe
 
+from sam2v.data import open_dataset
 from sam2v.data.clips import Clip
+from sam2v.data.edits import EditConfig
+from sam2v.evaluation.baselines import make_baseline
+from sam2v.evaluation.vos import evaluate_vos
 from sam2v.training import checkpoint as checkpoint_file
 from sam2v.training.config import (
     LoraConfig,
@@ -24,7 +29,8 @@ from sam2v.training.config import (
     load_train_config,
 )
 from sam2v.training.log import read_rows
-from sam2v.training.loop import BEST, LAST, STATE, train
+from sam2v.training.loop import BEST, LAST, STATE, Trainer, train
+from sam2v.training.validate import make_validator
 from sam2v.weights.load import load_model
 
 CURVE = ("step", "stage", "loss", "mask", "dice", "iou", "score", "contrast", "track_iou", "gradient_norm", "rate")
@@ -176,6 +182,37 @@ def test_data_that_cannot_be_learnt_from_is_named(tmp_path: Path, monkeypatch: p
         Clip(frames, torch.zeros(2, 1, 32, 16, dtype=torch.bool), "other size")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "mose", "without": ["bear"]}, r"train\.sources\.0: 'bear' matches none of 2 names"),
+        ({"kind": "mose", "split": "nope"}, r"no folder 'nope'"),
+        ({"kind": "mose", "bodies": 9}, r"sources\.0\.bodies is a value of drawn clips"),
+        ({"strides": [1, 3]}, r"sources\.0\.strides is a value of data sets"),
+        ({"edits": EditConfig(blur=0.5)}, r"sources\.0\.edits is a value of data sets"),
+    ],
+)
+def test_what_a_source_cannot_use_is_named_before_a_network_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    root = {"root": str(made.write_split(tmp_path / "v", "train", [0, 1]))} if "kind" in changes else {}
+    monkeypatch.setattr(Trainer, "_make_network", lambda self: pytest.fail("a network was made"))
+    source = SourceConfig(**{"split": "train", **root, **changes} if root else changes)
+    with pytest.raises((ValueError, OSError), match=message):
+        train(small_recipe(tmp_path / "run", sources=[source]), progress=False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_file_is_one_error_wherever_it_is_read(tmp_path: Path, workers: int) -> None:
+    root = made.write_split(tmp_path / "v", "train", [0, 1, 2, 3])
+    for file in root.glob("train/JPEGImages/*/*"):
+        file.write_bytes(b"no picture")
+    source = SourceConfig(kind="mose", root=str(root), split="train")
+    with pytest.raises((ValueError, OSError), match="not a") as raised:
+        train(small_recipe(tmp_path / "run", sources=[source], workers=workers), progress=False)
+    assert "Traceback" not in str(raised.value) and "JPEGImages" in str(raised.value)
+
+
 def test_frozen_parameters_stay(tmp_path: Path) -> None:
     recipe = small_recipe(tmp_path / "run", freeze=["image_encoder.*"], ema=0.0)
     torch.manual_seed(recipe.seed)
@@ -219,6 +256,19 @@ def test_validation_keeps_the_best(tmp_path: Path) -> None:
     assert any(not torch.equal(best[name], last[name]) for name in last)
 
 
+def test_the_best_weights_are_there_before_the_state_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sam2v.training import loop
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_state", interrupted)
+    stages = [StageConfig(steps=1, image_size=64, frames=1, batch=1, objects=1)]
+    with pytest.raises(KeyboardInterrupt):
+        train(small_recipe(tmp_path, stages=stages), validate=lambda network, step: {"J&F": 1.0}, progress=False)
+    assert (tmp_path / BEST).is_file() and not (tmp_path / STATE).exists()
+
+
 def test_configured_validation_measures_clips(tmp_path: Path) -> None:
     entry = ValidationConfig(limit=1, every=2, frames=2, image_size=64)
     recipe = small_recipe(
@@ -226,6 +276,26 @@ def test_configured_validation_measures_clips(tmp_path: Path) -> None:
     )
     result = train(recipe, progress=False)
     assert result.best is not None and 0 <= result.best <= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("sa1b", "holds photographs"), ("mose", "only the frames where objects")]
+)
+def test_validation_needs_frames_to_measure_on(tmp_path: Path, kind: str, message: str) -> None:
+    root = made.write_sa1b(tmp_path) if kind == "sa1b" else made.write_split(tmp_path, "valid", [0])
+    with pytest.raises(ValueError, match=message):
+        make_validator(small_recipe(tmp_path, validation=[ValidationConfig(kind=kind, root=str(root))]))
+
+
+def test_data_sets_are_measured_by_their_own_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sam2v eval vos` measures them: the second object enters later, and counts."""
+    root = made.write_split(tmp_path, "valid", list(range(8)))
+    recipe = small_recipe(tmp_path, validation=[ValidationConfig(kind="mose", root=str(root), every=1)])
+    monkeypatch.setattr("sam2v.predict.VideoPredictor", lambda network: make_baseline("copy"))
+    found = make_validator(recipe)(None, 1)["mose_J&F"]
+    records = open_dataset("mose", root)
+    by = {name: evaluate_vos(make_baseline("copy"), records, protocol=name).mean["J&F"] for name in ("sav", "davis")}
+    assert found == pytest.approx(100 * by["sav"]) and found != pytest.approx(100 * by["davis"])
 
 
 def test_the_first_validation_entry_decides_whatever_else_is_measured(
@@ -318,6 +388,8 @@ def test_a_gpu_without_a_number_is_this_process_s(monkeypatch: pytest.MonkeyPatc
         ("prompts.point_share=7", "must be between 0 and 1"),
         ("lora.rank=-3", r"lora\.rank=-3: must be at least 0"),
         ("workers=-1", r"train\.workers=-1: must be at least 0"),
+        ("loss.dice=-1", r"loss\.dice=-1\.0: must be at least 0"),
+        ("teacher.image_size=100", r"teacher\.image_size=100: must be 0 or a multiple of 32"),
     ],
 )
 def test_bad_recipes_are_named(override: str, message: str) -> None:

@@ -30,6 +30,8 @@ def test_names_are_repeated_by_their_weight() -> None:
     assert names == ["a"] * 8 + ["b"] + ["c"] * 4
     with pytest.raises(ValueError, match="the weight of b is -1"):
         repeated_names(["a", "b"], {"b": -1})
+    with pytest.raises(ValueError, match="none of 1 weights is of one of 2 names"):
+        repeated_names(["a", "b"], {"c": 2.0})
 
 
 def test_a_source_draws_hard_records_more_often(tmp_path: Path) -> None:
@@ -51,6 +53,15 @@ def test_videos_are_measured_by_jf(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     errors = mining.video_errors(None, records)  # type: ignore[arg-type]
     assert 0.2 < errors["one"] < 1
     assert mining.video_errors(None, records, ("mask", "mask")) == pytest.approx(errors)  # type: ignore[arg-type]
+
+
+def test_videos_without_a_frame_to_score_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sam2v.predict
+    from sam2v.evaluation.baselines import make_baseline
+
+    monkeypatch.setattr(sam2v.predict, "VideoPredictor", lambda network: make_baseline("copy"))
+    short = sd.davis(made.write_davis(tmp_path, ["one"], 2016, frames=2), 2016)
+    assert mining.video_errors(None, short) == {}  # type: ignore[arg-type]
 
 
 class _Clicked:

@@ -79,11 +79,14 @@ def _view_of(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _seen(masks: Tensor, lattice: Tensor, size: tuple[int, int]) -> Tensor:
-    """M x H x W masks through a lattice, T x M x height x width; empty ones cost nothing."""
+    """M x H x W masks through a lattice, T x M x height x width; empty ones cost nothing.
+
+    Beyond its border the picture is shown mirrored: what is seen of an object there belongs to it too.
+    """
     owned = torch.zeros(len(lattice), len(masks), *size, dtype=torch.bool)
     some = masks.flatten(1).any(dim=1).nonzero().flatten()
     if len(some):
-        owned[:, some] = look_at(masks[some][None].float(), lattice, size) > 0.5
+        owned[:, some] = look_at(masks[some][None].float(), lattice, size, "reflection") > 0.5
     return owned
 
 

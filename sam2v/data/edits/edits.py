@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from sam2v.data.clips import Clip
 from sam2v.data.edits.animate import animate
@@ -34,7 +35,7 @@ class ClipEdits:
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         """A changed clip of the same frames and size, with at least one object on its first frame."""
         config = self.config
-        animated = clip.num_frames > 1 and rng.uniform() < config.animate
+        animated = clip.num_frames > 1 and rng.uniform() < config.animate and _is_still(clip)
         if rng.uniform() < config.union:
             clip = add_union(clip, rng, parts=not animated)  # what moves by itself is one thing or the other
         if animated:
@@ -53,3 +54,8 @@ class ClipEdits:
         if not learn:
             clip = Clip(clip.frames, clip.masks[:, :own].contiguous(), clip.name)
         return keep_some(clip, self.objects, rng, first=own)
+
+
+def _is_still(clip: Clip) -> bool:
+    """Whether a clip shows one picture throughout; a video has motion of its own."""
+    return all(torch.equal(frame, clip.frames[0]) for frame in clip.frames[1:])

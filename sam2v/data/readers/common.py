@@ -38,13 +38,15 @@ def read_list(path: Path) -> list[str]:
     """Names of videos in a text file, one a line, each once.
 
     A line may also be "/JPEGImages/480p/VIDEO/00000.jpg ..." (DAVIS 2016), which names the folder before the
-    file.
+    file. Raises ValueError for a name that leads out of a folder: what is made of a video is called as it is.
     """
     names = []
     for line in read_text(path).splitlines():
         if line.strip():
             first = line.split()[0]
             names.append(Path(first).parent.name if Path(first).suffix and "/" in first else first)
+            if Path(names[-1]).is_absolute() or ".." in Path(names[-1]).parts:
+                raise ValueError(f"{path}: {first!r} is not the name of a video in a folder of videos")
     return list(dict.fromkeys(names))
 
 
@@ -70,7 +72,8 @@ def folder_video(
 def match_masks(video: Frames, masks: Path) -> dict[int, Path]:
     """Frame index -> PNG of that frame's name, in order.
 
-    Raises FileNotFoundError for no folder or no PNG in it, ValueError for a PNG that belongs to no frame.
+    Raises FileNotFoundError for no folder or no PNG in it, ValueError for a PNG that belongs to no frame or to two, or
+    two PNGs of one frame.
     """
     if not masks.is_dir():
         raise FileNotFoundError(f"{masks}: no such folder of annotations (frames are in {video.source})")
@@ -78,10 +81,17 @@ def match_masks(video: Frames, masks: Path) -> dict[int, Path]:
     if not paths:
         raise FileNotFoundError(f"{masks}: no PNG in this folder of annotations")
     index = {name: position for position, name in enumerate(video.names)}
+    if len(index) < len(video.names):
+        twice = next(name for position, name in enumerate(video.names) if index[name] != position)
+        raise ValueError(f"{video.source}: two frames are called {twice}, which annotations in {masks} are named after")
+    found: dict[int, Path] = {}
     for path in paths:
         if path.stem not in index:
             raise ValueError(f"{path}: an annotation without a frame {path.stem} in {video.source}")
-    return dict(sorted((index[path.stem], path) for path in paths))
+        known = found.setdefault(index[path.stem], path)
+        if known != path:
+            raise ValueError(f"{path} and {known.name}: both are of frame {path.stem}")
+    return dict(sorted(found.items()))
 
 
 def match_objects(video: Frames, masks: Path) -> ObjectFolders:
@@ -107,15 +117,14 @@ def any_masks(video: Frames, masks: Path, style: Style) -> tuple[Annotations, tu
     return LabelMaps(files, style), tuple(files)
 
 
-def read_meta(*candidates: Path) -> dict[str, Any]:
-    """`videos` of the first meta.json that exists, by video name; empty if none does."""
-    for path in candidates:
-        if path.is_file():
-            videos = read_json(path, ("videos",))["videos"]
-            if not isinstance(videos, dict):
-                raise ValueError(f"{path}: 'videos' is an object by video name, got {type(videos).__name__}")
-            return videos
-    return {}
+def read_meta(path: Path) -> dict[str, Any]:
+    """`videos` of a meta.json, by video name; empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    videos = read_json(path, ("videos",))["videos"]
+    if not isinstance(videos, dict):
+        raise ValueError(f"{path}: 'videos' is an object by video name, got {type(videos).__name__}")
+    return videos
 
 
 def _by_name(path: Path) -> list[tuple[int, int, str]]:

@@ -40,7 +40,7 @@ def folder_pair(
 
     Raises:
         FileNotFoundError: another layout (the message shows the expected one), or masks without frames.
-        ValueError: unknown videos, a mask that belongs to no frame.
+        ValueError: unknown videos, a mask that belongs to no frame, masks that belong to two videos or frames.
     """
     if style not in ("ids", "binary", "auto"):
         raise ValueError(f"style is ids, binary or auto, not {style!r}")
@@ -56,8 +56,12 @@ def folder_pair(
 def _pairs(frames: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
     """Name -> (folder of frames or video file, folder of masks)."""
     found = {name: frames / name for name in subfolders(frames)}
-    found |= {path.stem: path for path in sorted(frames.iterdir()) if path.suffix.lower() in _VIDEO_SUFFIXES}
     names = subfolders(truth)
+    for path in sorted(frames.iterdir()):
+        if path.suffix.lower() in _VIDEO_SUFFIXES and path.is_file():
+            if path.stem in found and path.stem in names:
+                raise ValueError(f"{path} and {found[path.stem]}: which of them has the masks in {truth / path.stem}?")
+            found[path.stem] = path
     for name in names:
         if name not in found:
             raise wrong_layout(_TREE, f"{truth / name}: masks of a video that is not in {frames}")

@@ -25,7 +25,7 @@ def sa1b(
 
     Raises:
         FileNotFoundError: another layout (the message shows the expected one), or a JSON file without its image.
-        ValueError: unknown names; a broken JSON file (when its segments are read).
+        ValueError: unknown names, a name that two parts have; a broken JSON file (when its segments are read).
     """
     root = need_folder(user_path(root), "SA-1B")
     parts = [root, *(root / name for name in subfolders(root))]
@@ -39,6 +39,8 @@ def sa1b(
                 stem = name[: -len(".json")]
                 if f"{stem}.jpg" not in names:
                     raise FileNotFoundError(f"{part / stem}.jpg: no such image, but {name} describes it")
+                if stem in found:
+                    raise ValueError(f"{part / name} and {found[stem] / name}: images are told apart by their names")
                 found[stem] = part
     if not found:
         raise wrong_layout("SA-1B", f"{root}: no JSON file in it")

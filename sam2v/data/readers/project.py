@@ -56,6 +56,8 @@ def project(root: str | Path, split: str | None = None, videos: Sequence[str] | 
 def _video(name: str, paths: Mapping[str, Path], files: Mapping[str, Mapping[int, Path]]) -> VideoRecord:
     path, annotations = paths[name], ProjectMasklets(dict(files[name]))
     video: Frames = FrameFolder.scan(path) if path.is_dir() else VideoFrames.probe(path)
+    if strange := [index for index in annotations.frames if not 0 <= index < len(video.names)]:
+        raise ValueError(f"{annotations.file(0)}: masks of frame {strange[0]}; {path} has {len(video.names)} frames")
     return VideoRecord(name, video, annotations.frames, getattr(video, "fps", None) or 24.0, annotations)
 
 

@@ -40,7 +40,8 @@ def sav(
 
     Raises:
         FileNotFoundError: another layout (the message shows the expected one), or an absent video, named.
-        ValueError: an unknown split, kind of masklets or video; a broken JSON file (when its record is made).
+        ValueError: an unknown split, kind of masklets or video, a name that two videos have; a broken JSON file (when
+            its record is made).
     """
     root = user_path(root)
     if split == "train":
@@ -59,7 +60,10 @@ def _train(root: Path, masklets: Masklets, need_videos: bool, videos: Sequence[s
     for kind in kinds:
         for depth in ("", "*/", "*/*/"):
             for path in root.glob(f"{depth}*_{kind}.json"):
-                found.setdefault(path.name[: -len(f"_{kind}.json")], []).append(path)
+                paths = found.setdefault(path.name[: -len(f"_{kind}.json")], [])
+                if (known := next((known for known in paths if known.name == path.name), None)) is not None:
+                    raise ValueError(f"{path} and {known}: videos are told apart by their names")
+                paths.append(path)
     if not found:
         raise wrong_layout("SA-V train", f"{root}: no file *_{kinds[0]}.json in it")
     if need_videos:

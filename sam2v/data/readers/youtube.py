@@ -36,14 +36,9 @@ def youtube_vos(
     masks = need_folder(base / "Annotations", "YouTube-VOS")
     names = subfolders(masks)
     check_listed(names, masks, frames)
-    make = partial(
-        _video,
-        frames=frames,
-        masks=masks,
-        fps=30.0 if all_frames else 6.0,
-        sparse=sparse,
-        meta=read_meta(base / "meta.json"),
-    )
+    about = base / "meta.json"
+    fps = 30.0 if all_frames else 6.0
+    make = partial(_video, frames=frames, masks=masks, fps=fps, sparse=sparse, about=about, meta=read_meta(about))
     return open_records(names, videos, make, base, "YouTube-VOS")
 
 
@@ -55,18 +50,23 @@ def _all_frames(root: Path, base: Path) -> Path:
     raise wrong_layout("YouTube-VOS", f"{places[0] / 'JPEGImages'}: no such folder, needed for all_frames=True")
 
 
-def _video(name: str, frames: Path, masks: Path, fps: float, sparse: Path, meta: Mapping[str, Any]) -> VideoRecord:
-    objects = {int(obj): entry for obj, entry in meta.get(name, {}).get("objects", {}).items()}
+def _video(
+    name: str, frames: Path, masks: Path, fps: float, sparse: Path, about: Path, meta: Mapping[str, Any]
+) -> VideoRecord:
     video, labels, fields = folder_video(name, frames / name, masks / name, fps, first=None)
     index = {stem: position for position, stem in enumerate(video.names)}
-    listed = {obj: _known(entry.get("frames", ()), index) for obj, entry in objects.items()}
-    # an object is introduced by the first of its frames that has an annotation
+    try:
+        objects = {int(obj): entry for obj, entry in meta.get(name, {}).get("objects", {}).items()}
+        listed = {obj: _known(entry.get("frames", ()), index) for obj, entry in objects.items()}
+        categories = {obj: str(entry["category"]) for obj, entry in objects.items() if "category" in entry}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{about}: the objects of {name!r} are no categories and frames by number ({error})") from None
+    # an object is introduced by the first of its frames whose annotation shows it; those before need not be looked at
     introduced = {obj: next((i for i in frames_of if i in labels.files), None) for obj, frames_of in listed.items()}
     first = {obj: i for obj, i in introduced.items() if i is not None}
     if first and len(first) == len(objects):
         labels = replace(labels, first=first)
     wanted = sorted(set().union(*listed.values())) if any(listed.values()) else _sparse(sparse / name, index)
-    categories = {obj: str(entry["category"]) for obj, entry in objects.items() if "category" in entry}
     return VideoRecord(frames=video, annotations=labels, scored=tuple(wanted), categories=categories, **fields)
 
 

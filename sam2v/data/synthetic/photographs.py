@@ -177,9 +177,9 @@ def _pictures(path: Path, frames: int) -> Iterator[np.ndarray]:
         return
     from sam2v.video.sources import open_source
 
-    video = open_source(path)
-    for place in np.linspace(0, len(video) - 1, frames).round().astype(int).tolist():
-        yield np.asarray(video[place])
+    with open_source(path) as video:
+        for place in np.linspace(0, len(video) - 1, frames).round().astype(int).tolist():
+            yield np.asarray(video[place])
 
 
 def _read(path: Path) -> np.ndarray:
