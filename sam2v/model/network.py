@@ -262,10 +262,15 @@ class Sam2Network(nn.Module):
 
 
 def _hardened(masks: Tensor, binarize: bool | Tensor) -> Tensor:
-    """Probabilities of mask logits, 0 or 1 where `binarize` says so."""
-    if isinstance(binarize, bool):
-        return (masks > 0).float() if binarize else masks.sigmoid()
-    return torch.where(binarize, (masks > 0).float(), masks.sigmoid())
+    """Probabilities of mask logits, 0 or 1 where `binarize` says so. Gradients are always those of the probabilities, so
+    that in training a prompted frame learns from what later frames make of its memory."""
+    if binarize is False:
+        return masks.sigmoid()
+    hard = (masks > 0).float()
+    if masks.requires_grad:
+        soft = masks.sigmoid()
+        hard = soft + (hard - soft).detach()
+    return hard if binarize is True else torch.where(binarize, hard, masks.sigmoid())
 
 
 def average(maps: Tensor, pool: int) -> Tensor:

@@ -168,8 +168,8 @@ class Unroller:
                 continue
             points = Prompts(coords, labels, mask)
             raw = self._call(prompt_with_points, self.network, features, conditioned, points, False)
-            single = labels.shape[1] == 1
-            other = clicked_others(self.truth[:, t], self.clip, rows, coords[:, 0], labels[:, 0]) if single else None
+            first = labels.shape[1] == 1 and mask is None  # a correction is not ambiguous: it has a mask beside it
+            other = clicked_others(self.truth[:, t], self.clip, rows, coords[:, 0], labels[:, 0]) if first else None
             self._supervise(raw, truth, other)
             answer = gate_by_score(raw).pick()
             mask = answer.mask

@@ -235,12 +235,20 @@ def test_single_clicks_are_taught_with_what_else_lies_under_them(network: Sam2Ne
     masks = batch.masks.clone()
     masks[:, :, 1] = masks[:, :, 0]  # the same object twice: whatever is clicked, the other one is under it
     batch = ClipBatch(batch.frames, masks[:, :, :2], batch.valid[:, :2] | True)
-    plan = _plan(batch, (CLICK, CLICK), corrected=(0,))
+    plan = _plan(batch, (CLICK, CLICK), corrected=(0, 1))
     got = unroll(network, batch, plan, _draws(batch, config), config)
-    assert [other is not None for other in got.others] == [True, False, False, False]
+    # a click and two corrections; the next frame as tracked and two corrections, which are never ambiguous
+    assert [other is not None for other in got.others] == [True, *[False] * 5]
     assert got.others[0] is not None and torch.equal(got.others[0], got.truth[:, 0])
     boxes = unroll(network, batch, _plan(batch, (BOX, BOX)), _draws(batch, config), config)
     assert all(other is None for other in boxes.others)
+
+
+def test_a_prompted_frame_learns_from_what_its_memory_is_good_for(network: Sam2Network) -> None:
+    batch, config = _batch(2), PromptConfig()
+    got = unroll(network, batch, _plan(batch, (CLICK, CLICK)), _draws(batch, config), config)
+    (through,) = torch.autograd.grad(got.masks[1].sum(), [got.masks[0]])
+    assert through.isfinite().all() and through.any()
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
