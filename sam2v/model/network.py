@@ -262,8 +262,8 @@ class Sam2Network(nn.Module):
 
 
 def _hardened(masks: Tensor, binarize: bool | Tensor) -> Tensor:
-    """Probabilities of mask logits, 0 or 1 where `binarize` says so. Gradients are always those of the probabilities, so
-    that in training a prompted frame learns from what later frames make of its memory."""
+    """Probabilities of mask logits, 0 or 1 where `binarize` says so. Gradients are always those of the probabilities:
+    in training, a prompted frame learns from what later frames make of its memory."""
     if binarize is False:
         return masks.sigmoid()
     hard = (masks > 0).float()
