@@ -69,10 +69,10 @@ export class ObjectList {
       [row.name, "name"],
       [row.label, "label"],
     ]) {
-      input.addEventListener("change", () => {
+      input.addEventListener("change", async () => {
         const text = input.value.trim();
-        if (key === "name" && !text) input.value = store.objects.get(id).name;
-        else change({ [key]: text });
+        const empty = key === "name" && !text;
+        if (empty || !(await change({ [key]: text }))) input.value = store.objects.get(id)?.[key] ?? "";
       });
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter") input.blur();

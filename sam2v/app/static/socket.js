@@ -5,16 +5,20 @@ export class SocketModel {
     this.id = id;
     this.values = new Map();
     this.listeners = new Map();
-    this.queue = [];
+    this.queue = []; // until the server has said hello
+    this.greeted = false;
     this.wait = 300;
     this.connect();
   }
 
   connect() {
+    if (this.refused) return;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(`${scheme}//${location.host}/api/projects/${encodeURIComponent(this.id)}/socket`);
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
     this.socket.onclose = () => {
+      this.greeted = false;
+      this.queue = []; // whoever asked is told that there is no answer: nothing of it may happen later
       if (this.refused) return;
       this.emit("closed");
       setTimeout(() => this.connect(), this.wait);
@@ -30,6 +34,7 @@ export class SocketModel {
     }
     if (message.type === "hello") {
       this.wait = 300;
+      this.greeted = true;
       if (message.stops) this.values.set("stops", message.stops);
       const id = encodeURIComponent(message.id);
       this.values.set("frames_at", `/api/projects/${id}/frames/{frame}.jpg?v=${message.version}`);
@@ -50,7 +55,7 @@ export class SocketModel {
 
   send(content) {
     const text = JSON.stringify(content);
-    if (this.values.size && this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
+    if (this.greeted && this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
     else this.queue.push(text);
   }
 

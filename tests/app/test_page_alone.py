@@ -1,0 +1,332 @@
+"""The page in a real browser, with a server that the test plays: what happens when answers come late, or never."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from app.browser import Person
+from PIL import Image
+
+from sam2v.app.bundle import STATIC, bundled
+from sam2v.app.editor import RENDERED, describe_effects
+from sam2v.masks.rle import decode_rle, encode_rle
+
+SIZE, FRAMES = (90, 160), 12
+ADDRESS = "http://page.test/"
+KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+class Played(Person):
+    """A page, and the server that it believes to talk to.
+
+    Attributes:
+        held: requests that are not answered at once. asked: those that came, but for looking around.
+        online: whether the server takes connections.
+    """
+
+    def __init__(self, browser: Any, held: tuple[str, ...] = ("prompt",)) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 800})
+        super().__init__(self.context.new_page(), ADDRESS, SIZE)
+        self.held, self.online, self.socket = set(held), True, None
+        self.asked: list[dict[str, Any]] = []
+        self.objects: dict[int, dict[str, Any]] = {}
+        self.kept: dict[int, dict[int, Any]] = {}
+        self.prompts: dict[int, dict[int, Any]] = {}
+        self.effects: list[str] = []
+        self.page.route(f"{ADDRESS}**", self._serve)
+        self.page.route_web_socket("ws://page.test/**", self._connected)
+
+    def _serve(self, route: Any) -> None:
+        path = route.request.url.removeprefix(ADDRESS).split("?")[0]
+        if path == "api/library":
+            video = {"id": "clip", "name": "clip.mp4", "project": False, "chosen": True}
+            effects = {"effects": describe_effects(), "rendered": RENDERED, "formats": {"png": "pictures"}}
+            route.fulfill(json={"videos": [video], "model": "played", "device": "none", "most_bytes": 1, **effects})
+        elif path.startswith("api/"):
+            picture = io.BytesIO()
+            Image.new("RGB", SIZE[::-1], "#777").save(picture, "JPEG")
+            route.fulfill(body=picture.getvalue(), content_type="image/jpeg")
+        else:
+            file = STATIC / (path.removeprefix("static/") or "index.html")
+            route.fulfill(body=file.read_bytes(), content_type=KINDS.get(file.suffix, "text/html"))
+
+    def _connected(self, socket: Any) -> None:
+        if not self.online:
+            socket.close()
+            return
+        self.socket = socket
+        socket.on_message(lambda text: self._take(json.loads(text)))
+        self.tell(type="hello", id="clip", version="1")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["do"] not in ("describe", "masks", "look", "hover"):
+            self.asked.append(message)
+        if message["do"] not in self.held:
+            self.answer(message)
+
+    def tell(self, **message: Any) -> None:
+        self.socket.send(json.dumps(message))
+
+    def answer(self, message: dict[str, Any]) -> None:
+        """Do what was asked, as the server does."""
+        self.tell(type="reply", ask=message["ask"], value=getattr(self, f"_{message['do']}", lambda _: {})(message))
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "objects": list(self.objects.values()),
+            "prompts": self.prompts,
+            "verified": [],
+            "effects": self.effects,
+            "tracking": {"running": False, "at": None, "left": []},
+            "history": {"undo": None, "redo": None},
+            "strips": {i: "-" * FRAMES for i in self.objects},
+        }
+
+    def _describe(self, _: Any) -> dict[str, Any]:
+        return {"name": "clip.mp4", "size": SIZE, "frames": FRAMES, "fps": 12.0, **self.about()}
+
+    def _masks(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {"masks": {frame: self.kept.get(frame, {}) for frame in message["frames"]}}
+
+    def _hover(self, _: Any) -> dict[str, Any]:
+        return {"mask": None}
+
+    def _effects(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.effects = message["effects"]
+        self.tell(type="changed", reload=False, **self.about())
+        return {}
+
+    def _prompt(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Painted masks are kept, clicks give a dot."""
+        id, frame, prompt = message["object"] or len(self.objects) + 1, message["frame"], message["prompt"]
+        about = {"id": id, "name": f"Object {id}", "label": "", "colour": "#1f77b4", "visible": True, "locked": False}
+        self.objects.setdefault(id, about)
+        self.prompts.setdefault(frame, {})[id] = {**prompt, "mask": bool(prompt["mask"])}
+        dot = np.zeros(SIZE, bool)
+        dot[40:44, 40:44] = True
+        mask = [prompt["mask"] or encode_rle(dot)["counts"], 0.9, 5.0, "drawn" if prompt["mask"] else "prompt"]
+        self.kept.setdefault(frame, {})[id] = mask
+        self.tell(type="changed", reload=False, masks={frame: {id: mask}}, **self.about())
+        return {"id": id}
+
+    def start(self) -> None:
+        self.page.goto(ADDRESS)
+        self.at_frame(0)
+        self.page.locator(".stage-canvas").focus()
+
+    def until(self, number: int) -> list[dict[str, Any]]:
+        """What was asked, once that are so many requests."""
+        for _ in range(100):
+            if len(self.asked) >= number:
+                break
+            self.page.wait_for_timeout(20)
+        self.page.wait_for_timeout(60)  # for more than that
+        assert len(self.asked) == number, self.asked
+        return self.asked
+
+    def drag(self, *places: float) -> None:
+        """Press, move and release."""
+        pairs = list(zip(places[::2], places[1::2], strict=True))
+        self.page.mouse.move(*self.on_screen(*pairs[0]))
+        self.page.mouse.down()
+        for pair in pairs[1:]:
+            self.page.mouse.move(*self.on_screen(*pair), steps=4)
+        self.page.mouse.up()
+
+
+@pytest.fixture
+def played(browser: Any) -> Iterator[Callable[..., Played]]:
+    """Opens pages; nothing in their logs may be an error."""
+    pages: list[Played] = []
+
+    def start(**options: Any) -> Played:
+        pages.append(Played(browser, **options))
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        assert not page.complaints
+        page.context.close()
+
+
+def test_clicks_before_the_first_is_answered_are_for_what_was_selected_then(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.click(20, 20)
+    page.click(24, 24)  # the same new object
+    page.keys("n")
+    page.click(100, 60)  # another one
+    for number, id in enumerate((None, 1, None), 1):
+        message = page.until(number)[-1]
+        assert message["object"] == id
+        page.answer(message)
+    page.row(2).wait_for()
+    page.page.wait_for_selector('.objects li.chosen[data-object="2"]')
+    page.click(104, 64)
+    assert page.until(4)[-1]["object"] == 2
+    page.keys("1")  # selects the other one while that is not answered
+    page.click(28, 28)
+    page.answer(page.asked[-1])
+    assert page.until(5)[-1]["object"] == 1
+
+
+def test_no_stroke_is_lost_before_the_one_before_is_answered(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.keys("r")
+    page.drag(20, 20, 60, 20)
+    page.drag(20, 70, 60, 70)
+    page.answer(page.until(1)[0])
+    counts = page.until(2)[1]["prompt"]["mask"]
+    assert page.asked[1]["object"] == 1
+    mask = decode_rle({"size": list(SIZE), "counts": counts})
+    assert mask[20, 40] and mask[70, 40] and not mask[45, 40]
+
+
+def test_what_was_told_to_be_lost_does_not_happen_later(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.online = False
+    page.socket.close()
+    page.page.wait_for_selector(".toast.error")
+    page.keys("Control+z", "t", "Delete")
+    page.page.wait_for_timeout(1000)
+    page.online = True
+    page.page.wait_for_selector(".toast.error", state="detached", timeout=15_000)
+    assert page.until(0) == []
+    page.keys("v")
+    assert [message["do"] for message in page.until(1)] == ["verify"]
+
+
+def test_nothing_happens_before_the_project_is_there(played: Callable[..., Played]) -> None:
+    page = played(held=("describe",))
+    page.page.goto(ADDRESS)
+    page.page.wait_for_selector(".timeline-canvas")
+    box = page.page.locator(".timeline").bounding_box()
+    page.page.mouse.click(box["x"] + 400, box["y"] + 10)
+    for name in ("Play", "Verified: never overwrite this frame", "New object: the next click makes one"):
+        at = page.page.locator(f'button[aria-label="{name}"]').bounding_box()
+        page.page.mouse.click(at["x"] + 8, at["y"] + 8)
+    page.held.clear()
+    page.socket.close()  # and asks again
+    page.at_frame(0)
+    assert page.until(0) == []
+
+
+def test_playing_keeps_to_the_range(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    timeline = page.page.locator(".timeline-canvas").bounding_box()
+    step = (timeline["width"] - 148 - 12) / FRAMES
+
+    def at(frame: int) -> tuple[float, float]:
+        return timeline["x"] + 148 + (frame + 0.5) * step, timeline["y"] + 12
+
+    page.page.keyboard.down("Shift")
+    page.page.mouse.move(*at(8))
+    page.page.mouse.down()
+    page.page.mouse.move(*at(FRAMES - 1), steps=4)
+    page.page.mouse.up()
+    page.page.keyboard.up("Shift")
+    page.at_frame(FRAMES - 1)
+    page.page.evaluate(
+        """() => {
+          window.seen = [];
+          const note = () => window.seen.push(Number(document.querySelector(".frame-number").value));
+          window.noting = setInterval(note, 20);
+        }"""
+    )
+    page.page.locator(".stage-canvas").focus()
+    page.keys("Space")
+    page.page.wait_for_timeout(900)
+    page.keys("Space")
+    seen = set(page.page.evaluate("() => (clearInterval(window.noting), window.seen)"))
+    assert len(seen) > 2 and min(seen) >= 8
+
+
+def test_a_click_while_tracked_frames_are_shown_counts(played: Callable[..., Played]) -> None:
+    page = played(held=("prompt", "track"))
+    page.start()
+    page.keys("t")
+    page.answer(page.until(1)[0])
+    page.page.mouse.move(*page.on_screen(30, 30))
+    page.page.mouse.down()
+    page.tell(type="tracked", frame=3, masks={3: {}}, left=8)
+    page.page.wait_for_timeout(200)
+    page.page.mouse.up()
+    assert (page.until(2)[1]["do"], page.asked[1]["frame"]) == ("prompt", 0)
+
+
+def test_effects_can_be_changed_with_keys(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.keys("f")
+    page.page.get_by_role("button", name="Add an effect").click()
+    slider = page.page.locator(".effects input[type=range]").first
+    slider.focus()
+    before = float(slider.input_value())
+    for number in (1, 2, 3):
+        page.keys("ArrowRight")
+        page.until(1 + number)
+    assert float(slider.input_value()) > before + 2
+    assert page.page.get_by_label("Frame", exact=True).input_value() == "0"
+
+
+def test_an_export_that_fails_can_be_tried_again(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.keys("x")
+    button = page.page.locator('button[data-format="png"]')
+    button.click()
+    page.until(1)
+    assert button.is_disabled()
+    page.tell(type="exported", format="png", file=None)
+    page.page.wait_for_selector('button[data-format="png"]:not([disabled])')
+    assert not page.page.locator(".formats progress, .formats a").count()
+
+
+def test_a_name_that_is_refused_is_not_shown(played: Callable[..., Played]) -> None:
+    page = played(held=("object",))
+    page.start()
+    page.click(20, 20)
+    name = page.row(1).get_by_label("Name", exact=True)
+    name.fill("x\u200b")
+    page.keys("Enter")
+    page.tell(type="reply", ask=page.until(2)[1]["ask"], error="name must be a text")
+    page.page.wait_for_selector(".toast.error")
+    assert name.input_value() == "Object 1"
+
+
+def test_two_views_of_a_widget_keep_their_answers_apart(browser: Any) -> None:
+    """And one that is gone hears nothing any more."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto("about:blank")
+    found = page.evaluate(
+        """async (source) => {
+          const widget = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+          const heard = new Set();
+          const asked = [];
+          const model = {
+            on: (name, listener) => name === "msg:custom" && heard.add(listener),
+            off: (name, listener) => heard.delete(listener),
+            get: (name) => ({ ready: true, embedded: true, formats: {}, rendered: {}, effects: [], about: "" })[name],
+            send: (message) => asked.push(message.ask),
+          };
+          const views = [0, 1].map(() => {
+            const el = document.body.appendChild(document.createElement("div"));
+            return { el, remove: widget.render({ model, el }) };
+          });
+          const suppressed = views[0].el.querySelector("[data-lm-suppress-shortcuts]") !== null;
+          views.forEach(({ remove }) => remove());
+          return { different: new Set(asked).size === 2, suppressed, left: heard.size };
+        }""",
+        bundled(),
+    )
+    assert found == {"different": True, "suppressed": True, "left": 0}
+    context.close()
