@@ -84,7 +84,7 @@ class Played(Person):
             "effects": self.effects,
             "tracking": {"running": False, "at": None, "left": []},
             "history": {"undo": None, "redo": None},
-            "strips": {i: "-" * FRAMES for i in self.objects},
+            "strips": dict.fromkeys(self.objects, "-" * FRAMES),
         }
 
     def _describe(self, _: Any) -> dict[str, Any]:
