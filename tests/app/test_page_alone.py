@@ -26,13 +26,13 @@ class Played(Person):
 
     Attributes:
         held: requests that are not answered at once. asked: those that came, but for looking around.
-        online: whether the server takes connections.
+        online: whether the server takes connections. denied: why it answers nothing, if it does not.
     """
 
     def __init__(self, browser: Any, held: tuple[str, ...] = ("prompt",)) -> None:
         self.context = browser.new_context(viewport={"width": 1280, "height": 800})
         super().__init__(self.context.new_page(), ADDRESS, SIZE)
-        self.held, self.online, self.socket = set(held), True, None
+        self.held, self.online, self.denied, self.socket = set(held), True, "", None
         self.asked: list[dict[str, Any]] = []
         self.objects: dict[int, dict[str, Any]] = {}
         self.kept: dict[int, dict[int, Any]] = {}
@@ -43,7 +43,9 @@ class Played(Person):
 
     def _serve(self, route: Any) -> None:
         path = route.request.url.removeprefix(ADDRESS).split("?")[0]
-        if path == "api/library":
+        if self.denied:
+            route.fulfill(status=403, body=self.denied)
+        elif path == "api/library":
             video = {"id": "clip", "name": "clip.mp4", "project": False, "chosen": True}
             effects = {"effects": describe_effects(), "rendered": RENDERED, "formats": {"png": "pictures"}}
             route.fulfill(json={"videos": [video], "model": "played", "device": "none", "most_bytes": 1, **effects})
@@ -99,6 +101,16 @@ class Played(Person):
     def _effects(self, message: dict[str, Any]) -> dict[str, Any]:
         self.effects = message["effects"]
         self.tell(type="changed", reload=False, **self.about())
+        return {}
+
+    def _remove(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.gone = {id: self.objects.pop(id) for id in message["objects"]}
+        self.tell(type="changed", reload=True, **self.about())
+        return {}
+
+    def _undo(self, _: Any) -> dict[str, Any]:
+        self.objects = dict(sorted({**self.objects, **self.gone}.items()))
+        self.tell(type="changed", reload=True, **self.about())
         return {}
 
     def _prompt(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -330,3 +342,27 @@ def test_two_views_of_a_widget_keep_their_answers_apart(browser: Any) -> None:
     )
     assert found == {"different": True, "suppressed": True, "left": 0}
     context.close()
+
+
+def test_objects_that_come_back_are_where_their_key_says(played: Callable[..., Played]) -> None:
+    page = played(held=())
+    page.start()
+    for number in (1, 2, 3):
+        page.keys("n")
+        page.click(20 * number, 20)
+        page.row(number).wait_for()
+    page.keys("1", "Delete")
+    page.row(1).wait_for(state="detached")
+    page.keys("Control+z")
+    page.row(1).wait_for()
+    rows = page.page.locator(".objects li")
+    assert [rows.nth(i).get_attribute("data-object") for i in range(3)] == ["1", "2", "3"]
+
+
+def test_a_server_that_wants_another_token_says_so(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    page.online, page.denied = False, "the token is missing or wrong"
+    page.socket.close()
+    assert page.page.get_by_role("alert").filter(has_text=page.denied).inner_text() == page.denied
+    page.complaints = [text for text in page.complaints if "403" not in text]

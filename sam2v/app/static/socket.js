@@ -17,6 +17,7 @@ export class SocketModel {
     this.socket = new WebSocket(`${scheme}//${location.host}/api/projects/${encodeURIComponent(this.id)}/socket`);
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
     this.socket.onclose = () => {
+      if (!this.greeted && !this.refused) this.askWhy();
       this.greeted = false;
       this.queue = []; // whoever asked is told that there is no answer: nothing of it may happen later
       if (this.refused) return;
@@ -26,10 +27,21 @@ export class SocketModel {
     };
   }
 
+  /** A browser does not say why there is no connection: a server that wants another token does. */
+  async askWhy() {
+    const response = await fetch("/api/library").catch(() => null);
+    if (response?.status === 403) this.refuse(await response.text());
+  }
+
+  refuse(text) {
+    if (this.refused) return;
+    this.refused = true;
+    this.emit("refused", text);
+  }
+
   take(message) {
     if (message.type === "refused") {
-      this.refused = true;
-      this.emit("refused", message.text);
+      this.refuse(message.text);
       return;
     }
     if (message.type === "hello") {

@@ -144,7 +144,7 @@ export class Tools {
       stage.glimpse = mask && this.wanted ? { frame, counts: mask[0] } : null;
       stage.draw();
     } catch {
-      this.slow = 9;
+      this.slow = (this.slow ?? 0) + 1;
     }
     this.asking = false;
     if (this.wanted && (this.wanted[0] !== x || this.wanted[1] !== y)) this.glimpse(stage.toElement(...this.wanted));
