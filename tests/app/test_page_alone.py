@@ -366,3 +366,19 @@ def test_a_server_that_wants_another_token_says_so(played: Callable[..., Played]
     page.socket.close()
     assert page.page.get_by_role("alert").filter(has_text=page.denied).inner_text() == page.denied
     page.complaints = [text for text in page.complaints if "403" not in text]
+
+
+def test_keys_that_are_held_and_brackets_that_take_alt(played: Callable[..., Played]) -> None:
+    page = played()
+    page.start()
+    for _ in range(3):  # the second and the third are repetitions
+        page.page.keyboard.down("v")
+    page.page.keyboard.up("v")
+    assert len(page.until(1)) == 1
+    for _ in range(3):
+        page.page.keyboard.down("ArrowRight")
+    page.page.keyboard.up("ArrowRight")
+    page.at_frame(3)
+    event = {"key": "]", "altKey": True, "ctrlKey": True, "bubbles": True}  # AltGr+9 on a German keyboard
+    page.page.locator(".stage-canvas").dispatch_event("keydown", event)
+    assert page.page.wait_for_selector(".toast.note").inner_text().startswith("Brush of 31 pixels")
