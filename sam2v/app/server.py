@@ -67,7 +67,7 @@ class Server:
         return Starlette(
             routes=self.routes,
             middleware=[Middleware(Guard, hosts=hosts, token=token)],
-            exception_handlers={Exception: self.failed, ClientDisconnect: self.gone, WebSocketDisconnect: self.gone},
+            exception_handlers={Exception: self.failed, ClientDisconnect: self.cut, WebSocketDisconnect: self.gone},
             lifespan=self.lifespan,
         )
 
@@ -176,9 +176,12 @@ class Server:
         finally:
             self._sockets -= 1
 
-    async def gone(self, connection: HTTPConnection, error: Exception) -> Response | None:
-        """Nobody waits for an answer: the page was closed, or an upload was cut short."""
-        return PlainTextResponse("the connection was lost", 400) if connection.scope["type"] == "http" else None
+    async def cut(self, request: Request, error: Exception) -> Response:
+        """A request that did not come to its end, such as an upload; nobody reads the answer."""
+        return PlainTextResponse("the connection was lost", 400)
+
+    async def gone(self, socket: WebSocket, error: Exception) -> None:
+        """A page that was closed before it was told something: that is all right."""
 
     async def failed(self, request: Request, error: Exception) -> Response:
         """Whatever else goes wrong."""
