@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class Played(Person):
 
     Attributes:
         held: requests that are not answered at once. asked: those that came, but for looking around.
+        chosen: whether it is about one video. posted: whether anything was sent but by the socket.
         online: whether the server takes connections. denied: why it answers nothing, if it does not.
     """
 
@@ -33,6 +35,7 @@ class Played(Person):
         self.context = browser.new_context(viewport={"width": 1280, "height": 800})
         super().__init__(self.context.new_page(), ADDRESS, SIZE)
         self.held, self.online, self.denied, self.socket = set(held), True, "", None
+        self.chosen, self.posted = True, False
         self.asked: list[dict[str, Any]] = []
         self.objects: dict[int, dict[str, Any]] = {}
         self.kept: dict[int, dict[int, Any]] = {}
@@ -43,12 +46,13 @@ class Played(Person):
 
     def _serve(self, route: Any) -> None:
         path = route.request.url.removeprefix(ADDRESS).split("?")[0]
+        self.posted |= route.request.method == "POST"
         if self.denied:
             route.fulfill(status=403, body=self.denied)
         elif path == "api/library":
-            video = {"id": "clip", "name": "clip.mp4", "project": False, "chosen": True}
+            video = {"id": "clip", "name": "clip.mp4", "project": False, "chosen": self.chosen}
             effects = {"effects": describe_effects(), "rendered": RENDERED, "formats": {"png": "pictures"}}
-            route.fulfill(json={"videos": [video], "model": "played", "device": "none", "most_bytes": 1, **effects})
+            route.fulfill(json={"videos": [video], "model": "played", "device": "none", "most_bytes": 2**20, **effects})
         elif path.startswith("api/"):
             picture = io.BytesIO()
             Image.new("RGB", SIZE[::-1], "#777").save(picture, "JPEG")
@@ -382,3 +386,17 @@ def test_keys_that_are_held_and_brackets_that_take_alt(played: Callable[..., Pla
     event = {"key": "]", "altKey": True, "ctrlKey": True, "bubbles": True}  # AltGr+9 on a German keyboard
     page.page.locator(".stage-canvas").dispatch_event("keydown", event)
     assert page.page.wait_for_selector(".toast.note").inner_text().startswith("Brush of 31 pixels")
+
+
+def test_a_video_that_is_too_large_is_refused_before_it_is_sent(played: Callable[..., Played], tmp_path: Path) -> None:
+    page = played()
+    page.chosen = False
+    page.page.goto(ADDRESS)
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(2**20 + 1))
+    for _ in range(2):  # the same file again is another try
+        page.page.locator("input[type=file]").set_input_files(large)
+        said = page.page.get_by_role("alert").filter(has_text="large.mp4: larger than 1 MiB")
+        said.wait_for()
+        assert page.page.locator("input[type=file]").evaluate("(input) => input.files.length") == 0
+    assert not page.posted
