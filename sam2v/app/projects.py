@@ -102,12 +102,23 @@ class Projects:
     def get(self, id: str) -> Future[Project]:
         """A project, opened if it is not; errors are in the future. KeyError: there is no such video."""
         with self._lock:
-            future = self._open.get(id)
-            if future is None or _has_failed(future):
-                video = self.library.video(id)
-                future = self._open[id] = self.worker.submit(lambda: self._opened(video))
-            self._open.move_to_end(id)
-            return future
+            future = self._usable(id)
+        if future is None:
+            video = self.library.video(id)  # looks through the folder: nobody else waits for that
+            with self._lock:
+                future = self._usable(id)
+                if future is None:
+                    future = self._open[id] = self.worker.submit(lambda: self._opened(video))
+                    self._open.move_to_end(id)
+        return future
+
+    def _usable(self, id: str) -> Future[Project] | None:
+        """A project that is open, or will be; used last."""
+        future = self._open.get(id)
+        if future is None or _has_failed(future):
+            return None
+        self._open.move_to_end(id)
+        return future
 
     @contextlib.contextmanager
     def pinned(self, id: str) -> Iterator[None]:

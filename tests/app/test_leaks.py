@@ -122,3 +122,27 @@ def test_projects_that_cannot_be_opened_take_nobodys_place(open_project: Open, v
         assert opened.projects.get("meadow.mp4").result(60) is opened.project
     finally:
         broken.unlink()
+
+
+def test_nobody_waits_while_a_folder_is_looked_through(open_project: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_project()
+    began, goes_on = threading.Event(), threading.Event()
+    video = opened.projects.library.video
+
+    def slow(id: str) -> Video:
+        began.set()
+        goes_on.wait(60)
+        return video(id)
+
+    monkeypatch.setattr(opened.projects.library, "video", slow)
+    other = next(v.id for v in opened.projects.library.videos() if v.id != "meadow.mp4")
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(opened.projects.get(other).result(60).id))
+    thread.start()
+    assert began.wait(60)
+    assert opened.projects._lock.acquire(timeout=5)
+    opened.projects._lock.release()
+    assert opened.projects.get("meadow.mp4").result(60) is opened.project
+    goes_on.set()
+    thread.join(60)
+    assert found == [other]
