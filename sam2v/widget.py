@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sam2v.app.annotation import Annotation
 from sam2v.app.bundle import STATIC, bundled
 from sam2v.app.editor import RENDERED, describe_effects
 from sam2v.app.library import remember_video
@@ -56,7 +57,7 @@ class Annotator(anywidget.AnyWidget):
 
     _esm = bundled()
     _css = (STATIC / "annotator.css").read_text(encoding="utf-8") + _HEIGHT
-    _project: Any = None
+    _project: Project | None = None
     _temporary: Any = None
     _worker: Any = None
     ready = traitlets.Bool(True).tag(sync=True)
@@ -127,12 +128,12 @@ class Annotator(anywidget.AnyWidget):
         }
 
         def prompted() -> int:
-            id = int(answer(self._project, asked)["id"])
+            id = int(answer(self._open, asked)["id"])
             if about and known is not None:
-                answer(self._project, {"do": "object", "id": id, **about})
+                answer(self._open, {"do": "object", "id": id, **about})
             return id
 
-        return self._worker.submit(prompted).result()
+        return self._annotation.worker.submit(prompted).result()
 
     def track(self, frame_idx: int = 0, direction: Literal["forward", "backward", "both"] = "forward") -> None:
         """Track all objects from a frame, as the page's button does, and wait until that has ended.
@@ -141,9 +142,9 @@ class Annotator(anywidget.AnyWidget):
             ValueError: there is nothing to track. RuntimeError: it did not come to its end.
         """
         asked = {"do": "track", "frame": check_index(frame_idx, "frame_idx"), "direction": direction}
-        self._worker.submit(lambda: answer(self._project, asked)).result()
-        annotation = self._project.annotation
-        while self._worker.submit(lambda: annotation.run.is_running).result():
+        self._annotation.worker.submit(lambda: answer(self._open, asked)).result()
+        annotation = self._annotation
+        while annotation.worker.submit(lambda: annotation.run.is_running).result():
             time.sleep(0.02)
         if annotation.state.tracking is None or not annotation.state.tracking.done:
             raise RuntimeError("tracking was stopped before its end")
@@ -153,17 +154,17 @@ class Annotator(anywidget.AnyWidget):
     @property
     def folder(self) -> Path:
         """The project's folder."""
-        return self._project.annotation.folder
+        return self._annotation.folder
 
     @property
     def session(self) -> Session:
         """The session behind it, with all prompts and results."""
-        return self._project.annotation.segmenter.session
+        return self._annotation.segmenter.session
 
     @property
     def objects(self) -> dict[int, dict[str, Any]]:
         """Name, class (`label`), colour and whether it is visible and locked, by object id."""
-        objects = self._project.annotation.state.objects
+        objects = self._annotation.state.objects
         return {obj_id: {k: v for k, v in vars(about).items() if k != "id"} for obj_id, about in objects.items()}
 
     @property
@@ -179,39 +180,52 @@ class Annotator(anywidget.AnyWidget):
                 )
                 for obj_id, given in several.items()
             }
-            for frame, several in sorted(self._project.annotation.state.prompts.items())
+            for frame, several in sorted(self._annotation.state.prompts.items())
         }
 
     @property
     def verified(self) -> set[int]:
         """Frames that were marked as good."""
-        return set(self._project.annotation.state.verified)
+        return set(self._annotation.state.verified)
 
     def result(self, frame_idx: int) -> MaskletFrame:
         """The masks of all objects on a frame, as they are shown; empty where an object was not tracked."""
         frame_idx = check_index(frame_idx, "frame_idx")
-        if not 0 <= frame_idx < self._project.annotation.length:
-            raise ValueError(f"frame_idx {frame_idx} is outside the video of {self._project.annotation.length} frames")
-        return self._worker.submit(lambda: self._project.annotation.result(frame_idx)).result()
+        if not 0 <= frame_idx < self._annotation.length:
+            raise ValueError(f"frame_idx {frame_idx} is outside the video of {self._annotation.length} frames")
+        return self._annotation.worker.submit(lambda: self._annotation.result(frame_idx)).result()
 
     def results(self) -> Iterator[MaskletFrame]:
         """The masks of all frames, for a writer of `sam2v.open_writer`, say."""
-        return (self.result(frame_idx) for frame_idx in range(self._project.annotation.length))
+        return (self.result(frame_idx) for frame_idx in range(self._annotation.length))
 
     def close(self) -> None:
         """Save everything, and give back the video and the folder."""
-        if self._worker is not None:
-            self._worker.close()
-        if self._project is not None:
-            self._project.close()
-        self._worker = self._project = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
-        super().close()
+        worker, project, self._worker, self._project = self._worker, self._project, None, None
+        try:
+            if worker is not None:
+                worker.close()
+            if project is not None:
+                project.close()
+        finally:
+            if self._temporary is not None:
+                self._temporary.cleanup()
+            super().close()
+
+    @property
+    def _open(self) -> Project:
+        """The project; ValueError once it is closed."""
+        if self._project is None:
+            raise ValueError("the annotator was closed: make another one")
+        return self._project
+
+    @property
+    def _annotation(self) -> Annotation:
+        return self._open.annotation
 
     def _checked(self, mask: Any) -> np.ndarray:
         """A mask of the video's size."""
-        found, size = check_mask(mask), self._project.annotation.source.size
+        found, size = check_mask(mask), self._annotation.source.size
         if found.shape != size:
             raise ValueError(f"a mask must have the video's height x width, {size[0]} x {size[1]}, got {found.shape}")
         return found
@@ -224,7 +238,7 @@ class Annotator(anywidget.AnyWidget):
             return
         asked = dict(message)
         number = asked.get("ask")
-        future = self._worker.submit(lambda: self._answered(asked))
+        future = self._annotation.worker.submit(lambda: self._answered(asked))
 
         def reply(done: Any) -> None:
             error = done.exception()
@@ -238,12 +252,12 @@ class Annotator(anywidget.AnyWidget):
 
     def _answered(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         if message.get("do") == "frame":
-            return {}, [self._project.jpeg(self._project.annotation.frame_of(message))]
+            return {}, [self._open.jpeg(self._annotation.frame_of(message))]
         if message.get("do") == "preview":
-            frame = self._project.annotation.frame_of(message)
-            picture, kind = self._project.editor.preview(frame, message.get("effects"))
+            frame = self._annotation.frame_of(message)
+            picture, kind = self._open.editor.preview(frame, message.get("effects"))
             return {"kind": kind}, [picture]
-        return answer(self._project, message), []
+        return answer(self._open, message), []
 
 
 def _plain(message: Any) -> Any:

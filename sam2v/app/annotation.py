@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
@@ -185,17 +186,19 @@ class Annotation:
 
     def close(self) -> None:
         """Stop, save, and give the folder back."""
-        self.run.halt()
+        with contextlib.ExitStack() as stack:  # all of it, whatever a full disk refuses
+            stack.callback(self._lock.__exit__, None, None, None)
+            for part in (self.store, self.log, self.segmenter):
+                stack.callback(part.close)
+            stack.callback(self._end)
+            self.run.halt()
+            self.save()
+
+    def _end(self) -> None:
+        """Take nothing any more."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        try:
-            self.save()
-        finally:
-            self.segmenter.close()
-            self.log.close()
-            self.store.close()
-            self._lock.__exit__(None, None, None)
 
     def _resume(self) -> None:
         """Bring the session to where the events are."""
@@ -312,7 +315,7 @@ class Annotation:
                 for frame, several in state.prompts.items()
             },
             "verified": sorted(state.verified),
-            "effects": state.effects,
+            "effects": state.effects_there(),
             "tracking": tracking,
             "history": {"undo": _named(self.log.to_undo), "redo": _named(self.log.to_redo)},
         }
@@ -334,11 +337,10 @@ class Annotation:
                 raise ValueError(f"{about.name} is locked: unlock it first")
 
     def check_free(self, frame: int, ids: list[int]) -> None:
-        """Stop tracking, and make sure that masks on a frame may change."""
+        """Raise ValueError if the masks of some objects on a frame may not change."""
         if frame in self.state.verified:
             raise ValueError(f"frame {frame} is verified: take the mark back to change it")
         self.check_unlocked(ids)
-        self.run.halt()
 
 
 def _named(event: Event | None) -> Message | None:

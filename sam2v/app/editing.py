@@ -86,6 +86,7 @@ def prompt(annotation: Annotation, message: Message) -> Message:
     known = annotation.state.prompts.get(frame, {}).get(obj_id, FramePrompt())
     prompt = frame_prompt(message.get("prompt"), annotation.source.size, known)
     annotation.check_free(frame, [] if new else [obj_id])
+    annotation.run.halt()
     given = {obj_id: asdict(prompt)}
     with annotation.history.changing([obj_id]) as before:
         masks = annotation.answer(frame, {obj_id: prompt})
@@ -105,6 +106,7 @@ def auto(annotation: Annotation, message: Message) -> Message:
     found = find_everything(annotation.segmenter.predictor.model, annotation.source[frame], covered.values())
     if not found:
         raise ValueError("nothing was found on this frame that no object covers yet")
+    annotation.run.halt()
     new = [annotation.state.new_object()]
     while len(new) < len(found):
         number = new[-1]["id"] + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,9 @@ def export_steps(annotation: Annotation, format: str) -> Iterator[None]:
     annotation.exporting.add(format)
     try:
         yield from _written(annotation, format)
+    except Exception:
+        annotation.tell({"type": "exported", "format": format, "file": None})
+        raise
     finally:
         annotation.exporting.discard(format)
 
@@ -56,7 +60,7 @@ def pack(folder: Path, target: Path, stem: str) -> str:
     if len(files) == 1:
         name = f"{stem}{files[0].suffix}"
         with whole_file(target / name) as temporary:
-            temporary.write_bytes(files[0].read_bytes())
+            shutil.copyfile(files[0], temporary)
         return name
     name = f"{stem}.zip"
     with whole_file(target / name) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:

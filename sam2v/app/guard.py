@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import cookie_parser
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -64,11 +65,12 @@ class Guard:
         refusal = self._refusal(headers)
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if refusal is None and self.token is not None:
-            person = await self._who(given)
+            person, cookie = await self._who(given), _cookie_of(headers.get("host", ""))
             if person is not None and scope["type"] == "http" and scope["method"] == "GET":
-                await _redirect(send, scope["path"], given)
+                await _redirect(send, scope["path"], f"{cookie}={given}")
                 return
-            scope["person"] = person if person is not None else await self._who(_cookie(headers))
+            shown = cookie_parser(headers.get("cookie", "")).get(cookie, "")
+            scope["person"] = person if person is not None else await self._who(shown)
             if scope["person"] is None:
                 refusal = "the token is missing or wrong: open the address that the server printed"
                 if not isinstance(self.token, str):
@@ -81,7 +83,8 @@ class Guard:
     def _refusal(self, headers: dict[str, str]) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            address = urlsplit(f"//{host}")
+            name, _ = address.hostname or "", address.port
             from_here = origin is None or urlsplit(origin).netloc == host
         except ValueError:  # brackets that do not close, for one
             return "the name of the server or of the page cannot be read"
@@ -102,12 +105,9 @@ class Guard:
         return await self.token(given)
 
 
-def _cookie(headers: dict[str, str]) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
+def _cookie_of(host: str) -> str:
+    """The name of the cookie: browsers give the cookies of a host to all its ports, and several may serve at once."""
+    return f"{_COOKIE}-{urlsplit(f'//{host}').port or 80}"
 
 
 def _with_headers(send: Send) -> Send:
@@ -119,11 +119,11 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-async def _redirect(send: Send, path: str, token: str) -> None:
+async def _redirect(send: Send, path: str, cookie: str) -> None:
     """To the same address without the token, which is in a cookie from now on."""
     where = "/" + path.lstrip("/\\")
-    cookie = f"{_COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-    headers = [(b"location", where.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
+    kept = f"{cookie}; HttpOnly; SameSite=Strict; Path=/"
+    headers = [(b"location", where.encode("latin-1", "replace")), (b"set-cookie", kept.encode())]
     await send({"type": "http.response.start", "status": 303, "headers": [*headers, *_HEADERS]})
     await send({"type": "http.response.body", "body": b""})
 

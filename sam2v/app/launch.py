@@ -43,28 +43,20 @@ def begin_with(projects: Projects, masks: Path) -> None:
     print(f"{masks}: {done}", flush=True)
 
 
-def launch(projects: Projects, about: dict[str, str], place: Place, browser: bool) -> None:
-    """Serve until interrupted.
-
-    Raises:
-        OSError: the address cannot be used.
-    """
+def launch(projects: Projects, about: dict[str, str], place: Place, listener: socket.socket, browser: bool) -> None:
+    """Serve until interrupted, at the place where `listener` is."""
     token = None if is_loopback(place.host) else secrets.token_urlsafe(24)
     app = make_app(projects, about, hosts_of(place.host), token)
     said = f"Projects are in {projects.library.out}. Ctrl-C ends; everything is saved as you go."
-    run_app(app, place, "" if token is None else f"?token={token}", said, browser)
+    run_app(app, place, listener, "" if token is None else f"?token={token}", said, browser)
 
 
-def run_app(app: Any, place: Place, query: str, said: str, browser: bool) -> None:
+def run_app(app: Any, place: Place, listener: socket.socket, query: str, said: str, browser: bool) -> None:
     """Serve an application until interrupted.
 
     Args:
-        query: behind the address that is printed. said: printed below it.
-
-    Raises:
-        OSError: the address cannot be used.
+        listener: what `listen` gave for the place. query: behind the address that is printed. said: printed below it.
     """
-    listener = _listener(place)
     port = listener.getsockname()[1]
     host = f"[{place.host}]" if ":" in place.host else place.host
     shown = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
@@ -73,11 +65,8 @@ def run_app(app: Any, place: Place, query: str, said: str, browser: bool) -> Non
     server = uvicorn.Server(config(app))
     if browser:
         threading.Thread(target=_open_browser, args=(server, address + query), daemon=True).start()
-    try:
-        with contextlib.suppress(KeyboardInterrupt):  # the usual end; everything has been saved by then
-            server.run(sockets=[listener])
-    finally:
-        listener.close()
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end; everything has been saved by then
+        server.run(sockets=[listener])
 
 
 def config(app: Any) -> uvicorn.Config:
@@ -101,7 +90,12 @@ def hosts_of(host: str) -> frozenset[str]:
     return frozenset() if host in ("0.0.0.0", "::") else frozenset({host.lower()})
 
 
-def _listener(place: Place) -> socket.socket:
+def listen(place: Place) -> socket.socket:
+    """Take a place, before anything slow is done for it.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

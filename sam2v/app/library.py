@@ -54,7 +54,7 @@ class Library:
     """
 
     def __init__(self, root: Path, out: Path | None = None) -> None:
-        if not root.exists():
+        if not (root.is_file() or root.is_dir()):
             raise FileNotFoundError(f"{root}: no such file or folder")
         root = root.resolve()
         self.only = root if root.is_file() or _is_frames(root) else None
@@ -213,7 +213,7 @@ def _is_frames(folder: Path) -> bool:
     with contextlib.ExitStack() as stack:
         try:
             entries = stack.enter_context(os.scandir(folder))
-        except PermissionError:  # it is not on offer then
+        except OSError:  # private, gone meanwhile, on a disk that does not answer: it is not on offer then
             return False
         for number, entry in enumerate(entries):
             suffix = Path(entry.name).suffix.lower()

@@ -68,7 +68,14 @@ class MaskStore:
                 raise ValueError(f"{path}: the line at byte {start} is no record of masks") from None
 
     def write(self, frame: int, event: int, masks: Mapping[int, StoredMask | None]) -> None:
-        """Record the masks that an event made of some objects on a frame; None takes the object's mask away."""
+        """Record the masks that an event made of some objects on a frame; None takes the object's mask away.
+
+        Raises:
+            ValueError: a score is no number, as of a network that overflows; nothing is written then. OSError.
+        """
+        for obj_id, mask in masks.items():
+            if mask is not None and not (math.isfinite(mask.iou) and math.isfinite(mask.score)):
+                raise ValueError(f"frame {frame}: the network's scores of object {obj_id} are no numbers")
         entry = {
             "frame_idx": frame,
             "event": event,

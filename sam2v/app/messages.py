@@ -8,6 +8,7 @@ from typing import Any
 
 from sam2v.app.state import FramePrompt
 from sam2v.masks.rle import rle_area
+from sam2v.tracking.prompts import check_boxes, check_points
 
 #: Bounds of what one message may ask for.
 MOST_POINTS, MOST_OBJECTS, LONGEST_NAME = 1000, 1000, 200
@@ -71,7 +72,7 @@ def about_object(message: Mapping[str, Any]) -> dict[str, Any]:
 def frame_prompt(message: Any, size: tuple[int, int], known: FramePrompt) -> FramePrompt:
     """An object's prompts on a frame of `size` = (height, width); with `mask: true` the known one's mask stays.
 
-    Coordinates are checked by the predictor; a mask is checked before anything is decoded.
+    A mask is checked before anything is decoded.
     """
     if not isinstance(message, dict):
         raise ValueError(f"a prompt is an object with points, box and mask, got {_short(message)}")
@@ -82,8 +83,11 @@ def frame_prompt(message: Any, size: tuple[int, int], known: FramePrompt) -> Fra
         _check_numbers(point, 3, "a point is [x, y, label]")
         if point[2] not in (0, 1):
             raise ValueError(f"a point's label is 1 (object) or 0 (not the object), got {_short(point[2])}")
+    if points:
+        check_points([point[:2] for point in points], None, size, normalized=False)
     if box is not None:
         _check_numbers(box, 4, "a box is [x0, y0, x1, y1]")
+        check_boxes(box, size, normalized=False)
     if counts is True:
         return FramePrompt(points, box, known.mask)
     if counts is None:

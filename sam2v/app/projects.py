@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import sys
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -101,12 +102,23 @@ class Projects:
     def get(self, id: str) -> Future[Project]:
         """A project, opened if it is not; errors are in the future. KeyError: there is no such video."""
         with self._lock:
-            future = self._open.get(id)
-            if future is None or (future.done() and (future.cancelled() or future.exception() is not None)):
-                video = self.library.video(id)
-                future = self._open[id] = self.worker.submit(lambda: self._opened(video))
-            self._open.move_to_end(id)
-            return future
+            future = self._usable(id)
+        if future is None:
+            video = self.library.video(id)  # looks through the folder: nobody else waits for that
+            with self._lock:
+                future = self._usable(id)
+                if future is None:
+                    future = self._open[id] = self.worker.submit(lambda: self._opened(video))
+                    self._open.move_to_end(id)
+        return future
+
+    def _usable(self, id: str) -> Future[Project] | None:
+        """A project that is open, or will be; used last."""
+        future = self._open.get(id)
+        if future is None or _has_failed(future):
+            return None
+        self._open.move_to_end(id)
+        return future
 
     @contextlib.contextmanager
     def pinned(self, id: str) -> Iterator[None]:
@@ -123,8 +135,8 @@ class Projects:
     def close(self) -> None:
         """Save and close all of them; called when the worker takes no more jobs."""
         for future in self._open.values():
-            if future.done() and future.exception() is None:
-                future.result().close()
+            if future.done() and not _has_failed(future):
+                _close(future.result())
         self._open.clear()
 
     def _opened(self, video: Video) -> Project:
@@ -137,17 +149,31 @@ class Projects:
     def _evict(self) -> None:
         """Close the projects that were not used for the longest time; runs in the worker's thread."""
         with self._lock:
+            for id in [id for id, future in self._open.items() if _has_failed(future)]:
+                del self._open[id]
             idle = [
                 (id, future.result())
                 for id, future in self._open.items()
-                if future.done() and future.exception() is None and not future.result().is_busy
+                if future.done() and not future.result().is_busy
                 if not self._pins[id]
             ]
             closing = idle[: max(0, len(self._open) - self.most)]
             for id, _ in closing:
                 del self._open[id]
         for _, project in closing:
-            project.close()
+            _close(project)
+
+
+def _has_failed(future: Future[Project]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)
+
+
+def _close(project: Project) -> None:
+    """Close a project; a full disk keeps its session from being saved, which follows from what is on it."""
+    try:
+        project.close()
+    except OSError as error:
+        print(f"sam2v: warning: {project.id}: {error}", file=sys.stderr)
 
 
 def _about(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -61,9 +62,9 @@ class Run:
         if not ids:
             raise ValueError("nothing to track: click on an object first, or unlock one")
         self.halt()
-        before = project.history.copies(project.segmenter.session.obj_ids)
-        first_steps = self._begin(project.frame_of(message), ids, run[0])
-        event = project.record("track", before, quiet=True, legs=run, objects=ids)
+        with project.history.changing(project.segmenter.session.obj_ids) as before:
+            first_steps = self._begin(project.frame_of(message), ids, run[0])
+            event = project.record("track", before, quiet=True, legs=run, objects=ids)
         self._start(event["event"], run, ids, first_steps)
         return {}
 
@@ -137,16 +138,22 @@ class Run:
                 yield
                 if self._steps is not steps:
                     return
-        except Exception as error:
-            self._project.tell({"type": "error", "text": f"Tracking stopped: {error}"})
-            self._end(done=False)
-        else:
             if self._steps is steps:
                 self._end(done=True)
+        except Exception as error:
+            self._project.tell({"type": "error", "text": f"Tracking stopped: {error}"})
+            if self._steps is steps:
+                with contextlib.suppress(OSError):  # of a full disk, which was told
+                    self._end(done=False)
 
     def _end(self, done: bool) -> None:
         self._steps = None
         project, run = self._project, self._project.state.tracking
-        if run is not None:
+        if run is None:
+            return
+        try:
             project.record("tracked", of=run.event, reached=run.at, done=done)
             project.segmenter.save(project.log.count - 1, run.at)
+        except OSError:
+            project.changed()  # pages must not wait for more
+            raise

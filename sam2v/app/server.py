@@ -14,10 +14,10 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sam2v.app.editor import RENDERED, describe_effects
 from sam2v.app.exports import export_folder
@@ -56,8 +56,8 @@ class Server:
             Route("/static/{name:path}", self.static),
             Route("/api/library", self.library),
             Route("/api/uploads", self.upload, methods=["POST"]),
-            Route(project + "/frames/{frame:int}.jpg", self.frame),
-            Route(project + "/preview/{frame:int}", self.preview),
+            Route(project + "/frames/{frame}.jpg", self.frame),
+            Route(project + "/preview/{frame}", self.preview),
             Route(project + "/exports/{name}", self.export),
             WebSocketRoute(project + "/socket", self.socket),
         ]
@@ -67,7 +67,7 @@ class Server:
         return Starlette(
             routes=self.routes,
             middleware=[Middleware(Guard, hosts=hosts, token=token)],
-            exception_handlers={Exception: self.failed},
+            exception_handlers={Exception: self.failed, ClientDisconnect: self.cut, WebSocketDisconnect: self.gone},
             lifespan=self.lifespan,
         )
 
@@ -125,7 +125,7 @@ class Server:
         """A frame as JPEG, which never changes."""
         try:
             async with self._project(request) as project:
-                picture = await run_in_threadpool(project.jpeg, request.path_params["frame"])
+                picture = await run_in_threadpool(project.jpeg, _frame_of(request))
         except (KeyError, IndexError, ValueError, OSError) as error:
             return PlainTextResponse(error_text(error), 404)
         kept = (
@@ -137,7 +137,7 @@ class Server:
         """A frame with the effects that the query names."""
         try:
             effects = json.loads(request.query_params.get("effects", "[]"))
-            frame = request.path_params["frame"]
+            frame = _frame_of(request)
             async with self._project(request) as project:
                 picture, kind = await run_in_threadpool(project.editor.preview, frame, effects)
         except (KeyError, IndexError, ValueError, TypeError, OSError, RecursionError) as error:
@@ -162,7 +162,7 @@ class Server:
     async def socket(self, socket: WebSocket) -> None:
         """A page's connection."""
         if self._sockets >= _MOST_SOCKETS:
-            await socket.close(1013, "too many pages are open")
+            await _refuse(socket, "too many pages are open: close one, then load this page again")
             return
         self._sockets += 1
         try:
@@ -170,13 +170,18 @@ class Server:
                 try:
                     project = await stack.enter_async_context(self._project(socket))
                 except Exception as error:
-                    await socket.accept()
-                    await socket.send_json({"type": "refused", "text": error_text(error)})
-                    await socket.close(1000)
+                    await _refuse(socket, error_text(error))
                 else:
                     await serve(socket, project, self.hello(project))
         finally:
             self._sockets -= 1
+
+    async def cut(self, request: Request, error: Exception) -> Response:
+        """A request that did not come to its end, such as an upload; nobody reads the answer."""
+        return PlainTextResponse("the connection was lost", 400)
+
+    async def gone(self, socket: WebSocket, error: Exception) -> None:
+        """A page that was closed before it was told something: that is all right."""
 
     async def failed(self, request: Request, error: Exception) -> Response:
         """Whatever else goes wrong."""
@@ -197,6 +202,21 @@ class Server:
         with self.projects.pinned(id):
             future = await run_in_threadpool(self.projects.get, id)
             yield await asyncio.wrap_future(future)
+
+
+def _frame_of(request: Request) -> int:
+    """The frame that an address names; ValueError if it is no number of one."""
+    text = request.path_params["frame"]
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise ValueError("there is no such frame")
+    return int(text)
+
+
+async def _refuse(socket: WebSocket, text: str) -> None:
+    """Tell a page why it is not connected; it does not try again."""
+    await socket.accept()
+    await socket.send_json({"type": "refused", "text": text})
+    await socket.close(1000)
 
 
 def make_app(projects: Projects, about: dict[str, str], hosts: frozenset[str], token: str | None, **limits: Any) -> Any:

@@ -170,6 +170,9 @@ async def _receive(socket: WebSocket, project: Project, tell: Callable[[Message]
             text = await socket.receive_text()
         except WebSocketDisconnect:
             return
+        except KeyError:
+            await socket.close(1003, "messages are texts")
+            return
         if len(text) > MOST_BYTES:
             await socket.close(1009, "the message is too long")
             return

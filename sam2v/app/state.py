@@ -115,6 +115,11 @@ class ProjectState:
         elif do == "tracked" and self.tracking is not None and self.tracking.event == event["of"]:
             self.tracking.at, self.tracking.done = event["reached"], event["done"]
 
+    def effects_there(self) -> list[str]:
+        """The effects but for those of objects that are gone, which come back when the object does."""
+        targets = [(text, text.partition(":")[0].strip()) for text in self.effects]
+        return [text for text, target in targets if not target.isdecimal() or int(target) in self.objects]
+
     def new_object(self, **about: Any) -> dict[str, Any]:
         """What an event says about a new object, with what was left open filled in."""
         number = self.next_id

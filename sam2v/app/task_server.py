@@ -154,7 +154,7 @@ class TaskServer(Server):
             Route("/api/take/{kind}", self.take, methods=["POST"]),
             Route(task + "/seconds", self.seconds, methods=["POST"]),
             Route(task + "/end", self.end, methods=["POST"]),
-            Route("/api/projects/{id}/frames/{frame:int}.jpg", self.frame),
+            Route("/api/projects/{id}/frames/{frame}.jpg", self.frame),
             WebSocketRoute("/api/projects/{id}/socket", self.socket),
         ]
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ImportError("sam2v annotate needs more packages: pip install 'sam2v[app]'") from error
-    from sam2v.app.launch import Place, begin_with, launch
+    from sam2v.app.launch import Place, begin_with, launch, listen
     from sam2v.app.library import Library
     from sam2v.app.projects import Projects
     from sam2v.app.worker import Worker
@@ -63,13 +63,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--masks belong to one video: name it instead of a folder")
     if masks is not None and not masks.exists():
         raise FileNotFoundError(f"--masks {masks}: no such file or folder")
-    worker = Worker()
-    predictor = worker.submit(
-        lambda: VideoPredictor(load_model_from(args), policy=memory, keep_aspect=args.keep_aspect)
-    ).result()
-    projects = Projects(library, predictor, worker)
-    if masks is not None:
-        begin_with(projects, masks)
-    about = {"model": args.model, "device": str(predictor.model.device), "memory": memory}
-    launch(projects, about, Place(args.host, args.port), browser=not args.no_browser)
+    place = Place(args.host, args.port)
+    with listen(place) as listener:
+        worker = Worker()
+        predictor = worker.submit(
+            lambda: VideoPredictor(load_model_from(args), policy=memory, keep_aspect=args.keep_aspect)
+        ).result()
+        projects = Projects(library, predictor, worker)
+        if masks is not None:
+            begin_with(projects, masks)
+        about = {"model": args.model, "device": str(predictor.model.device), "memory": memory}
+        launch(projects, about, place, listener, browser=not args.no_browser)
     return 0

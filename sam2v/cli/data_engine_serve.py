@@ -38,9 +38,11 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise ValueError(f"--port must be from 0 to 65535, got {args.port}")
     memory = memory_from(args)
-    with open_project(args) as project:
+    from sam2v.app.launch import Place, hosts_of, listen, run_app
+
+    place = Place(args.host, args.port)
+    with open_project(args) as project, listen(place) as listener:
         from sam2v.app.desk import Desk
-        from sam2v.app.launch import Place, hosts_of, run_app
         from sam2v.app.task_server import make_task_app
         from sam2v.app.worker import Worker
         from sam2v.data_engine.tools import Tools
@@ -53,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
         said = (
             f"Everybody puts their token from 'sam2v data-engine token {project.folder} NAME' behind it. Ctrl-C ends."
         )
-        run_app(app, Place(args.host, args.port), "?token=", said, browser=not args.no_browser)
+        run_app(app, place, listener, "?token=", said, browser=not args.no_browser)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +71,7 @@ def test_frames_may_be_kept_for_good(client: TestClient) -> None:
     assert client.get("/api/projects/meadow.mp4/frames/3.jpg?v=old").headers["cache-control"] == "no-cache"
     assert client.get("/api/projects/meadow.mp4/frames/99999.jpg").status_code == 404
     assert client.get("/api/projects/meadow.mp4/frames/-1.jpg").status_code == 404
-    for number in (10**20, 10**400):
+    for number in ("1" + 20 * "0", 5000 * "9", "٣", "1.5"):
         for address in (f"frames/{number}.jpg", f"preview/{number}"):
             answer = client.get(f"/api/projects/meadow.mp4/{address}")
             assert answer.status_code in (400, 404) and "unexpected" not in answer.text
@@ -319,6 +321,11 @@ def test_another_host_needs_the_token(videos: Path, predictor: sam2v.VideoPredic
         assert "HttpOnly" in moved.headers["set-cookie"] and "SameSite=Strict" in moved.headers["set-cookie"]
         assert client.get("http://192.168.1.5:8000//evil/?token=right").headers["location"] == "/evil/"
         assert client.get("/").status_code == 200
+        (name, value), *_ = client.cookies.items()
+        strange = f'prefs={{"a": "b"}}; {name}={value}'  # of other servers on that host, on other ports
+        assert client.get("/", headers={"cookie": strange}).status_code == 200
+        client.get("http://192.168.1.5:9000/?token=right")
+        assert len(client.cookies) == 2
         with client.websocket_connect(other) as socket:
             assert socket.receive_json()["type"] == "hello"
 
@@ -327,3 +334,53 @@ def test_hosts() -> None:
     assert "127.0.0.1" in hosts_of("localhost")
     assert hosts_of("0.0.0.0") == frozenset()
     assert hosts_of("Annotator.local") == {"annotator.local"}
+
+
+@pytest.mark.parametrize("path", ["/api/uploads?name=a.mp4"])
+def test_an_upload_that_is_cut_short_is_no_error_of_the_server(
+    client: TestClient, projects: Projects, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    received = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    address, _, query = path.partition("?")
+    scope = {"type": "http", "method": "POST", "path": address, "query_string": query.encode(), "root_path": ""}
+    asyncio.run(client.app({**scope, "headers": [(b"host", b"127.0.0.1:8000")]}, receive, send))  # type: ignore[arg-type]
+    assert not capsys.readouterr().err
+    uploads = projects.library.out / "uploads"
+    assert not uploads.exists() or not list(uploads.iterdir())
+
+
+@pytest.mark.parametrize("id", ["meadow.mp4", "nothing"])
+def test_a_page_that_goes_while_it_is_connected_is_no_error_of_the_server(client: TestClient, id: str) -> None:
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] != "websocket.accept":
+            raise OSError("the page has gone")
+
+    path = f"/api/projects/{id}/socket"
+    scope = {"type": "websocket", "path": path, "query_string": b"", "root_path": "", "subprotocols": []}
+    asyncio.run(client.app({**scope, "headers": [(b"host", b"127.0.0.1:8000")]}, receive, send))  # type: ignore[arg-type]
+
+
+def test_too_many_pages_are_told_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sam2v.app.server._MOST_SOCKETS", 0)
+    with client.websocket_connect(SOCKET) as socket:
+        refused = socket.receive_json()
+    assert refused["type"] == "refused" and "too many pages" in refused["text"]
+
+
+def test_bytes_are_no_message(client: TestClient) -> None:
+    with client.websocket_connect(SOCKET) as socket:
+        socket.receive_json()
+        socket.send_bytes(b"{}")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == 1003

@@ -147,3 +147,85 @@ def test_merged_boxes_are_the_box_around_them(open_project: Open) -> None:
         opened.ask("prompt", frame=0, prompt={"box": box})
     opened.ask("merge", into=1, objects=[2])
     assert opened.annotation.state.prompts[0][1].box == [10, 20, 90, 60]
+
+
+def test_effects_of_what_is_gone_are_gone_until_it_comes_back(open_project: Open, clip: Clip) -> None:
+    opened = open_project()
+    for obj in (0, 1):
+        opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, obj)]})
+    effects = ["1:outline", "background:blur", "1:fill"]
+    opened.ask("effects", effects=effects)
+    opened.ask("remove", objects=[1])
+    assert opened.ask("describe")["effects"] == ["background:blur"] == opened.told[-1]["effects"]
+    opened.ask("undo")
+    assert opened.ask("describe")["effects"] == effects
+    opened.ask("merge", into=2, objects=[1])
+    left = opened.ask("describe")["effects"]
+    opened.ask("effects", effects=[*left, "2:outline"])  # as the page does
+    opened.ask("undo")
+    assert opened.ask("describe")["effects"] == ["background:blur", "2:outline"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"points": [[5, 5, 1], [5, 500, 1]]}, {"points": [[float("nan"), 5, 1]]}, {"box": [9, 9, 3, 3]}, {"box": [1] * 3}],
+)
+def test_a_prompt_that_is_refused_does_not_stop_tracking(open_project: Open, clip: Clip, wrong: dict[str, Any]) -> None:
+    opened = open_project()
+    opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, 0)]})
+
+    def track_and_prompt() -> bool:
+        from sam2v.app.editing import prompt
+
+        opened.annotation.run.track({"frame": 0, "direction": "forward"})
+        with pytest.raises(ValueError, match=r"outside|finite|empty|box is"):
+            prompt(opened.annotation, {"frame": 1, "prompt": wrong})
+        return opened.annotation.run.is_running
+
+    assert opened.worker.submit(track_and_prompt).result(60)
+
+
+def test_nothing_found_does_not_stop_tracking(open_project: Open, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_project()
+    opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, 0)]})
+    monkeypatch.setattr("sam2v.app.everything.find_everything", lambda *_: [])
+
+    def track_and_find() -> bool:
+        from sam2v.app.editing import auto
+
+        opened.annotation.run.track({"frame": 0, "direction": "forward"})
+        with pytest.raises(ValueError, match="nothing was found"):
+            auto(opened.annotation, {"frame": 1})
+        return opened.annotation.run.is_running
+
+    assert opened.worker.submit(track_and_find).result(60)
+
+
+@pytest.mark.parametrize("full", ["masks", "events", "session"])
+def test_a_full_disk_ends_tracking_and_pages_are_told(
+    open_project: Open, clip: Clip, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_project()
+    opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, 0)]})
+
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+
+        def track_and_fill() -> None:
+            opened.annotation.run.track({"frame": 0, "direction": "forward"})
+            if full == "masks":
+                patch.setattr(opened.annotation.store, "write", refuses)
+            if full in ("masks", "events"):
+                patch.setattr(opened.annotation.log, "append", refuses)
+            else:
+                patch.setattr(opened.annotation.segmenter, "save", refuses)
+
+        opened.worker.submit(track_and_fill).result(60)
+        opened.wait()
+        assert [m["text"] for m in opened.told if m["type"] == "error"] == ["Tracking stopped: no space left"]
+        assert not [m for m in opened.told if m["type"] == "changed"][-1]["tracking"]["running"]
+    opened.ask("track", frame=0, direction="forward")
+    opened.wait()
+    assert opened.annotation.state.tracking is not None and opened.annotation.state.tracking.done

@@ -60,3 +60,20 @@ def test_what_was_exported_begins_another_project(open_project: Callable[[], Ope
     again.ask("undo")
     again.ask("undo")
     assert not again.annotation.state.objects
+
+
+def test_pages_are_told_of_an_export_that_fails(
+    open_project: Callable[[], Opened], clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_project()
+    opened.ask("prompt", frame=0, prompt={"points": [a_click(clip, 0)]})
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opened.annotation, "result", full)
+        with pytest.raises(OSError, match="no space left"):
+            opened.worker.run(export_steps(opened.annotation, "png")).result(60)
+    assert opened.told[-1] == {"type": "exported", "format": "png", "file": None}
+    opened.worker.run(export_steps(opened.annotation, "png")).result(60)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app.opened import Opened
@@ -82,3 +83,66 @@ def test_a_widget_that_cannot_open_leaves_no_thread_and_no_folder(
     with pytest.raises(ValueError, match="is no record of"):
         Annotator(predictor, str(videos / "meadow.mp4"), tmp_path)
     assert not workers[0]._thread.is_alive()
+
+
+def test_a_full_disk_keeps_no_project_from_closing(
+    open_project: Open, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither is its folder in use any longer, nor does the next one fail because of it."""
+    opened = open_project()
+    opened.annotation._listeners.clear()
+    opened.projects.most = 0
+    source = opened.annotation.source
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError("no space left")
+
+    for part, name in ((opened.annotation.segmenter, "save"), (opened.annotation.run, "halt")):
+        monkeypatch.setattr(part, name, full)
+    other = next(video.id for video in opened.projects.library.videos() if video.id != "meadow.mp4")
+    assert opened.projects.get(other).result(60).id == other
+    assert "warning: meadow.mp4: no space left" in capsys.readouterr().err
+    assert is_closed(source)
+    again = opened.projects.get("meadow.mp4").result(60)
+    assert again.annotation is not opened.annotation
+
+
+def test_projects_that_cannot_be_opened_take_nobodys_place(open_project: Open, videos: Path) -> None:
+    opened = open_project()
+    opened.annotation._listeners.clear()
+    opened.projects.most = 2
+    broken = videos / "broken.mp4"
+    broken.write_bytes(b"x")
+    try:
+        for _ in range(3):
+            with pytest.raises(ValueError, match="broken"):
+                opened.projects.get("broken.mp4").result(60)
+        other = next(v.id for v in opened.projects.library.videos() if v.id not in ("meadow.mp4", "broken.mp4"))
+        opened.projects.get(other).result(60)
+        assert opened.projects.get("meadow.mp4").result(60) is opened.project
+    finally:
+        broken.unlink()
+
+
+def test_nobody_waits_while_a_folder_is_looked_through(open_project: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_project()
+    began, goes_on = threading.Event(), threading.Event()
+    video = opened.projects.library.video
+
+    def slow(id: str) -> Video:
+        began.set()
+        goes_on.wait(60)
+        return video(id)
+
+    monkeypatch.setattr(opened.projects.library, "video", slow)
+    other = next(v.id for v in opened.projects.library.videos() if v.id != "meadow.mp4")
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(opened.projects.get(other).result(60).id))
+    thread.start()
+    assert began.wait(60)
+    assert opened.projects._lock.acquire(timeout=5)
+    opened.projects._lock.release()
+    assert opened.projects.get("meadow.mp4").result(60) is opened.project
+    goes_on.set()
+    thread.join(60)
+    assert found == [other]

@@ -8,6 +8,7 @@ import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,3 +132,20 @@ def test_every_upload_is_on_offer(videos: Path, tmp_path: Path, monkeypatch: pyt
     second.unlink()
     with library.upload("c.mp4") as path:
         assert path.name == "c.mp4"
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def scanning(place: Any) -> Any:
+        if Path(place).name == "below":
+            raise OSError("the disk does not answer")
+        return scandir(place)
+
+    monkeypatch.setattr("sam2v.app.library.os.scandir", scanning)
+    assert "meadow.mp4" in [video.name for video in Library(videos).videos()]
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_not_served() -> None:
+    with pytest.raises(FileNotFoundError, match="/dev/null: no such file or folder"):
+        Library(Path("/dev/null"))

@@ -117,7 +117,7 @@ def test_without_a_token_of_their_own_nobody_sees_anything(served: Any, enter: E
     assert stranger.post("/api/take/annotate").status_code == 403
     with pytest.raises(WebSocketDisconnect), socket_of(stranger, task):
         pass
-    stranger.cookies.set("sam2v-token", "wrong")
+    stranger.cookies.set("sam2v-token-8000", "wrong")
     assert stranger.get("/api/library").status_code == 403
     older = enter("ben")
     enter("ben")  # another token, in place of the older

@@ -170,3 +170,27 @@ def test_the_page_runs_on_a_widgets_model(annotate: Callable[..., Annotator], cl
     assert not errors
     assert list(widget.objects) == [1]
     page.close()
+
+
+def test_a_widget_that_was_closed_says_so(annotate: Callable[..., Annotator], clip: Clip) -> None:
+    widget = annotate(frames_of(clip))
+    widget.close()
+    for use in (lambda: widget.objects, lambda: widget.track(), lambda: widget.result(0), lambda: widget.session):
+        with pytest.raises(ValueError, match="the annotator was closed"):
+            use()
+    widget.close()
+
+
+def test_a_widget_that_cannot_save_closes(
+    annotate: Callable[..., Annotator], clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = annotate(frames_of(clip))
+    folder = widget.folder
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(widget._project.annotation.segmenter, "save", full)
+    with pytest.raises(OSError, match="no space left"):
+        widget.close()
+    assert not folder.exists() and widget.comm is None

@@ -17,6 +17,7 @@ from sam2v.cli import main as cli
     [
         (["nothing.mp4"], "nothing.mp4: no such file or folder"),
         ([".", "--port", "70000"], "--port must be from 0 to 65535"),
+        ([".", "--host", "192.0.2.1"], "cannot serve at 192.0.2.1"),
         ([".", "--memory", "elephant"], "elephant"),
         ([".", "--masks", "."], "--masks belong to one video"),
         (["clip.mp4", "--masks", "nothing"], "--masks nothing: no such file or folder"),
@@ -34,8 +35,11 @@ def test_mistakes(
     assert not (tmp_path / "annotations").exists()
 
 
-def test_an_address_that_is_taken(tmp_path: Path, nano: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_that_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sam2v.cli.annotate.load_model_from", lambda _: pytest.fail("a model is loaded"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert cli.main(["annotate", str(tmp_path), "--no-browser", "--port", port, *nano]) == 2
+        assert cli.main(["annotate", str(tmp_path), "--no-browser", "--port", port]) == 2
     assert f"cannot serve at 127.0.0.1, port {port}" in capsys.readouterr().err

@@ -34,6 +34,7 @@ def test_serving_what_cannot_be_served(project: str, tmp_path: Path, capsys: pyt
     for arguments, words in (
         ([str(tmp_path / "nothing")], "no project of the data engine"),
         ([project, "--port", "99999"], "--port must be from 0 to 65535, got 99999"),
+        ([project, "--host", "192.0.2.1"], "cannot serve at 192.0.2.1"),
         ([project, "--port", "eight"], "invalid int value: 'eight'"),
         ([project, "--memory", "none"], "none"),
         ([project, "--model", "sam9"], "sam9"),

@@ -4,6 +4,7 @@ export class Actions {
   constructor(app) {
     this.app = app;
     this.queue = Promise.resolve();
+    this.coming = null; // the object that the next click makes, or makes already: { id }, null until it has one
     this.visited = [];
   }
 
@@ -20,33 +21,50 @@ export class Actions {
     }
   }
 
-  /** Prompt the selected object, or a new one, on the frame that is shown; one after the other. */
+  /**
+   * Prompt the object that is selected now, or a new one, on the frame that is shown, one after the other:
+   * change(old, frame, id) makes the new prompt of the old one when its turn has come, or null if there is none.
+   */
   prompt(change) {
     const { store } = this;
     const frame = store.frame;
     this.app.player.stop();
     if (store.previewing) this.app.effects.preview(false);
-    this.queue = this.queue.then(async () => {
-      const id = store.selected;
-      const old = id === null ? { points: [], box: null, mask: null } : store.promptOf(frame, id);
-      const prompt = change(old);
-      const began = performance.now();
-      const empty = !prompt.points.length && !prompt.box && !prompt.mask;
-      if (empty && id === null) return;
-      if (id === null && !prompt.mask && !prompt.box && !prompt.points.some((point) => point[2])) {
-        this.app.say("Start an object with a click on it; then take away what does not belong to it.", "error");
-        return;
-      }
-      store.pending = { frame, id, prompt };
-      store.tell("masks");
-      const answer = await this.ask("prompt", { frame, object: id, prompt: { ...prompt, mask: prompt.mask || null } });
-      store.pending = null;
-      store.tell("masks");
-      if (!answer) return;
-      if (id === null) store.select(answer.id);
-      this.app.element.dataset.answered = Math.round(performance.now() - began);
-    });
+    const target = store.selected === null ? (this.coming ??= { id: null }) : { id: store.selected };
+    this.queue = this.queue.then(() => this.prompted(frame, target, change)).catch((error) => this.app.say(error.message, "error"));
     return this.queue;
+  }
+
+  async prompted(frame, target, change) {
+    const { store } = this;
+    const { id } = target;
+    const prompt = change(id === null ? { points: [], box: null, mask: null } : store.promptOf(frame, id), frame, id);
+    if (!prompt) return;
+    const began = performance.now();
+    const empty = !prompt.points.length && !prompt.box && !prompt.mask;
+    if (empty && id === null) return;
+    if (id === null && !prompt.mask && !prompt.box && !prompt.points.some((point) => point[2])) {
+      this.app.say("Start an object with a click on it; then take away what does not belong to it.", "error");
+      return;
+    }
+    store.pending = { frame, id, prompt };
+    store.tell("masks");
+    const answer = await this.ask("prompt", { frame, object: id, prompt: { ...prompt, mask: prompt.mask || null } });
+    store.pending = null;
+    store.tell("masks");
+    if (!answer) return;
+    target.id = answer.id;
+    if (this.coming === target) {
+      this.coming = null;
+      if (store.selected === null) store.select(answer.id);
+    }
+    this.app.element.dataset.answered = Math.round(performance.now() - began);
+  }
+
+  /** Select nothing: the next click makes an object. */
+  deselect() {
+    this.coming = null;
+    this.store.select(null);
   }
 
   clear() {
@@ -54,7 +72,7 @@ export class Actions {
   }
 
   newObject() {
-    this.store.select(null);
+    this.deselect();
     if (["hand", "eraser", "subtract"].includes(this.store.tool)) this.store.choose("add");
     this.app.say("The next click makes a new object.");
   }
@@ -124,7 +142,7 @@ export class Actions {
 
   async worst() {
     const { store } = this;
-    const answer = await this.ask("worst", store.objects.size ? {} : {});
+    const answer = await this.ask("worst");
     if (!answer) return;
     const fresh = answer.worst.find(({ frame }) => !this.visited.includes(frame)) ?? answer.worst[0];
     if (!fresh) {
@@ -181,7 +199,7 @@ export class Actions {
     else if (store.range) {
       store.range = null;
       store.tell("range", "frame");
-    } else store.select(null);
+    } else this.deselect();
   }
 }
 

@@ -70,6 +70,7 @@ class App {
       (this.exportButton = iconButton("export", "Export", "X", () => actions.exporting(), "Export")),
     );
     this.exportButton.classList.add("primary");
+    this.undo.disabled = this.redo.disabled = true;
     this.rail = h("nav", { class: "rail", "aria-label": "Tools" });
     this.toolButtons = Object.entries(TOOLS).map(([tool, { name, icon: drawing, key }]) => {
       const button = iconButton(drawing, name, key.toUpperCase(), () => store.choose(tool));
@@ -80,10 +81,14 @@ class App {
     this.toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
     this.alerts = h("div", { class: "toasts alerts", role: "alert" });
     this.wait = h("div", { class: "wait", hidden: true });
-    const main = h("main", { class: "middle" }, this.rail, h("div", { class: "center" }, this.stage.element, this.wait, this.alerts, this.toasts), this.side());
-    this.element = h("div", { class: "sam2v" }, bar, main, this.transport(), this.timeline.element, this.exports.dialog);
+    const [side, transport] = [this.side(), this.transport()];
+    const main = h("main", { class: "middle" }, this.rail, h("div", { class: "center" }, this.stage.element, this.wait, this.alerts, this.toasts), side);
+    this.element = h("div", { class: "sam2v" }, bar, main, transport, this.timeline.element, this.exports.dialog);
     this.element.style.setProperty("--rows", "3");
+    this.idle = [this.rail, this.stage.element, side, transport, this.timeline.element]; // until the project is there
+    for (const part of this.idle) part.inert = true;
     this.embedded = Boolean(model.get("embedded"));
+    if (this.embedded) this.element.dataset.lmSuppressShortcuts = "true"; // else X would cut JupyterLab's cell, too
     this.unfollow = followTheme(this.element, () => this.redraw());
   }
 
@@ -168,6 +173,7 @@ class App {
   listen() {
     const { store } = this;
     store.on("loaded", () => {
+      for (const part of this.idle) part.inert = false;
       this.title.textContent = store.name;
       document.title = `${store.name} – sam2v`;
       this.number.max = store.length - 1;
@@ -287,6 +293,8 @@ class App {
     this.player.stop();
     this.unfollow();
     document.removeEventListener("keydown", this.keydown);
+    this.store.close();
+    this.link.close();
     this.element.remove();
   }
 }

@@ -71,12 +71,21 @@ export function commandsOf(app) {
 function nameOf(event) {
   const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const isLetter = key.length > 1 || /[a-z]/.test(key);
-  return (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && isLetter ? "Shift+" : "") + key;
+  const controls = (event.ctrlKey || event.metaKey) && !isTyped(event);
+  return (controls ? "Ctrl+" : "") + (event.shiftKey && isLetter ? "Shift+" : "") + key;
 }
+
+/** Whether Alt only makes the sign, as it does for brackets on many keyboards. */
+function isTyped(event) {
+  return event.altKey && "[]".includes(event.key);
+}
+
+/** Keys that work on and on while they are held. */
+const REPEATED = /Arrow|^[-+[\]]$|^Ctrl\+(Shift\+)?[zy]$/;
 
 /** Run the command of a key press; true if there was one. */
 export function press(commands, event, app) {
-  if (event.altKey) return false;
+  if (event.altKey && !isTyped(event)) return false;
   const name = nameOf(event);
   if (/^[1-9]$/.test(name)) {
     app.actions.selectNumber(Number(name));
@@ -84,7 +93,7 @@ export function press(commands, event, app) {
   }
   const found = commands.find(([, key, , action, when]) => key === name && action && (!when || when()));
   if (!found) return false;
-  found[3]();
+  if (!event.repeat || REPEATED.test(name)) found[3]();
   return true;
 }
 

@@ -43,6 +43,7 @@ export class Effects {
       h("div", { class: "render" }, h("h3", {}, "Render the video"), h("div", { class: "formats-row" }, this.buttons, this.stop), this.state),
     );
     app.store.on("objects loaded", () => this.update());
+    app.store.on("loaded", () => this.bar?.isConnected && this.done({ file: null })); // unless more is told
     const { link } = app.store;
     link.on("rendering", ({ format, frame, frames }) => this.progress(format, frame / frames));
     link.on("rendered", (message) => this.done(message));
@@ -58,10 +59,14 @@ export class Effects {
     if (key === this.key) return;
     this.key = key;
     this.empty.hidden = store.effects.length > 0;
-    if (!this.list.contains(document.activeElement) || this.list.children.length !== store.effects.length) {
-      this.list.replaceChildren(...this.effects.map((effect, number) => this.row(effect, number)));
-    }
+    const place = this.controls.indexOf(document.activeElement);
+    this.list.replaceChildren(...this.effects.map((effect, number) => this.row(effect, number)));
+    if (place >= 0) this.controls[place]?.focus();
     store.previewChanged();
+  }
+
+  get controls() {
+    return [...this.list.querySelectorAll("select, input, button")];
   }
 
   row(effect, number) {
@@ -138,7 +143,6 @@ export class Effects {
   }
 
   async keep(effects) {
-    document.activeElement?.blur?.();
     await this.app.actions.ask("effects", { effects: effects.map(format) });
   }
 

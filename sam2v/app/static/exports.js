@@ -17,6 +17,9 @@ export class Exports {
     const { link } = app.store;
     link.on("exporting", ({ format, frame, frames }) => this.progress(format, frame / frames));
     link.on("exported", ({ format, file, folder }) => this.done(format, file, folder));
+    app.store.on("loaded", () => {
+      for (const [format, { bar }] of this.rows) if (bar?.isConnected) this.reset(format); // unless more is told
+    });
   }
 
   row(format, about) {
@@ -32,13 +35,16 @@ export class Exports {
   }
 
   async start(format) {
-    const { button } = this.rows.get(format);
-    button.disabled = true;
+    this.rows.get(format).button.disabled = true;
     this.progress(format, 0);
-    if (!(await this.app.actions.ask("export", { format }))) {
-      button.disabled = false;
-      this.rows.get(format).state.replaceChildren();
-    }
+    if (!(await this.app.actions.ask("export", { format }))) this.reset(format);
+  }
+
+  /** Offer a format that is not being written. */
+  reset(format) {
+    const { button, state } = this.rows.get(format);
+    button.disabled = false;
+    state.replaceChildren();
   }
 
   progress(format, share) {
@@ -51,7 +57,8 @@ export class Exports {
   done(format, file, folder) {
     const row = this.rows.get(format);
     if (!row) return;
-    row.button.disabled = false;
+    this.reset(format);
+    if (!file) return; // it went wrong, which was said
     const address = this.app.store.link.model.get("exports_at");
     const link = address && h("a", { href: address.replace("{file}", encodeURIComponent(file)), download: file }, `Download ${file}`);
     row.state.replaceChildren(...[link, h("span", { class: "where" }, folder)].filter(Boolean));

@@ -19,7 +19,12 @@ export function home(el, library) {
   );
 
   function upload(file) {
+    input.value = ""; // so that the same file can be chosen again
     if (!file) return;
+    if (file.size > library.most_bytes) {
+      fail(`${file.name}: larger than ${library.most_bytes / 2 ** 20} MiB, which is the most that is accepted`);
+      return;
+    }
     message.textContent = "";
     bar.hidden = false;
     bar.value = 0;

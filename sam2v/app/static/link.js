@@ -6,8 +6,9 @@ export class Link {
     this.model = model;
     this.waiting = new Map();
     this.listeners = new Map();
-    this.count = 0;
-    model.on("msg:custom", (message, buffers) => this.take(message, buffers));
+    this.count = Math.floor(Math.random() * 2 ** 40); // of a widget that is shown twice every view gets all answers
+    this.heard = (message, buffers) => this.take(message, buffers);
+    model.on("msg:custom", this.heard);
   }
 
   /** Ask for something; the promise has the answer, or an Error with one clear sentence. */
@@ -59,6 +60,12 @@ export class Link {
       return;
     }
     for (const listener of this.listeners.get(message.type) ?? []) listener(message);
+  }
+
+  /** Hear no more; a widget's model lives on. */
+  close() {
+    this.model.off?.("msg:custom", this.heard);
+    this.drop("This was closed.");
   }
 
   /** What was asked will not be answered. */

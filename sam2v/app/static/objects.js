@@ -36,13 +36,13 @@ export class ObjectList {
         this.rows.delete(id);
       }
     }
-    for (const object of objects.values()) {
-      if (!this.rows.has(object.id)) {
-        this.rows.set(object.id, this.row(object));
-        this.list.append(this.rows.get(object.id).element);
-      }
-      this.fill(this.rows.get(object.id), object);
-    }
+    [...objects.values()].forEach((object, place) => {
+      if (!this.rows.has(object.id)) this.rows.set(object.id, this.row(object));
+      const row = this.rows.get(object.id);
+      const there = this.list.children[place] ?? null; // one that comes back has its place, and its key
+      if (there !== row.element) this.list.insertBefore(row.element, there);
+      this.fill(row, object);
+    });
     const labels = [...new Set([...objects.values()].map((object) => object.label).filter(Boolean))];
     this.classes.replaceChildren(...labels.map((label) => h("option", { value: label })));
     this.empty.hidden = objects.size > 0;
@@ -69,10 +69,10 @@ export class ObjectList {
       [row.name, "name"],
       [row.label, "label"],
     ]) {
-      input.addEventListener("change", () => {
+      input.addEventListener("change", async () => {
         const text = input.value.trim();
-        if (key === "name" && !text) input.value = store.objects.get(id).name;
-        else change({ [key]: text });
+        const empty = key === "name" && !text;
+        if (empty || !(await change({ [key]: text }))) input.value = store.objects.get(id)?.[key] ?? "";
       });
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter") input.blur();

@@ -14,14 +14,16 @@ export class Player {
     else this.start();
   }
 
-  /** The frame that is played after another one: the next, or the next of those that are looked at alone. */
+  /** The frame that is played after another one: the next in the range, or the next of those looked at alone. */
   after(frame) {
-    const { stops, length } = this.store;
+    const { stops, length, range } = this.store;
+    if (range && (frame < range[0] || frame >= range[1])) return range[0];
     return stops ? (stops.find((stop) => stop > frame) ?? length) : frame + 1;
   }
 
   start() {
     const { store } = this;
+    if (!store.ready) return;
     if (this.after(store.frame) >= store.length) store.show(0);
     store.playing = true;
     this.due = performance.now();
@@ -39,7 +41,7 @@ export class Player {
   async step() {
     const { store } = this;
     if (!store.playing) return;
-    const next = store.range && store.frame >= store.range[1] ? store.range[0] : this.after(store.frame);
+    const next = this.after(store.frame);
     if (next >= store.length) {
       this.stop();
       return;

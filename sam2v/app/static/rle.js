@@ -84,16 +84,3 @@ export function encodePlane(plane, width, height) {
   runs.push(length);
   return textOf(runs);
 }
-
-/** Whether a pixel belongs to a mask. */
-export function covers(counts, height, x, y) {
-  const place = x * height + y;
-  let at = 0;
-  let inside = false;
-  for (const run of runsOf(counts)) {
-    if (place < at + run) return inside;
-    at += run;
-    inside = !inside;
-  }
-  return false;
-}

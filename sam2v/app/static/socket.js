@@ -5,16 +5,21 @@ export class SocketModel {
     this.id = id;
     this.values = new Map();
     this.listeners = new Map();
-    this.queue = [];
+    this.queue = []; // until the server has said hello
+    this.greeted = false;
     this.wait = 300;
     this.connect();
   }
 
   connect() {
+    if (this.refused) return;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(`${scheme}//${location.host}/api/projects/${encodeURIComponent(this.id)}/socket`);
     this.socket.onmessage = (event) => this.take(JSON.parse(event.data));
     this.socket.onclose = () => {
+      if (!this.greeted && !this.refused) this.askWhy();
+      this.greeted = false;
+      this.queue = []; // whoever asked is told that there is no answer: nothing of it may happen later
       if (this.refused) return;
       this.emit("closed");
       setTimeout(() => this.connect(), this.wait);
@@ -22,14 +27,26 @@ export class SocketModel {
     };
   }
 
+  /** A browser does not say why there is no connection: a server that wants another token does. */
+  async askWhy() {
+    const response = await fetch("/api/library").catch(() => null);
+    if (response?.status === 403) this.refuse(await response.text());
+  }
+
+  refuse(text) {
+    if (this.refused) return;
+    this.refused = true;
+    this.emit("refused", text);
+  }
+
   take(message) {
     if (message.type === "refused") {
-      this.refused = true;
-      this.emit("refused", message.text);
+      this.refuse(message.text);
       return;
     }
     if (message.type === "hello") {
       this.wait = 300;
+      this.greeted = true;
       if (message.stops) this.values.set("stops", message.stops);
       const id = encodeURIComponent(message.id);
       this.values.set("frames_at", `/api/projects/${id}/frames/{frame}.jpg?v=${message.version}`);
@@ -50,7 +67,7 @@ export class SocketModel {
 
   send(content) {
     const text = JSON.stringify(content);
-    if (this.values.size && this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
+    if (this.greeted && this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
     else this.queue.push(text);
   }
 

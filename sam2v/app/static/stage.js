@@ -19,7 +19,7 @@ export class Stage {
     this.draft = null; // what a tool is drawing: a function (context, stage)
     this.shown = null;
     new ResizeObserver(() => this.resize()).observe(this.element);
-    store.on("loaded", () => this.fit());
+    store.on("loaded", () => (this.view ? this.draw() : this.fit())); // again when the connection was lost
     store.on("frame picture objects masks tool", () => this.draw());
   }
 

@@ -142,6 +142,7 @@ export class Store extends EventTarget {
 
   /** Go to a frame; `following`: because it is being tracked. */
   show(frame, following = false) {
+    if (!this.ready) return;
     if (!following) this.following = false;
     frame = Math.max(0, Math.min(this.length - 1, Math.round(frame)));
     this.frame = frame;
@@ -223,6 +224,19 @@ export class Store extends EventTarget {
       gone.bitmap?.close();
     }
     return entry.promise;
+  }
+
+  /** Give the pictures back. */
+  close() {
+    clearTimeout(this.resting);
+    this.ready = false;
+    for (const entry of this.bitmaps.values()) {
+      entry.gone = true;
+      entry.bitmap?.close();
+    }
+    this.bitmaps.clear();
+    this.preview?.bitmap.close();
+    this.preview = null;
   }
 
   /** A frame's picture if it is there. */

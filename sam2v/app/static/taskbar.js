@@ -60,10 +60,10 @@ export class TaskBar {
       const [first] = store.objects.keys();
       if (store.selected === null && first !== undefined) store.select(first);
     });
+    const words = this.verifying ? "Verify" : "Annotate";
+    store.on("loaded", () => (app.title.textContent = `${words} object ${this.task.object} of ${store.name}`));
     const begin = () => {
       store.removeEventListener("loaded", begin);
-      const words = this.verifying ? "Verify" : "Annotate";
-      app.title.textContent = `${words} object ${this.task.object} of ${store.name}`;
       if (this.task.note) app.say(`Sent back: ${this.task.note}`, "error", true);
       if (this.verifying || this.byFrame) store.stops = app.link.model.get("stops");
       if (!this.verifying) return;

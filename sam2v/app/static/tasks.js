@@ -129,7 +129,7 @@ export class Tasks {
     const { activity } = this;
     try {
       const answer = await asked(`/api/tasks/${task.id}/seconds`, { seconds }, { keepalive: true });
-      this.bar.show(answer.seconds);
+      if (activity === this.activity) this.bar.show(answer.seconds);
     } catch (error) {
       if (error.status === 409 && activity === this.activity) this.lost(error.message);
       else activity?.keep(seconds);

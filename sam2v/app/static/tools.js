@@ -1,7 +1,7 @@
 // What a pointer, or the crosshair that keys move, does on the picture.
 
 import { strokeTwice } from "./stage.js";
-import { covers, encodePlane, paintRuns } from "./rle.js";
+import { encodePlane, paintRuns } from "./rle.js";
 
 export const TOOLS = {
   add: { name: "Click: this is the object", icon: "add", key: "p" },
@@ -14,7 +14,7 @@ export const TOOLS = {
 };
 
 export class Tools {
-  /** `act` prompts the selected object: act(change), where change makes the new prompt of the old one. */
+  /** `act` prompts the selected object: act(change), see `Actions.prompt`. */
   constructor(store, stage, act) {
     Object.assign(this, { store, stage, act });
     this.pointers = new Map();
@@ -48,13 +48,14 @@ export class Tools {
     this.stage.cursor = null;
     this.stage.glimpse = null;
     this.wanted = null;
-    if (this.pointers.size === 2) {
+    if (this.pointers.size >= 2) {
       this.stroke = null; // two fingers move and zoom
       this.stage.draft = null;
       this.pinching = true;
       return;
     }
-    const panning = event.button === 1 || this.store.tool === "hand" || this.spaceHeld;
+    const panning = event.button === 1 || this.store.tool === "hand";
+    if (!panning) this.store.following = false; // what is done here is for the frame that is seen
     this.stroke = { panning, erase: event.button === 2 || event.altKey, points: [this.stage.toVideo(x, y)] };
     if (!panning) this.sketch();
   }
@@ -99,6 +100,7 @@ export class Tools {
 
   cancel(event) {
     this.pointers.delete(event.pointerId);
+    if (!this.pointers.size) this.pinching = false;
     this.stroke = null;
     this.stage.draft = null;
     this.stage.draw();
@@ -142,7 +144,7 @@ export class Tools {
       stage.glimpse = mask && this.wanted ? { frame, counts: mask[0] } : null;
       stage.draw();
     } catch {
-      this.slow = 9;
+      this.slow = (this.slow ?? 0) + 1;
     }
     this.asking = false;
     if (this.wanted && (this.wanted[0] !== x || this.wanted[1] !== y)) this.glimpse(stage.toElement(...this.wanted));
@@ -220,26 +222,18 @@ export class Tools {
     context.beginPath();
     draw(context);
     const drawn = context.getImageData(0, 0, width, height).data;
-    const plane = new Uint8Array(width * height);
-    const known = store.selected === null ? null : store.masksOf(store.frame)?.get(store.selected);
-    const keeps = known && known[0] && (onto || away);
-    if (keeps) paintRuns(known[0], width, height, plane, 1);
-    let any = false;
-    for (let i = 0; i < plane.length; i++) {
-      if (drawn[4 * i + 3] > 127) plane[i] = away ? 0 : 1;
-      any ||= plane[i] === 1;
-    }
-    if (away && !keeps) return;
-    if (any) this.act(() => ({ points: [], box: null, mask: encodePlane(plane, width, height) }));
-    else this.act(() => ({ points: [], box: null, mask: null }));
-  }
-
-  /** The object that is seen at a place, the selected one first. */
-  objectAt(x, y) {
-    const masks = this.store.masksOf(this.store.frame) ?? new Map();
-    const [column, row] = [Math.floor(x), Math.floor(y)];
-    const ids = [...masks.keys()].sort((a, b) => (b === this.store.selected) - (a === this.store.selected));
-    return ids.find((id) => covers(masks.get(id)[0], this.store.height, column, row)) ?? null;
+    const stroke = new Uint8Array(width * height).map((_, i) => (drawn[4 * i + 3] > 127 ? 1 : 0));
+    this.act((_, frame, id) => {
+      const masks = store.masksOf(frame); // as the stroke before has left them
+      if (id !== null && !masks) throw new Error("The masks of this frame have not come yet: draw again in a moment.");
+      const known = id === null ? null : masks.get(id);
+      const keeps = known && known[0] && (onto || away);
+      if (away && !keeps) return null;
+      const plane = new Uint8Array(width * height);
+      if (keeps) paintRuns(known[0], width, height, plane, 1);
+      for (let i = 0; i < plane.length; i++) if (stroke[i]) plane[i] = away ? 0 : 1;
+      return { points: [], box: null, mask: plane.includes(1) ? encodePlane(plane, width, height) : null };
+    });
   }
 
   // -- the crosshair that keys move
