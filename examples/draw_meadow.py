@@ -11,24 +11,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-from PIL import Image
 from tqdm import tqdm
 
 from sam2v.data.meadow.clip import MeadowClip
 from sam2v.data.meadow.crowd import Crowd
-from sam2v.masks.png import write_label_map
-
-
-def write_clip(out: Path, name: str, scene: MeadowClip) -> None:
-    """Pictures and label maps of one clip."""
-    for folder in ("images", "masks"):
-        (out / folder / name).mkdir(parents=True, exist_ok=True)
-    for t in range(scene.frames):
-        picture, masks = scene.frame(t)
-        ids = torch.arange(1, len(masks) + 1, dtype=torch.uint8)[:, None, None]
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(out / "images" / name / f"{t:05d}.jpg", quality=93)
-        write_label_map(out / "masks" / name / f"{t:05d}.png", (masks * ids).amax(dim=0).numpy())
+from sam2v.data.readers.folder import write_pair
 
 
 def main() -> None:
@@ -40,7 +27,9 @@ def main() -> None:
     args = parser.parse_args()
     for seed in tqdm(range(args.first, args.first + args.clips)):
         for story, kind in (("demo", MeadowClip), ("crowd", Crowd)):
-            write_clip(args.out, f"{story}-{seed}", kind((270, 480), args.frames, seed))
+            pictures, masks = kind((270, 480), args.frames, seed).draw()
+            frames = pictures.permute(0, 2, 3, 1).contiguous()
+            write_pair(args.out, f"{story}-{seed}", frames.numpy(), masks.numpy())
 
 
 if __name__ == "__main__":

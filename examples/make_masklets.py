@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 import sam2v
-from sam2v.masks.png import write_label_map
+from sam2v.data.readers.folder import write_pair
 from sam2v.training.masklets import MaskletRules, find_masklets
 from sam2v.video.sources import open_source
 
@@ -28,16 +28,6 @@ def shrunk(frame: np.ndarray, height: int) -> np.ndarray:
     if rows <= height:
         return frame
     return np.array(Image.fromarray(frame).resize((round(columns * height / rows), height), Image.Resampling.BOX))
-
-
-def write_clip(out: Path, name: str, frames: np.ndarray, masks: np.ndarray) -> None:
-    """Pictures and label maps of one clip, masks T x M x H x W."""
-    for folder in ("images", "masks"):
-        (out / folder / name).mkdir(parents=True, exist_ok=True)
-    for t, frame in enumerate(frames):
-        labels = (masks[t] * np.arange(1, masks.shape[1] + 1)[:, None, None]).max(axis=0).astype(np.uint8)
-        Image.fromarray(frame).save(out / "images" / name / f"{t:05d}.jpg", quality=93)
-        write_label_map(out / "masks" / name / f"{t:05d}.png", labels)
 
 
 def main() -> None:
@@ -60,7 +50,7 @@ def main() -> None:
             frames = np.stack([shrunk(np.asarray(video[t]), args.height) for t in range(start, start + args.frames)])
             masks = find_masklets(network, frames, rules)
             if masks.shape[1]:
-                write_clip(args.out, f"{path.stem}-{start:05d}", frames, masks)
+                write_pair(args.out, f"{path.stem}-{start:05d}", frames, masks)
                 kept += masks.shape[1]
         print(f"{path.name}: {kept} masklets", flush=True)
 

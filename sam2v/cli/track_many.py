@@ -112,7 +112,6 @@ def _task(predictor: VideoPredictor, request: TrackRequest, prompts: list[FrameP
         "model": plain(predictor.origin.model),
         "size": size_of(request.video),
         "fps": args.fps,
-        "exemplars": [[obj_id, stamp(path)] for obj_id, path in job.exemplars.given],
         "masks": None if request.masks is None else [stamp(request.masks), args.masks_frames],
     }
     return VideoTask(request.video, settings)

@@ -69,9 +69,7 @@ class DrawnVideo(DrawnRecord):
         from sam2v.data.meadow.crowd import Crowd
 
         with torch.no_grad():
-            crowd = Crowd(self.size, self.frames, self.seed)
-            pictures, masks = zip(*(crowd.frame(number) for number in range(self.frames)), strict=True)
-        return torch.stack(pictures), torch.stack(masks)
+            return Crowd(self.size, self.frames, self.seed).draw()
 
 
 def drawn_videos(count: int, first: int = 0, frames: int | None = None) -> list[DrawnVideo]:

@@ -20,7 +20,7 @@ from sam2v.automatic.masklet_options import MaskletOptions
 from sam2v.backends.base import Backend
 from sam2v.evaluation.finders import METHODS, Method, find_everything
 from sam2v.evaluation.metrics import Mask
-from sam2v.evaluation.stamps import stamp
+from sam2v.evaluation.stamps import key_of
 from sam2v.evaluation.tubes import Tubes, TubeScores
 from sam2v.files import write_text
 from sam2v.jobs import pool
@@ -232,8 +232,7 @@ class _FindJob(pool.Job[_Argument, TubeScores, TubeScores]):
     @cached_property
     def _key(self) -> tuple[Any, ...]:
         video, _, method, task = self.argument
-        how = method, sorted(vars(task.options).items()), task.complete
-        return (*how, stamp(video)) if self.run.parts else ()
+        return key_of(self.run, video, method, sorted(vars(task.options).items()), task.complete)
 
 
 def _share(values: Iterable[float], at: float) -> float:

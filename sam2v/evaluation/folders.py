@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam2v.evaluation.protocol import Protocol, objects_of_first
+from sam2v.evaluation.stamps import files_in
 from sam2v.files import read_text, user_path
 from sam2v.masks.grey import is_mask, objects_in
 from sam2v.masks.png import read_label_map
@@ -95,9 +96,7 @@ def stamp(track: Track) -> list[object]:
     seen: list[object] = [track.obj, track.labels, track.binary]
     wanted = {f"{frame}.png" for frame in (*track.frames, *track.others)}
     for folder in (track.gt, track.pred):
-        with os.scandir(folder) as entries:
-            found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name in wanted]
-        seen += [str(folder.resolve()), sorted(found)]
+        seen += [str(folder.resolve()), files_in(folder, wanted)]
     return seen
 
 

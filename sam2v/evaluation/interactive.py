@@ -16,7 +16,7 @@ from sam2v.evaluation.curves import Curve, InteractiveResult, Step
 from sam2v.evaluation.metrics import BOUND_TH, frame_scores
 from sam2v.evaluation.predictor import Maker, Mask, Predictor, binary_masks, made
 from sam2v.evaluation.prompting import click_error
-from sam2v.evaluation.stamps import stamp
+from sam2v.evaluation.stamps import key_of
 from sam2v.jobs import pool
 from sam2v.jobs.run import Run
 
@@ -119,7 +119,7 @@ class _Job(pool.Job[_Argument, dict[str, Curve], dict[str, Curve]]):
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
-        return (self.settings, stamp(self.record)) if self.run.parts else ()
+        return key_of(self.run, self.record, self.settings)
 
 
 def annotate(predictor: Predictor, record: VideoRecord, obj: int, settings: InteractiveSettings) -> Curve:

@@ -11,7 +11,7 @@ from typing import Any
 from sam2v.evaluation.folders import png_stems
 from sam2v.evaluation.metrics import region_similarity
 from sam2v.files import user_path, write_text
-from sam2v.masks.grey import VOID, is_mask, objects_in, one_object, present, void_pixels
+from sam2v.masks.grey import is_mask, is_white, objects_in, one_object, present, void_pixels
 from sam2v.masks.png import read_label_map
 
 
@@ -62,6 +62,6 @@ def _image(pred_file: Path, gt_file: Path) -> dict[int, float]:
     if is_mask(gt):
         return {1: region_similarity(one_object(pred), one_object(gt))}
     void, objects = void_pixels(gt), objects_in(gt)
-    if len(objects) == 1 and present(pred) == [VOID]:  # a 0 / 255 prediction of the only object
+    if is_white(present(pred), objects):
         return {objects[0]: region_similarity(pred, gt == objects[0], void)}
     return {label: region_similarity(pred == label, gt == label, void) for label in objects}

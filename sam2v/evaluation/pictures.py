@@ -9,7 +9,7 @@ import numpy as np
 
 from sam2v.evaluation.results import Evaluation, SequenceScores
 from sam2v.files import user_path
-from sam2v.masks.grey import VOID, Values, one_object, present, void_pixels
+from sam2v.masks.grey import Values, is_white, one_object, present, void_pixels
 from sam2v.masks.png import read_label_map
 from sam2v.pillow import open_picture
 
@@ -133,7 +133,7 @@ def _errors(sequence: SequenceScores, frame: str) -> tuple[Any, Any, Any]:
 def _object_masks(pred: Values, gt: Values, obj: str, sequence: SequenceScores) -> tuple[Any, Any]:
     if sequence.per_object or (len(sequence.objects) == 1 and int(obj) not in present(gt)):
         return one_object(pred), one_object(gt)
-    white = len(sequence.objects) == 1 and present(pred) == [VOID]  # a 0 / 255 prediction of the only object
+    white = is_white(present(pred), sequence.objects)
     shown, void = one_object(pred) if white else pred == int(obj), void_pixels(gt)
     return shown if void is None else shown & ~void, gt == int(obj)
 

@@ -12,7 +12,7 @@ from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.files import user_path
 from sam2v.jobs.parts import Parts, fingerprint
 from sam2v.jobs.pool import Job, run_jobs
-from sam2v.masks.grey import VOID, Values, is_small, objects_in, one_object, present, void_pixels
+from sam2v.masks.grey import VOID, Values, is_small, is_white, objects_in, one_object, present, void_pixels
 from sam2v.masks.png import read_binary, read_label_map
 from sam2v.video.frames import natural_key
 
@@ -156,8 +156,7 @@ def _score_labels(
     void = void_pixels(gt)
     if void is not None and void.all():
         raise ValueError(f"{files[1]}: every pixel is void ({VOID}), so the frame cannot be scored")
-    # a 0 / 255 prediction of the only object
-    white = VOID if predicted == [VOID] and labels is not None and len(labels) == 1 else None
+    white = VOID if labels is not None and is_white(predicted, labels) else None
     if white is not None and labels is not None:
         predicted = [labels[0]]
     if labels is not None and (surplus := sorted(set(predicted) - set(labels))):

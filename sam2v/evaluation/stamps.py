@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sam2v.data.annotations import ObjectFolders
 from sam2v.data.records import VideoRecord
+from sam2v.jobs.run import Run
 
 
 def stamp(video: Any) -> list[object]:
@@ -17,6 +18,11 @@ def stamp(video: Any) -> list[object]:
     if not isinstance(video, VideoRecord):
         return [repr(video)]
     return [str(video.source), [_stamp(path) for path in (video.source, *_annotations(video))]]
+
+
+def key_of(run: Run, video: Any, *how: object) -> tuple[object, ...]:
+    """What an earlier run's part of a video must have been made of and by; empty where no parts are kept."""
+    return (*how, stamp(video)) if run.parts else ()
 
 
 def _annotations(record: VideoRecord) -> Iterable[Path]:
@@ -28,12 +34,18 @@ def _annotations(record: VideoRecord) -> Iterable[Path]:
     return list(files.values()) if isinstance(files, Mapping) else files
 
 
+def files_in(folder: Path, wanted: Collection[str] | None = None) -> list[list[object]]:
+    """Names, sizes and times of the files in a folder, of those that are wanted; None: of all."""
+    with os.scandir(folder) as entries:
+        files = (entry for entry in entries if (wanted is None or entry.name in wanted) and entry.is_file())
+        return sorted(_entry(entry.name, entry.stat()) for entry in files)
+
+
 def _stamp(path: Path) -> list[object]:
     """Name, size and time of a file, or of those in a folder."""
-    if not path.is_dir():
-        return _entry(path.name, path.stat()) if path.exists() else [path.name]
-    with os.scandir(path) as entries:
-        return [str(path), sorted(_entry(entry.name, entry.stat()) for entry in entries if entry.is_file())]
+    if path.is_dir():
+        return [str(path), files_in(path)]
+    return _entry(path.name, path.stat()) if path.exists() else [path.name]
 
 
 def _entry(name: str, found: os.stat_result) -> list[object]:

@@ -17,7 +17,7 @@ from sam2v.evaluation.prompting import Prompt, introduce
 from sam2v.evaluation.protocol import Protocol, get_protocol, objects_of_first
 from sam2v.evaluation.results import Evaluation, ObjectScores, SequenceScores
 from sam2v.evaluation.score import FrameScores, merge_frames
-from sam2v.evaluation.stamps import stamp
+from sam2v.evaluation.stamps import key_of
 from sam2v.evaluation.submission import write_frame
 from sam2v.files import user_path
 from sam2v.jobs import pool
@@ -131,7 +131,7 @@ class _VosJob(pool.Job[_Argument, SequenceScores, SequenceScores]):
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
-        return (self.task, stamp(self.record)) if self.run.parts else ()
+        return key_of(self.run, self.record, self.task)
 
 
 def track_and_score(predictor: Predictor, record: VideoRecord, task: Task) -> SequenceScores:

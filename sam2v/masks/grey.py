@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +35,11 @@ def void_pixels(values: Values) -> npt.NDArray[np.bool_] | None:
 def objects_in(values: Values) -> list[int]:
     """The object numbers in a map, ascending."""
     return [value for value in present(values) if value != VOID or values.dtype != np.uint8]
+
+
+def is_white(predicted: list[int], objects: Sized) -> bool:
+    """Whether a prediction that holds these values shows the only one of some objects in 255, as a mask does."""
+    return predicted == [VOID] and len(objects) == 1
 
 
 def is_mask(values: Values) -> bool:

@@ -142,6 +142,11 @@ class MaskWriter(Finishing, ABC):
             raise ValueError(f"masks are {got} (height x width), but the video is {height} x {width}")
 
     @staticmethod
+    def record_path(folder: Path, format: str) -> Path:
+        """Where a writer of this format keeps the record of what it left in a folder."""
+        return folder / f".sam2v-{format}.jsonl"
+
+    @staticmethod
     @abstractmethod
     def remove_results(folder: Path, format: str) -> None:
         """Remove what a writer of this format left in a folder, as its record tells; nothing else.

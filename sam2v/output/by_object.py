@@ -31,7 +31,7 @@ class ObjectRecordWriter(MaskWriter):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.path = target.folder / self.file_name
-        self._journal = Journal(_journal(target.folder, self.format), target.resume)
+        self._journal = Journal(self.record_path(target.folder, self.format), target.resume)
         self._places: dict[int, dict[int, int]] = {}  # frame -> object -> where its line starts
         waiting: dict[int, int] = {}
         for number, (start, entry) in enumerate(self._journal.entries(), 1):
@@ -47,7 +47,7 @@ class ObjectRecordWriter(MaskWriter):
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
-        journal = Journal(_journal(folder, format), resume=True)
+        journal = Journal(MaskWriter.record_path(folder, format), resume=True)
         for name in {entry["record"] for _, entry in journal.entries() if isinstance(entry.get("record"), str)}:
             inside(folder, name).unlink(missing_ok=True)
         journal.path.unlink(missing_ok=True)
@@ -97,7 +97,3 @@ class ObjectRecordWriter(MaskWriter):
         self._journal.close()
         with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
             self._write_record(file)
-
-
-def _journal(folder: Path, format: str) -> Path:
-    return folder / f".sam2v-{format}.jsonl"

@@ -32,6 +32,10 @@ class CocoWriter(MaskWriter):
         self.path = self._lines.path
 
     @staticmethod
+    def record_path(folder: Path, format: str) -> Path:
+        return folder / _LINES
+
+    @staticmethod
     def remove_results(folder: Path, format: str) -> None:
         if (folder / _LINES).is_file():  # names of their own, whatever the lines say
             for name in (_LINES, _DATA_SET):

@@ -26,11 +26,11 @@ class FileWriter(MaskWriter):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.path = target.folder
-        self._journal = Journal(_journal_path(target.folder, self.format), target.resume)
+        self._journal = Journal(self.record_path(target.folder, self.format), target.resume)
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
-        journal = Journal(_journal_path(folder, format), resume=True)
+        journal = Journal(MaskWriter.record_path(folder, format), resume=True)
         emptied = set()
         for path in [path for _, entry in journal.entries() for path in _files_of(folder, entry)]:
             path.unlink(missing_ok=True)
@@ -65,10 +65,6 @@ def _files_of(folder: Path, entry: Mapping[str, Any]) -> list[Path]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{folder}: the record of frame {entry['frame_idx']} does not name its files")
     return [inside(folder, name) for name in names]
-
-
-def _journal_path(folder: Path, format: str) -> Path:
-    return folder / f".sam2v-{format}.jsonl"
 
 
 class LabelMapWriter(FileWriter):

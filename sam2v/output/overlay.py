@@ -147,7 +147,7 @@ def _film(folder: Path, format: str, number: int) -> Path:
 
 
 def _journal(folder: Path, format: str) -> Journal:
-    return Journal(folder / f".sam2v-{format}.jsonl", resume=True)
+    return Journal(MaskWriter.record_path(folder, format), resume=True)
 
 
 def _numbers(journal: Journal) -> set[int]:

@@ -21,7 +21,6 @@ from sam2v.output.journal import Journal
 STEP = 4
 #: Key of the record for the ids that its masklets have as objects. Other readers do not know it.
 OBJECT_IDS = "sam2v_object_id"
-_LINES = ".sam2v-sav.jsonl"
 #: Pixels of the mean mask below which an object is small, or medium.
 _SMALL, _MEDIUM = 32**2, 96**2
 
@@ -56,7 +55,7 @@ class SavWriter(MaskWriter):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.path = target.folder / f"{target.video_name}_auto.json"
-        self._journal = Journal(target.folder / _LINES, target.resume)
+        self._journal = Journal(self.record_path(target.folder, "sav"), target.resume)
         self._line_of: dict[int, int] = {}
         self._ids: set[int] = set()
         self._frames = 0
@@ -69,7 +68,7 @@ class SavWriter(MaskWriter):
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
-        journal = Journal(folder / _LINES, resume=True)
+        journal = Journal(MaskWriter.record_path(folder, format), resume=True)
         for name in {entry.get("record") for _, entry in journal.entries()}:
             if isinstance(name, str) and Path(name).name == name and name.endswith("_auto.json"):
                 (folder / name).unlink(missing_ok=True)

@@ -181,13 +181,16 @@ def remove_results(format: str, folder: Path) -> None:
         ValueError: no such format, or a record that is none or names files outside of the folder.
     """
     (format,) = checked_formats([format])
-    _DATA_WRITERS.get(format, OverlayWriter).remove_results(folder, format)
+    _writer_of(format).remove_results(folder, format)
 
 
 def results_in(folder: Path) -> list[Format]:
     """The formats of which a writer left a record in a folder."""
-    names = {format: "masks.jsonl" if format == "coco" else f".sam2v-{format}.jsonl" for format in FORMATS}
-    return [format for format, name in names.items() if (folder / name).is_file()]
+    return [format for format in FORMATS if _writer_of(format).record_path(folder, format).is_file()]
+
+
+def _writer_of(format: Format) -> type[MaskWriter]:
+    return _DATA_WRITERS.get(format, OverlayWriter)
 
 
 #: Control characters, halves of characters and ends of lines, which XML or YAML cannot hold.

@@ -41,7 +41,7 @@ class YoloWriter(FileWriter):
 
     @staticmethod
     def remove_results(folder: Path, format: str) -> None:
-        if (folder / f".sam2v-{format}.jsonl").is_file():
+        if FileWriter.record_path(folder, format).is_file():
             (folder / _ABOUT).unlink(missing_ok=True)
         FileWriter.remove_results(folder, format)
 

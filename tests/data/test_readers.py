@@ -11,6 +11,7 @@ from data.made_trees import LATER, labels, picture, square
 from PIL import Image
 
 import sam2v.data as sd
+from sam2v.data.readers.folder import write_pair
 from sam2v.masks.png import write_binary, write_label_map
 
 
@@ -231,6 +232,22 @@ def test_sa1b(tmp_path):
     assert record.as_video().annotated == (0,)
     assert sd.open_dataset("sa1b", tmp_path / "sa_000000").names == records.names
     assert sd.sa1b(tmp_path, folders=["sa_000000"]).names == records.names
+
+
+def test_a_clip_that_is_written_as_a_folder_pair_is_read(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), np.uint8)
+    masks = np.zeros((2, 3, 12, 16), bool)
+    masks[:, 0, 2:6, 2:6] = masks[1, 2, 4:9, 4:9] = True
+    write_pair(tmp_path, "clip", frames, masks)
+    write_pair(tmp_path, "empty", frames, masks[:, :0])
+    record = sd.folder_pair(tmp_path, videos=["clip"])[0]
+    assert record.annotated == (0, 1) and record.frame_names == ("00000", "00001")
+    covered = masks[1, 0] & ~masks[1, 2]  # the last one has what both cover
+    for index, expected in enumerate(({1: masks[0, 0]}, {1: covered, 3: masks[1, 2]})):
+        found = record.masks(index)
+        assert set(found) == set(expected)
+        assert all(np.array_equal(found[obj], mask) for obj, mask in expected.items())
+    assert sd.folder_pair(tmp_path, videos=["empty"])[0].masks(1) == {}
 
 
 def test_folder_pair(tmp_path):

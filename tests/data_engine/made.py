@@ -14,6 +14,7 @@ import numpy as np
 from sam2v.data.masklet_file import MaskletMasks
 from sam2v.data_engine.comparison import write_frames
 from sam2v.data_engine.project import Project, Settings
+from sam2v.data_engine.queue import Queue, Task
 from sam2v.data_engine.video_work import AutoWork
 from sam2v.data_engine.work import Act, Work
 from sam2v.jobs.units import Unit
@@ -45,6 +46,16 @@ def work(at: int = 0, clicks: int = 2) -> Work:
     """Work with clicks on the first frame."""
     acts = [Act(0, "click", 3.0, 4.0, 1, seconds=0.5) for _ in range(clicks)]
     return Work(square(at), acts, 3, "nano", active_seconds=2.5, model_seconds=0.5)
+
+
+def handed_in(queue: Queue, who: int, checker: int) -> tuple[Task, Task]:
+    """Somebody's next task, done, and the task of whoever verifies it."""
+    task = queue.take(who, "annotate")
+    assert task is not None
+    queue.submit(task, work())
+    check = queue.take(checker, "verify")
+    assert check is not None
+    return task, check
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from data_engine.made import empty_videos, squares, work
+from data_engine.made import empty_videos, handed_in, squares, work
 from data_engine.postgres import Server
 from sqlalchemy import func, select
 
@@ -18,7 +19,7 @@ from sam2v.data import open_dataset
 from sam2v.data_engine.database import DatabaseAway
 from sam2v.data_engine.export_plan import plan_export
 from sam2v.data_engine.project import Project, Settings
-from sam2v.data_engine.queue import Queue
+from sam2v.data_engine.queue import Queue, Task
 from sam2v.data_engine.schema import Annotator, Event, Masklet, Revision
 from sam2v.data_engine.simulated import Manner, SimulatedAnnotator, SimulatedVerifier
 from sam2v.data_engine.status import status_of
@@ -68,21 +69,16 @@ def test_who_asks_twice_at_once_gets_one_task(server: Server, tmp_path: Path) ->
     url = server.database()
     with Project.create(tmp_path / "p", [empty_videos(tmp_path / "videos", 40)], database=url) as project:
         who, asked = project.annotator("ann"), threading.Barrier(4)
-        taken = []
 
-        def ask() -> None:
+        def ask(_: int) -> Task | None:
             asked.wait()
-            taken.append(Queue(project).take(who, "annotate"))
+            return Queue(project).take(who, "annotate")
 
-        for _ in range(5):
-            threads = [threading.Thread(target=ask) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert len(taken) == 4 and len({task.masklet_id for task in taken}) == 1
-            Queue(project).submit(taken[0], work())
-            taken.clear()
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(5):
+                taken = [task for task in pool.map(ask, range(4)) if task is not None]
+                assert len(taken) == 4 and len({task.masklet_id for task in taken}) == 1
+                Queue(project).submit(taken[0], work())
 
 
 def test_a_look_is_of_one_moment(server: Server, tmp_path: Path) -> None:
@@ -125,12 +121,7 @@ def test_a_project_goes_its_way(server: Server, tmp_path: Path, capsys: pytest.C
     assert "holds another project" in capsys.readouterr().err
     with Project.open(tmp_path / "p", url) as project:
         queue, ann, ver = Queue(project), project.annotator("ann"), project.annotator("ver")
-        task = queue.take(ann, "annotate")
-        assert task is not None
-        queue.submit(task, work())
-        check = queue.take(ver, "verify")
-        assert check is not None
-        queue.judge(check, True)
+        queue.judge(handed_in(queue, ann, ver)[1], True)
         assert [len(v) for v in plan_export(project, {"train": 1.0}).videos.values()] == [1]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from data_engine.made import made_up, square, work
+from data_engine.made import handed_in, made_up, square, work
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
@@ -116,11 +116,7 @@ def test_the_order_of_tasks(tmp_path: Path) -> None:
     assert {proposal_priority({"iou_low": iou}) for iou in (-1.0, 0.0, 1.0)} == {1.0, 0.0}
     with made_up(tmp_path, 2, objects=100) as project:
         queue, ann, ben = Queue(project), project.annotator("ann"), project.annotator("ben")
-        task = queue.take(ann, "annotate")
-        assert task is not None
-        queue.submit(task, work())
-        check = queue.take(ben, "verify")
-        assert check is not None
+        task, check = handed_in(queue, ann, ben)
         queue.judge(check, False)
         found = project.database.read(lambda s: s.scalars(select(Masklet.priority)).all())
         assert min(found) > 1.0 and max(found) > 2.0

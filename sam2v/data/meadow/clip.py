@@ -106,6 +106,11 @@ class MeadowClip:
         covers[:, rows] *= 1 - cover
         return self._developed(canvas, number), covers >= 0.5
 
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """All frames: T x 3 x H x W uint8, and masks T x M x H x W bool."""
+        pictures, masks = zip(*(self.frame(number) for number in range(self.frames)), strict=True)
+        return torch.stack(pictures), torch.stack(masks)
+
     def _tufts(self, canvas: Tensor, covers: Tensor, camera: Camera, far: float, near: float) -> None:
         for plant in self.landscape.tufts(far, near):
             (rows, columns), cover = self.landscape.stand(canvas, camera, plant)

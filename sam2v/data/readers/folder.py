@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from sam2v.data.annotations import Style
 from sam2v.data.frames import FrameFolder, Frames, VideoFrames
 from sam2v.data.readers.common import any_masks, open_records
 from sam2v.data.readers.trees import need_folder, subfolders, wrong_layout
 from sam2v.data.records import Records, VideoRecord
 from sam2v.files import user_path
+from sam2v.masks.png import write_label_map
 from sam2v.video.frames import is_image_name
 
 _TREE = "folder pair"
@@ -51,6 +55,21 @@ def folder_pair(
     else:
         sources = _pairs(frames, truth)
     return open_records(list(sources), videos, partial(_video, sources=sources, fps=fps, style=style), root, _TREE)
+
+
+def write_pair(root: Path, name: str, frames: np.ndarray, masks: np.ndarray) -> None:
+    """Write a clip as `folder_pair` reads it: JPEG pictures, and a label map for each.
+
+    Args:
+        root: the folder that holds images/ and masks/. name: of the clip.
+        frames: T x H x W x 3 uint8. masks: T x M x H x W bool; where objects overlap, the last one has the pixel.
+    """
+    for folder in ("images", "masks"):
+        (root / folder / name).mkdir(parents=True, exist_ok=True)
+    ids = np.arange(1, masks.shape[1] + 1, dtype=np.uint8)[:, None, None]
+    for t, (frame, shown) in enumerate(zip(frames, masks, strict=True)):
+        Image.fromarray(frame).save(root / "images" / name / f"{t:05d}.jpg", quality=93)
+        write_label_map(root / "masks" / name / f"{t:05d}.png", (shown * ids).max(axis=0, initial=0))
 
 
 def _pairs(frames: Path, truth: Path) -> dict[str, tuple[Path, Path]]:

@@ -33,6 +33,5 @@ def demo_clip(size: tuple[int, int] = (360, 640), frames: int = 48, seed: int = 
             "at least 2 frames and a seed of at least 0"
         )
     with torch.inference_mode(False), torch.no_grad():
-        scene = MeadowClip(size, frames, seed)
-        pictures, masks = zip(*(scene.frame(number) for number in range(frames)))
-    return Clip(torch.stack(pictures), torch.stack(masks), name=f"demo-{seed}")
+        pictures, masks = MeadowClip(size, frames, seed).draw()
+    return Clip(pictures, masks, name=f"demo-{seed}")
