@@ -290,7 +290,7 @@ _RANGES = {
         "seed workers threads look_nearby stages.lead stages.pretend_length sources.weight prompts.max_corrected "
         "prompts.corrections prompts.box_jitter prompts.box_jitter_pixels optim.lr optim.encoder_lr optim.warmup "
         "optim.weight_decay optim.clip lora.rank validation.limit loss.mask loss.dice loss.iou loss.score "
-        "loss.ambiguity loss.contrast loss.focal_gamma teacher.weight"
+        "loss.ambiguity loss.contrast loss.still loss.focal_gamma teacher.weight"
     ),
     (1, math.inf): (
         "repeat log_every save_every stages.steps stages.frames stages.batch stages.objects "

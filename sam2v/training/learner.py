@@ -67,7 +67,9 @@ class ClipLearner(nn.Module):
     def measure(self, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], objects: float) -> StepResult:
         """Losses of a batch, divided by `objects`."""
         with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=self.autocast):
-            unrolled = unroll(self._stand_in[0], batch, plan, draws, self.prompts, self.checkpointing)
+            unrolled = unroll(
+                self._stand_in[0], batch, plan, draws, self.prompts, self.checkpointing, self.loss.still > 0
+            )
             taught = None if self.teacher is None else self.teacher.masks(batch, plan, draws, self.prompts)
         side = (batch.frames.shape[-2] // self.loss.stride, batch.frames.shape[-1] // self.loss.stride)
         frames = [
@@ -86,6 +88,10 @@ class ClipLearner(nn.Module):
                 if other is not None:
                     other = _shrunk(other, self.loss.stride)
                     parts = parts + ambiguity_loss(steps[0], truth, other, self.loss, objects)
+        if unrolled.still is not None:
+            step, masks = unrolled.still
+            again = clip_loss([([_sized(step, side)], _shrunk(masks, self.loss.stride))], self.loss, objects)
+            parts = parts + again.scaled(self.loss.still)
         return StepResult(parts, contrast, tracked_iou(unrolled, plan))
 
 

@@ -25,6 +25,8 @@ class LossConfig:
         ambiguity: weight of the mask losses of another object under the same single positive click (the whole, where a
             part is meant), for the best of the other masks, see `ambiguity_loss`.
         contrast: weight of a loss on image features that tells objects apart across frames, see `contrast_loss`.
+        still: weight of the losses of tracking the first frame as if it were its own successor, which teaches memories
+            to hold masks in detail. Long leads alone teach them to hold rough ones, since what is read there is rough.
     """
 
     mask: float = 20.0
@@ -36,6 +38,7 @@ class LossConfig:
     stride: int = 1
     ambiguity: float = 0.0
     contrast: float = 0.0
+    still: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class LossParts:
     def total(self, config: LossConfig) -> Tensor:
         """The weighted sum that is minimised."""
         return config.mask * self.mask + config.dice * self.dice + config.iou * self.iou + config.score * self.score
+
+    def scaled(self, weight: float) -> LossParts:
+        """Every part times a weight."""
+        return LossParts(*(weight * part for part in vars(self).values()))
 
     def __add__(self, other: LossParts) -> LossParts:
         return LossParts(

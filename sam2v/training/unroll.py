@@ -45,6 +45,7 @@ class UnrolledClips:
         truth: N x T x H x W bool, in processing order.
         clip_of_row: N, the clip that a row belongs to.
         levels: features of the frames that are learnt from, in processing order, each level B x t x C x h x w.
+        still: what the first frame's memory says of that frame itself, and N x H x W masks: those given, or answered.
     """
 
     steps: list[tuple[list[PromptStep], Tensor]] = field(default_factory=list)
@@ -53,6 +54,7 @@ class UnrolledClips:
     truth: Tensor = field(default_factory=lambda: torch.empty(0))
     clip_of_row: Tensor = field(default_factory=lambda: torch.empty(0))
     levels: ImageFeatures | None = None
+    still: tuple[PromptStep, Tensor] | None = None
 
 
 class Unroller:
@@ -65,13 +67,15 @@ class Unroller:
         draws: B tensors M x T x (1 + corrections) x 4 of uniform numbers, M at least the clip's number of objects.
         config: the prompts' settings.
         checkpointing: recompute activations in the backward pass instead of keeping them.
+        still: also track the first frame as if it were its own successor.
     """
 
     def __init__(
         self, network: Sam2Network, batch: ClipBatch, plan: ClipPlan, draws: list[Tensor], config: PromptConfig,
-        checkpointing: bool = False,
+        checkpointing: bool = False, still: bool = False,
     ) -> None:  # fmt: skip
         self.network, self.plan, self.config, self.checkpointing = network, plan, config, checkpointing
+        self.still = still
         frames, masks = batch.frames[:, : len(plan.steps)], batch.masks[:, : len(plan.steps)]
         clip, number = batch.valid.nonzero().unbind(1)
         self.clip = clip
@@ -89,15 +93,18 @@ class Unroller:
         self.policy = RecentFramesPolicy(memory.num_maskmem, memory.max_obj_ptrs)
         self.rows = [Hypothesis(MemoryBank()) for _ in clip]
         self.pointer_limit = max(2, min(memory.max_obj_ptrs, plan.length))
-        self.times: list[int] = torch.tensor((0, *plan.steps[1:])).cumsum(0).tolist()
+        # one more than the frames: a picture that stands still has a successor too
+        self.times: list[int] = torch.tensor((0, *plan.steps[1:], 1)).cumsum(0).tolist()
 
     def run(self) -> UnrolledClips:
         """Prompt the initial frames, then track the others in order, correcting on the way."""
         finals: dict[int, Tensor] = {}
         tracked = [t for t in range(self.truth.shape[1]) if t not in self.plan.initial]
-        self.unread = tracked[-1] if tracked else 0  # nothing reads the last frame's memory
+        self.unread = max(tracked, default=-1 if self.still else 0)  # nothing reads the last frame's memory
         for t in self.plan.initial:
             finals[t] = self._initial_frame(t)
+            if self.still and t == 0:
+                self._track_still(finals[t])
         for t in tracked:
             if t == self.plan.lead + 1:
                 torch.clear_autocast_cache()  # older versions of torch reuse casts of the lead, which have no gradients
@@ -142,6 +149,15 @@ class Unroller:
             answer = _place(answer, self._point_chain(t, rows, _rows(features, rows), *chain), rows, len(self.clip))
             prompted[rows] = True
         return self._remember(t, features, answer, prompted)
+
+    def _track_still(self, given: Tensor) -> None:
+        """Read the first frame's memory on that frame: the masks that were given should come back."""
+        features = self._features(0)
+        conditioned = self._call(self.network.read_memory, features, self._read(1))
+        raw = self._call(track_objects, self.network, features, conditioned, False)
+        answers = F.interpolate(given.detach(), self.truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+        masks = torch.where((self.kind == MASK)[:, None, None], self.truth[:, 0], answers)
+        self.outcome.still = PromptStep(raw.masks, raw.iou, raw.object_score), masks
 
     def _point_chain(
         self,
@@ -254,9 +270,10 @@ def unroll(
     draws: list[Tensor],
     config: PromptConfig,
     checkpointing: bool = False,
+    still: bool = False,
 ) -> UnrolledClips:
     """Run a batch of clips through the network, see `Unroller`."""
-    return Unroller(network, batch, plan, draws, config, checkpointing).run()
+    return Unroller(network, batch, plan, draws, config, checkpointing, still).run()
 
 
 def _per_frame(levels: ImageFeatures) -> list[ImageFeatures]:

@@ -15,6 +15,8 @@ from sam2v.model.build import build_model
 from sam2v.model.network import Sam2Network
 from sam2v.model.values import BOX_END, BOX_START
 from sam2v.predict import VideoPredictor
+from sam2v.training.learner import ClipLearner
+from sam2v.training.losses import LossConfig
 from sam2v.training.prompting import BOX, CLICK, MASK, ClipPlan, PromptConfig, draw_numbers
 from sam2v.training.unroll import unroll
 
@@ -75,6 +77,43 @@ def test_masks_equal_the_predictor_s(network: Sam2Network, frames: int, initial:
             )
             torch.testing.assert_close(mine, results[t], atol=1e-3, rtol=1e-3)
         row += clip.num_objects
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_still_picture_equals_the_predictor_s(network: Sam2Network, frames: int) -> None:
+    clip = SyntheticClips(SyntheticConfig(height=64, width=64, frames=frames, bodies=3), seed=8)[0]
+    batch, config = collate([clip]), PromptConfig()
+    got = unroll(network, batch, _plan(batch, (MASK,)), _draws(batch, config), config, still=True).still
+    assert got is not None
+    step, masks = got
+    torch.testing.assert_close(masks, clip.masks[0])
+    predictor = VideoPredictor(network, fill_hole_area=0, dynamic_multimask_via_stability=False)
+    picture = clip.frames[:1].permute(0, 2, 3, 1).numpy()
+    state = predictor.init_state(np.concatenate([picture] * 2))
+    for number in range(clip.num_objects):
+        predictor.add_mask(state, 0, number, clip.masks[0, number].numpy())
+    *_, (_, _, theirs) = predictor.propagate_in_video(state)
+    best = step.iou.argmax(dim=1)
+    mine = F.interpolate(step.masks[range(len(best)), best][:, None], (64, 64), mode="bilinear", align_corners=False)
+    seen = step.score[:, 0] > 0
+    assert seen.any()
+    torch.testing.assert_close(mine[seen], theirs[seen], atol=1e-3, rtol=1e-3)
+    network.zero_grad(set_to_none=True)
+    step.masks.sum().backward()
+    assert network.get_parameter("memory_encoder.mask_downsampler.encoder.0.weight").grad is not None
+
+
+def test_a_still_picture_is_learnt_by_its_weight(network: Sam2Network) -> None:
+    batch, prompts = _batch(2), PromptConfig()
+    plan, draws = _plan(batch, (MASK, CLICK)), _draws(batch, prompts)
+    without, half, whole = (
+        ClipLearner(network, prompts, LossConfig(stride=2, still=weight)).measure(batch, plan, draws, 2.0).parts
+        for weight in (0.0, 0.5, 1.0)
+    )
+    for name, base in vars(without).items():
+        more = getattr(whole, name) - base
+        assert more > 0
+        torch.testing.assert_close(2 * (getattr(half, name) - base), more, atol=1e-4, rtol=1e-4)
 
 
 def test_points_equal_the_predictor_s(network: Sam2Network) -> None:
