@@ -206,6 +206,23 @@ def test_blur_softens_pictures_and_leaves_masks():
     assert sum(count > 200 for count in softer) > 8
 
 
+@pytest.mark.parametrize("place", [(48, 32), (4, 60), (76, 4)])
+def test_an_object_s_blur_costs_what_is_around_it_and_is_the_whole_frame_s(place, monkeypatch):
+    clip = discs(frames=3, speed=4, places=(place,))
+    noise = torch.randint(0, 256, clip.frames.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    clip = Clip(noise, clip.masks, "")
+    rows, columns = (index.unique() for index in clip.masks.any(dim=(0, 1)).nonzero(as_tuple=True))
+    far = torch.ones(64, 96, dtype=torch.bool)
+    far[max(0, int(rows[0]) - 5) : int(rows[-1]) + 6, max(0, int(columns[0]) - 5) : int(columns[-1]) + 6] = False
+    seeds = [seed for seed in range(24) if rng(seed).choice(3, p=[0.4, 0.4, 0.2]) == 1][:3]
+    blurred = [blur(clip, rng(seed)).frames for seed in seeds]
+    monkeypatch.setattr("sam2v.data.edits.blur.mask_window", lambda mask: (slice(0, 64), slice(0, 96)))
+    for seed, frames in zip(seeds, blurred, strict=True):
+        changed = (frames != clip.frames).any(dim=1)
+        assert changed.any() and not (changed & far).any()
+        assert torch.equal(frames, blur(clip, rng(seed)).frames)
+
+
 def test_light_changes_colours_alone():
     clip = discs()
     lit = relight(clip, rng(1))
