@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sam2v.masks.window import Window, mask_window
+from sam2v.masks.window import Window
 
 #: What an effect acts on: an object's id, all objects together, or what belongs to none.
 Target = int | Literal["objects", "background"]
@@ -101,15 +101,3 @@ def union(masks: Mapping[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
 def to_bytes(colours: np.ndarray) -> np.ndarray:
     """The nearest uint8 values."""
     return np.asarray(np.round(colours).clip(0, 255).astype(np.uint8))
-
-
-def around(mask: np.ndarray, margin: int = 0) -> Window | None:
-    """The part of a picture that holds a mask, with a margin as far as there is room; None if it is empty."""
-    window = mask_window(mask)
-    if window is None or margin == 0:
-        return window
-    rows, columns = (
-        slice(max(0, part.start - margin), min(length, part.stop + margin))
-        for part, length in zip(window, mask.shape, strict=True)
-    )
-    return rows, columns

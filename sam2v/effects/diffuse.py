@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from sam2v.effects.canvas import around
+from sam2v.masks.window import around
 
 #: Rounds at small sizes and at large ones, where the sizes below have brought what is wide to rest.
 _ROUNDS, _ROUNDS_LARGE, _LARGE = 24, 8, 64

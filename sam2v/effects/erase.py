@@ -9,11 +9,12 @@ import numpy as np
 
 from sam2v.effects.align import camera_shift
 from sam2v.effects.base import Effect
-from sam2v.effects.canvas import Canvas, Target, around, to_bytes, union
+from sam2v.effects.canvas import Canvas, Target, to_bytes, union
 from sam2v.effects.diffuse import diffused
 from sam2v.effects.scene import Scene
 from sam2v.effects.shapes import overlap
 from sam2v.masks.grow import grown
+from sam2v.masks.window import around
 
 #: Width of the ring around a hole on which a frame must agree that is to fill it.
 _RING = 5

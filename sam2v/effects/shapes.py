@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import grid_sample
 
 from sam2v.effects.base import Colour, Effect, check_colour, rgb_of
-from sam2v.effects.canvas import Canvas, Target, around
+from sam2v.effects.canvas import Canvas, Target
 from sam2v.masks.grow import grown
-from sam2v.masks.window import Window, mask_window
+from sam2v.masks.window import Window, around, mask_window
 
 
 @dataclass(frozen=True)

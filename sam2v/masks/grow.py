@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sam2v.masks.window import mask_window
+from sam2v.masks.window import around
 
 
 def grown(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -15,18 +15,17 @@ def grown(mask: np.ndarray, radius: int) -> np.ndarray:
     Args:
         mask: H x W bool. radius: 0 or more.
     """
-    window = mask_window(mask)
+    window = around(mask, radius)
     if window is None or radius <= 0:
         return mask.copy()
-    rows, columns = (slice(max(0, p.start - radius), p.stop + radius) for p in window)
-    part = mask[rows, columns]
+    part = mask[window]
     found = part.copy()
     for up in range(-radius, radius + 1):
         source = slice(max(0, up), len(part) + min(0, up))
         target = slice(max(0, -up), len(part) + min(0, -up))
         found[target] |= _widened(part[source], math.isqrt(radius * radius - up * up))
     whole = np.zeros_like(mask)
-    whole[rows, columns] = found
+    whole[window] = found
     return whole
 
 

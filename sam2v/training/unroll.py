@@ -155,8 +155,7 @@ class Unroller:
         features = self._features(0)
         conditioned = self._call(self.network.read_memory, features, self._read(1))
         raw = self._call(track_objects, self.network, features, conditioned, False)
-        answers = F.interpolate(given.detach(), self.truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
-        masks = torch.where((self.kind == MASK)[:, None, None], self.truth[:, 0], answers)
+        masks = torch.where((self.kind == MASK)[:, None, None], self.truth[:, 0], self._painted(given))
         self.outcome.still = PromptStep(raw.masks, raw.iou, raw.object_score), masks
 
     def _point_chain(
@@ -177,8 +176,7 @@ class Unroller:
         for k in range(rounds + 1):
             if k > 0:
                 assert mask is not None
-                guess = F.interpolate(mask.detach(), truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
-                more = correcting_click(guess, truth, self.draws[rows, t, k], self.config.truth_share)
+                more = correcting_click(self._painted(mask), truth, self.draws[rows, t, k], self.config.truth_share)
                 coords, labels = torch.cat([coords, more[0]], dim=1), torch.cat([labels, more[1]], dim=1)
             if labels.shape[1] == 0:
                 continue
@@ -224,6 +222,11 @@ class Unroller:
     def _features(self, t: int) -> ImageFeatures:
         """A frame's features, one row per object."""
         return ImageFeatures(*(level[self.clip] for level in self.levels[t]))
+
+    def _painted(self, mask: Tensor) -> Tensor:
+        """N x H x W: what N x 1 x h x w mask logits cover at the size of the truth."""
+        size = self.truth.shape[-2:]
+        return F.interpolate(mask.detach(), size, mode="bilinear", align_corners=False)[:, 0] > 0
 
     def _supervise(self, answer: Prediction, truth: Tensor, other: Tensor | None = None) -> None:
         self.outcome.others.append(other)

@@ -216,7 +216,7 @@ def test_an_object_s_blur_costs_what_is_around_it_and_is_the_whole_frame_s(place
     far[max(0, int(rows[0]) - 5) : int(rows[-1]) + 6, max(0, int(columns[0]) - 5) : int(columns[-1]) + 6] = False
     seeds = [seed for seed in range(24) if rng(seed).choice(3, p=[0.4, 0.4, 0.2]) == 1][:3]
     blurred = [blur(clip, rng(seed)).frames for seed in seeds]
-    monkeypatch.setattr("sam2v.data.edits.blur.mask_window", lambda mask: (slice(0, 64), slice(0, 96)))
+    monkeypatch.setattr("sam2v.data.edits.blur.around", lambda mask, margin: (slice(0, 64), slice(0, 96)))
     for seed, frames in zip(seeds, blurred, strict=True):
         changed = (frames != clip.frames).any(dim=1)
         assert changed.any() and not (changed & far).any()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2v.data.clips import Clip
-from sam2v.masks.window import mask_window
+from sam2v.masks.window import around
 
 _LONGEST = 0.06  # a streak's length at most, as a share of the shorter side
 _REACH = 0.03  # how far around an object its blur reaches, likewise
@@ -63,12 +63,11 @@ def _blur_object(frames: Tensor, masks: Tensor, rng: np.random.Generator) -> Ten
     length = np.linalg.norm(way, axis=1, keepdims=True)
     way = way * np.minimum(1, _LONGEST * side / np.maximum(length, 1e-6))
     reach = max(1, round(_REACH * side))
-    window = mask_window(masks.any(dim=0).numpy())
+    margin = 2 * reach + math.ceil(_LONGEST * side)  # beyond which nothing changes, nor is read
+    window = around(masks.any(dim=0).numpy(), margin)
     if window is None:
         return frames
-    margin = 2 * reach + math.ceil(_LONGEST * side)  # beyond which nothing changes, nor is read
-    rows, columns = (slice(max(0, along.start - margin), along.stop + margin) for along in window)
-    part = (..., rows, columns)
+    part = (..., *window)
     soft = masks[:, None].float()[part]
     for pool in (F.max_pool2d, F.avg_pool2d):  # a square's, line by line: many times quicker
         soft = pool(soft, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
